@@ -1,0 +1,30 @@
+# The image holds the code and its locked packages: no compiler, no secrets, nothing that the process may write to but
+# /app/data. Runs with a read-only root file system (`docker run --read-only --tmpfs /tmp`).
+
+FROM python:3.11-slim-bookworm AS packages
+WORKDIR /build
+RUN python -m venv /venv
+COPY requirements.txt .
+RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
+    && /venv/bin/pip uninstall --yes --quiet pip setuptools
+
+FROM python:3.11-slim-bookworm
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /app --shell /usr/sbin/nologin lyceum \
+    && install -d -o lyceum -g lyceum -m 0750 /app/data
+COPY --from=packages /venv /venv
+WORKDIR /app
+COPY . .
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    API_HOST=0.0.0.0 \
+    API_PORT=8000 \
+    DATA_DIR=/app/data \
+    DATABASE_URL=sqlite:////app/data/lyceum.db
+RUN python -m compileall -q backend migrations main.py
+ENV PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
+VOLUME /app/data
+EXPOSE 8000
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"API_PORT\"]}/health', timeout=4)"]
+CMD ["sh", "-c", "exec uvicorn main:app --host \"$API_HOST\" --port \"$API_PORT\" --no-server-header"]

@@ -1,0 +1,103 @@
+"""Buttons. What a button carries is compact and versioned: the digit in the prefix grows when its meaning changes.
+
+Messages that other parts of the school send (a receipt, an answer of support) carry the same data, so
+`s1:lesson:7:0`, `s1:course:3:0` and `s1:ticket:42:0` stay what they are.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from aiogram.filters.callback_data import CallbackData
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from pydantic import Field
+
+from backend.core.i18n import _
+from backend.database.schemas.base import Id
+
+PER_PAGE = 8
+MOST_PAGES = 9999
+LABEL = 48  # characters of a button that a phone still shows whole
+
+Page = Annotated[int, Field(ge=0, le=MOST_PAGES)]
+
+
+class Place(StrEnum):
+    """A screen that needs nothing but its name."""
+
+    MENU = "menu"
+    LESSONS = "lessons"
+    COURSES = "courses"
+    LIBRARY = "my"
+    PROMO = "promo"
+    SUPPORT = "support"
+    TICKETS = "tickets"
+    NEW_TICKET = "ask"
+    DRAFT = "draft"
+    PROFILE = "profile"
+    LANGUAGE = "lang"
+    HELP = "help"
+    TERMS = "terms"
+    AGREE = "agree"
+    CANCEL = "cancel"
+
+
+class Go(CallbackData, prefix="g1"):
+    place: Place
+    page: Page = 0
+
+
+class Show(CallbackData, prefix="s1"):
+    """One lesson, course or ticket. `page` counts its lessons, or its messages from the newest."""
+
+    kind: Literal["lesson", "course", "ticket"]
+    id: Id
+    page: Page = 0
+
+
+class Act(CallbackData, prefix="a1"):
+    """Something done with a lesson, a course or a ticket."""
+
+    verb: Literal["buy", "agree", "open", "promo", "drop", "reply"]
+    kind: Literal["lesson", "course", "ticket"]
+    id: Id
+
+
+class Speak(CallbackData, prefix="l1"):
+    language: Literal["ru", "en", "auto"]
+
+
+Rows = Sequence[Sequence[InlineKeyboardButton]]
+
+
+def button(text: str, data: CallbackData) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=text, callback_data=data.pack())
+
+
+def go(text: str, place: Place, page: int = 0) -> InlineKeyboardButton:
+    return button(text, Go(place=place, page=page))
+
+
+def keyboard(*rows: Sequence[InlineKeyboardButton]) -> InlineKeyboardMarkup:
+    return InlineKeyboardMarkup(inline_keyboard=[list(row) for row in rows if row])
+
+
+def menu_row() -> list[InlineKeyboardButton]:
+    return [go(_("‹ Menu"), Place.MENU)]
+
+
+def cancel_row() -> list[InlineKeyboardButton]:
+    return [go(_("Cancel"), Place.CANCEL)]
+
+
+def pages_row(data: Go | Show, pages: int) -> list[InlineKeyboardButton]:
+    """‹ 2 / 5 › as far as there is something to turn to; the number leads to the first page."""
+    if pages <= 1:
+        return []
+    here = min(data.page, pages - 1)
+    at = {"‹": here - 1, f"{here + 1} / {pages}": 0, "›": here + 1}
+    return [
+        button(text, data.model_copy(update={"page": page}))
+        for text, page in at.items()
+        if 0 <= page < pages
+    ]

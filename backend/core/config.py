@@ -1,0 +1,188 @@
+"""Settings, read once from the environment and `.env`; `doctor` explains the weak ones."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = frozenset(
+    {"admin", "admin123", "password", "secret", "changeme", "your-secret-key-here"}
+    | {"your-bot-token", "your-secret-key-for-sessions-min-32-chars", "secure_password_123"}
+)
+DRIVERS = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "sqlite+aiosqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+asyncpg": "postgresql+psycopg",
+    "postgresql+psycopg2": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+TELEGRAM_API = "https://api.telegram.org"
+
+
+class DatabaseSettings(BaseSettings):
+    """The part that migrations need."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = "sqlite:///./lyceum.db"
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme not in DRIVERS:
+            raise ValueError(
+                "DATABASE_URL must start with sqlite:/// or postgresql://,"
+                " for example sqlite:///./lyceum.db"
+            )
+        return f"{DRIVERS[scheme]}://{rest}"
+
+
+class Settings(DatabaseSettings):
+    """Names and meaning: docs/configuration.md. A refusal says how to mend it."""
+
+    secret_key: SecretStr
+    algorithm: str = "HS256"
+    access_token_expire_minutes: Annotated[int, Field(ge=1, le=1440)] = 15
+    telegram_bot_token: SecretStr = SecretStr("")
+    telegram_api_url: str = ""
+    telegram_webhook_secret: SecretStr = SecretStr("")
+    admin_username: str = ""
+    admin_password: SecretStr = SecretStr("")
+    admin_secret_key: SecretStr = SecretStr("")
+    base_url: str = ""
+    redis_url: str = ""
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    api_rate_limit: Annotated[int, Field(ge=0)] = 1200
+    sandbox: bool = False
+    debug: bool = False
+    allow_http: bool = False
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    data_dir: Path = Path("data")
+    school_name: str = "Lyceum"
+    bot_mode: str = Field(default="auto", pattern="^(auto|web|process|off)$")
+    run_jobs: bool = True
+    threads: Annotated[int, Field(ge=1, le=64)] = 8
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(filter(None, value.replace(" ", "").split(","))) if isinstance(value, str) else value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _strong_key(cls, value: SecretStr) -> SecretStr:
+        for key in value.get_secret_value().split(","):
+            if len(key.encode()) < 32 or key.strip().lower() in SAMPLES or len(set(key)) < 8:
+                raise ValueError(
+                    "SECRET_KEY must be at least 32 random characters. Make one with:"
+                    " python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+                )
+        return value
+
+    @field_validator("algorithm")
+    @classmethod
+    def _known_algorithm(cls, value: str) -> str:
+        if value not in {"HS256", "HS384", "HS512"}:
+            raise ValueError("ALGORITHM must be HS256, HS384 or HS512")
+        return value
+
+    @field_validator("admin_password")
+    @classmethod
+    def _strong_password(cls, value: SecretStr) -> SecretStr:
+        password = value.get_secret_value()
+        if password and (len(password) < 12 or password.lower() in SAMPLES):
+            raise ValueError(
+                "ADMIN_PASSWORD must have at least 12 characters and not be a sample;"
+                " leave it empty and sign in with the link that the start prints"
+            )
+        return value
+
+    @field_validator("telegram_bot_token")
+    @classmethod
+    def _real_token(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value()
+        if token and (token in SAMPLES or ":" not in token):
+            raise ValueError(
+                "TELEGRAM_BOT_TOKEN must be the token from @BotFather (123456:ABC...), or empty"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        if self.sandbox and self.bot_token:
+            raise ValueError("SANDBOX and TELEGRAM_BOT_TOKEN exclude each other: unset one of them")
+        if self.sandbox and not (is_loopback(self.api_host) and is_loopback(self.host)):
+            raise ValueError("SANDBOX answers this machine only: set API_HOST=127.0.0.1 and a loopback BASE_URL")
+        if self.debug and not is_loopback(self.api_host):
+            raise ValueError("DEBUG shows internals: set DEBUG=0 or API_HOST=127.0.0.1")
+        if not is_loopback(self.api_host) and not self.base_url:
+            raise ValueError("API_HOST is reachable from outside: set BASE_URL to the public address")
+        if not self.https and not is_loopback(self.host) and not self.allow_http:
+            raise ValueError(
+                "BASE_URL is plain http outside this machine: use https://, or set ALLOW_HTTP=1"
+                " to accept that anyone on the network can read passwords"
+            )
+        return self
+
+    @property
+    def url(self) -> str:
+        """The public address, without the last slash."""
+        return self.base_url.rstrip("/") or f"http://{_bracketed(self.api_host)}:{self.api_port}"
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def https(self) -> bool:
+        return self.url.startswith("https://")
+
+    @property
+    def secret_keys(self) -> list[str]:
+        """The signing keys: the first signs, all verify (a list rotates)."""
+        return self.secret_key.get_secret_value().split(",")
+
+    @property
+    def bot_token(self) -> str:
+        return self.telegram_bot_token.get_secret_value()
+
+    @property
+    def sandbox_on(self) -> bool:
+        """The built-in Bot API server stands in for Telegram; sales are test sales."""
+        return self.sandbox and not self.bot_token
+
+    @property
+    def bot_on(self) -> bool:
+        return bool(self.bot_token) or self.sandbox_on
+
+    @property
+    def bot_api_url(self) -> str:
+        if self.telegram_api_url:
+            return self.telegram_api_url.rstrip("/")
+        return f"{self.url}/sandbox" if self.sandbox_on else TELEGRAM_API
+
+    @property
+    def media_dir(self) -> Path:
+        return self.data_dir / "media"
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound

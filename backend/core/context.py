@@ -1,0 +1,56 @@
+"""Who asks and through what: plain values that every layer may hold."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Door(StrEnum):
+    """Through what a change came in; stored with every change set."""
+
+    WEB = "web"
+    API = "api"
+    BOT = "bot"
+    CLI = "cli"
+    JOB = "job"
+    DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A person or a token, as the request that carries it sees it."""
+
+    kind: str = "anonymous"  # "anonymous" | "session" | "jwt" | "token"
+    user_id: int | None = None
+    name: str = ""
+    login: str = ""
+    role: str = ""
+    permissions: frozenset[str] = field(default_factory=frozenset)
+    language: str = "en"  # resolved: "ru" | "en"
+    theme: str = "auto"  # "auto" | "light" | "dark"
+    timezone: str = "UTC"
+    csrf_token: str = ""
+    session_id: int | None = None
+    token_id: int | None = None
+
+    @property
+    def signed_in(self) -> bool:
+        return self.kind != "anonymous"
+
+    def may(self, permission: str) -> bool:
+        return permission in self.permissions
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Whom the history names for what is written now."""
+
+    door: Door
+    user_id: int | None = None
+    token_id: int | None = None
+    ip: str | None = None
+    request_id: str | None = None
+
+
+ANONYMOUS = Principal()
+request_id_var: ContextVar[str] = ContextVar("request_id", default="")

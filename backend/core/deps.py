@@ -1,0 +1,229 @@
+"""What routes are made of: `Routes`, `require`, `crud`, `current`."""
+
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
+from sqlalchemy.orm import Session
+
+from backend.core import csrf
+from backend.core.config import Settings
+from backend.core.context import Actor, Principal
+from backend.core.permissions import Permission
+from backend.core.units import Policy, Reply, Unit, current_unit, is_api
+from backend.database.crud.base import BaseCRUD
+from backend.database.schemas.base import ErrorResponse
+from backend.database.session import Database
+
+__all__ = ["Reply", "Routes", "crud", "current", "detached", "hashing", "public", "require", "signed_in"]
+
+C = TypeVar("C", bound=BaseCRUD[Any])
+BIG_BODY = 1_000_000  # bytes; a larger one is not read before the sender is known
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+API_ERRORS: dict[int | str, dict[str, Any]] = {
+    401: {"model": ErrorResponse, "description": "Nobody is signed in"},
+    403: {"model": ErrorResponse, "description": "The right is missing"},
+    422: {"model": ErrorResponse, "description": "`fields` names what is wrong"},
+    429: {"model": ErrorResponse, "description": "Too many requests; see Retry-After"},
+}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorResponse, "description": "No such record"}}
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": ErrorResponse, "description": "The state forbids it"}}
+BAD_LIST: dict[int | str, dict[str, Any]] = {400: {"model": ErrorResponse, "description": "Bad cursor or sort"}}
+
+
+class UnitRoute(APIRoute):
+    """A route whose endpoint runs inside a Unit. It refuses to exist without a declared policy."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, _in_unit(endpoint), **options)
+        marks = set(_walk(self.dependant))
+        self.policy = Policy(tuple(_declared(self.dependant)), signed_in=_declare_signed_in in marks)
+        if self.policy.public and _declare_public not in marks:
+            raise TypeError(f"{path}: declare require(Permission.X) or public on the route or its router")
+        self.detached = _declare_detached in marks
+        if self.detached and any(hasattr(mark, "on_session") for mark in marks):
+            raise TypeError(f"{path}: a detached route has no session; use database.run(...)")
+        model = self.response_model
+        self.adapter: TypeAdapter[Any] | None = TypeAdapter(model) if model is not None else None
+        self.description = f"{self.description}\n\n{_needs(self.policy)}".strip()
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            status = self.status_code or 200
+            unit = Unit(request, self.policy, self.adapter, status, detached=self.detached)
+            request.state.unit = unit
+            token = current_unit.set(unit)
+            try:
+                await _read_csrf(request, unit)
+                return await inner(request)
+            except RequestValidationError:
+                await run_in_threadpool(unit.admit)  # an outsider learns 401, not what a body should hold
+                raise
+            finally:
+                current_unit.reset(token)
+
+        return handle
+
+
+async def _read_csrf(request: Request, unit: Unit) -> None:
+    if not unit.writing:
+        return
+    length = request.headers.get("content-length")
+    if length is None or int(length) > BIG_BODY:  # Outermost has refused what is no number
+        await run_in_threadpool(lambda: unit.admit(form=False))
+    if unit.api:
+        return
+    request.state.csrf_sent = sent = request.headers.get(csrf.HEADER)
+    kind = request.headers.get("content-type", "")
+    if sent is None and kind.startswith(FORM_TYPES):
+        form = await request.form(max_files=5, max_fields=200, max_part_size=BIG_BODY)
+        value = form.get(csrf.FIELD)
+        request.state.csrf_sent = value if isinstance(value, str) else None
+
+
+def _in_unit(endpoint: Callable[..., Any]) -> Callable[..., Response]:
+    @functools.wraps(endpoint)
+    def call(**arguments: Any) -> Response:
+        unit = current_unit.get()
+        return unit.run(lambda: endpoint(**arguments))
+
+    return call
+
+
+class Routes(APIRouter):
+    """A router of UnitRoutes. "/" answers without its slash too; only API routes are part of the documentation."""
+
+    def __init__(self, **options: Any) -> None:
+        if is_api(options.get("prefix", "") + "/"):
+            options.setdefault("responses", API_ERRORS)
+        else:
+            options.setdefault("include_in_schema", False)
+        super().__init__(route_class=UnitRoute, **options)
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().add_api_route(path, endpoint, **options)
+        if path == "/" and self.prefix:
+            super().add_api_route("", endpoint, **{**options, "include_in_schema": False})
+
+
+def require(*permissions: Permission) -> Any:
+    """The caller holds at least one of these rights. Several `require` on a route must all hold."""
+
+    async def declare() -> None:
+        """Checked by the Unit, in the endpoint's own transaction."""
+
+    declare.permissions = frozenset(permissions)  # type: ignore[attr-defined] # read by UnitRoute
+    return Depends(declare)
+
+
+async def _declare_public() -> None:
+    """Marks a route that everyone may call."""
+
+
+async def _declare_signed_in() -> None:
+    """Marks a route that anyone with a session or token may call, whatever their rights."""
+
+
+async def _declare_detached() -> None:
+    """Marks a route that does slow work (a password hash) between transactions of its own: `database.run(...)`."""
+
+
+async def _hash() -> AsyncIterator[None]:
+    yield
+
+
+public = Depends(_declare_public)
+signed_in = Depends(_declare_signed_in)
+detached = Depends(_declare_detached)
+# Two of these requests at a time; the others wait without holding one of the few threads that serve everyone.
+hashing = Depends(_hash, scope="function", max_concurrency=2)
+
+
+def _needs(policy: Policy) -> str:
+    if policy.public:
+        return "Open to everyone."
+    groups = [" or ".join(f"`{permission}`" for permission in sorted(group)) for group in policy.groups]
+    return f"Needs {' and '.join(groups)}." if groups else "Needs any valid token."
+
+
+def _walk(dependant: Dependant) -> Iterator[Any]:
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from _walk(dependency)
+
+
+def _declared(dependant: Dependant) -> Iterator[frozenset[Permission]]:
+    for call in _walk(dependant):
+        permissions = getattr(call, "permissions", None)
+        if permissions:
+            yield permissions
+
+
+def crud(cls: type[C]) -> Any:
+    """A CRUD class on the request's session."""
+
+    async def build(request: Request) -> C:
+        unit: Unit = request.state.unit
+        return cls(unit.session)
+
+    build.on_session = True  # type: ignore[attr-defined] # a detached route must not have one
+    return Depends(build)
+
+
+class Current:
+    """The caller; known once the endpoint runs, so its fields are read through `.me`."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+
+    @property
+    def me(self) -> Principal:
+        return self._unit.me
+
+    @property
+    def session(self) -> Session:
+        return self._unit.session
+
+    @property
+    def actor(self) -> Actor:
+        """Whom the history names, for the transactions of a detached route."""
+        return self._unit.actor
+
+
+async def _current(request: Request) -> Current:
+    return Current(request.state.unit)
+
+
+current = Depends(_current)
+Caller = Annotated[Current, current]
+
+
+async def get_settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def get_database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+DatabaseDep = Annotated[Database, Depends(get_database)]
+
+
+def get_current_user_from_cookie(request: Request) -> Principal:
+    """The signed-in person of a page, for routes outside `Routes`. Raises NotAuthenticatedError."""
+    unit = Unit(request, Policy((frozenset({Permission.DASHBOARD_READ}),)), None, 200)
+    unit.admit()
+    return unit.me

@@ -1,0 +1,80 @@
+"""Addresses of routes by name, from a table made once (Starlette's own look-up walks all routes for every link)."""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel
+
+NOT_FILTERS = frozenset({"sort", "limit", "cursor"})
+
+
+class Links:
+    """Route names of one app. The first route of a name wins."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._formats: dict[str, tuple[str, frozenset[str]]] = {}
+        for route in iter_route_contexts(app.router.routes):
+            if route.name and route.path_format:
+                names = frozenset(getattr(route, "param_convertors", {}))
+                self._formats.setdefault(route.name, (route.path_format, names))
+
+    def has(self, name: str) -> bool:
+        return name in self._formats
+
+    def url(self, name: str, /, **params: Any) -> str:
+        """The path of a route; parameters that are not in the path become the query, None ones are left out.
+
+        Raises LookupError for an unknown name and KeyError for a missing path parameter.
+        """
+        try:
+            template, in_path = self._formats[name]
+        except KeyError:
+            raise LookupError(f"there is no route named {name!r}") from None
+        if not params:
+            return template.format() if in_path else template
+        path = template.format(**{key: quote(str(params[key]), safe="") for key in in_path}) if in_path else template
+        rest = {key: value for key, value in params.items() if key not in in_path and value is not None}
+        return f"{path}?{encode(rest.items())}" if rest else path
+
+
+def encode(pairs: Iterable[tuple[str, Any]]) -> str:
+    return urlencode([(key, _plain(value)) for key, value in pairs], doseq=True, quote_via=quote)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return [_plain(item) for item in value] if isinstance(value, list | tuple | set) else value
+
+
+def url_with(params: BaseModel, _url: str = "", /, **changes: Any) -> str:
+    """The address of the same list with some parameters changed: `url_with(params, list_url, status="active")`.
+
+    Empty and default values are left out; a change of anything but the cursor starts from the first page.
+    """
+    values = params.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    if not changes.keys() <= {"cursor"}:
+        values.pop("cursor", None)
+    for name, value in changes.items():
+        field = type(params).model_fields.get(name)
+        if value in (None, "", []) or (field is not None and value == field.default):
+            values.pop(name, None)
+        else:
+            values[name] = value
+    return f"{_url}?{encode(values.items())}" if values else _url or "?"
+
+
+def set_filters(params: BaseModel) -> dict[str, Any]:
+    """The search text and the filters that are on, by name."""
+    values = params.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    return {name: _plain(value) for name, value in values.items() if name not in NOT_FILTERS}
+
+
+def local_path(target: str | None, default: str = "/dashboard/") -> str:
+    """`next=` from outside, if it stays on this site: one leading slash and nothing a browser could read as a host."""
+    if not target or target[0] != "/" or target[1:2] in ("/", "\\") or not target.isprintable() or "\\" in target:
+        return default
+    return target

@@ -1,0 +1,116 @@
+"""Rights. A role and an API token are sets of them; routes name one, never a role."""
+
+from enum import StrEnum
+
+from backend.core.i18n import N_
+
+
+class Permission(StrEnum):
+    DASHBOARD_READ = "dashboard:read"
+    PROFILE_WRITE = "profile:write"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    LESSONS_READ = "lessons:read"
+    LESSONS_WRITE = "lessons:write"
+    COURSES_READ = "courses:read"
+    COURSES_WRITE = "courses:write"
+    PROMO_CODES_READ = "promo_codes:read"
+    PROMO_CODES_WRITE = "promo_codes:write"
+    PURCHASES_READ = "purchases:read"
+    PURCHASES_WRITE = "purchases:write"
+    PURCHASES_GRANT = "purchases:grant"
+    PURCHASES_REFUND = "purchases:refund"
+    TICKETS_READ = "tickets:read"
+    TICKETS_WRITE = "tickets:write"
+    HISTORY_READ = "history:read"
+    SETTINGS_WRITE = "settings:write"
+    TOKENS_WRITE = "tokens:write"
+    OPERATIONS_READ = "operations:read"
+    BOT = "bot"
+
+
+P = Permission
+
+LABELS: dict[Permission, str] = {
+    P.DASHBOARD_READ: N_("Open the dashboard"),
+    P.PROFILE_WRITE: N_("Change one's own profile"),
+    P.USERS_READ: N_("See people"),
+    P.USERS_WRITE: N_("Change people"),
+    P.LESSONS_READ: N_("See lessons"),
+    P.LESSONS_WRITE: N_("Change lessons"),
+    P.COURSES_READ: N_("See courses"),
+    P.COURSES_WRITE: N_("Change courses"),
+    P.PROMO_CODES_READ: N_("See promo codes"),
+    P.PROMO_CODES_WRITE: N_("Change promo codes"),
+    P.PURCHASES_READ: N_("See sales"),
+    P.PURCHASES_WRITE: N_("Record payments"),
+    P.PURCHASES_GRANT: N_("Give access without payment"),
+    P.PURCHASES_REFUND: N_("Refund Stars"),
+    P.TICKETS_READ: N_("Read tickets"),
+    P.TICKETS_WRITE: N_("Answer tickets"),
+    P.HISTORY_READ: N_("See the history of changes"),
+    P.SETTINGS_WRITE: N_("Change the school's settings"),
+    P.TOKENS_WRITE: N_("Make and revoke API tokens"),
+    P.OPERATIONS_READ: N_("Read metrics and readiness"),
+    P.BOT: N_("Act as the bot"),
+}
+
+# Rights that only a token may hold: they stand for Telegram's word, not for a person's decision.
+TOKEN_ONLY = frozenset({P.BOT, P.PURCHASES_WRITE})
+
+# Verbs that change something; a route that is not GET needs one of them.
+WRITE_ACTIONS = frozenset({"write", "refund", "grant", "bot"})
+
+BOT_SCOPES = frozenset(
+    {P.BOT, P.USERS_READ, P.USERS_WRITE, P.LESSONS_READ, P.COURSES_READ}
+    | {P.PURCHASES_READ, P.PURCHASES_WRITE, P.TICKETS_READ, P.TICKETS_WRITE}
+)
+
+# Which right an undo needs, by the table of the record.
+UNDO_RIGHTS: dict[str, Permission] = {
+    "users": P.USERS_WRITE,
+    "lessons": P.LESSONS_WRITE,
+    "courses": P.COURSES_WRITE,
+    "media": P.LESSONS_WRITE,
+    "promo_codes": P.PROMO_CODES_WRITE,
+    "support_tickets": P.TICKETS_WRITE,
+}
+
+ADMIN, MANAGER, AUTHOR, SUPPORT, STUDENT = "Админ", "Менеджер", "Автор", "Поддержка", "Ученик"
+
+_STAFF = frozenset({P.DASHBOARD_READ, P.PROFILE_WRITE})
+
+SYSTEM_ROLES: dict[str, frozenset[Permission]] = {
+    ADMIN: frozenset(Permission) - TOKEN_ONLY,
+    MANAGER: _STAFF
+    | {P.USERS_READ, P.USERS_WRITE, P.LESSONS_READ, P.COURSES_READ}
+    | {P.PROMO_CODES_READ, P.PROMO_CODES_WRITE, P.PURCHASES_READ, P.PURCHASES_GRANT}
+    | {P.PURCHASES_REFUND, P.TICKETS_READ, P.HISTORY_READ},
+    AUTHOR: _STAFF
+    | {P.LESSONS_READ, P.LESSONS_WRITE, P.COURSES_READ, P.COURSES_WRITE, P.HISTORY_READ},
+    SUPPORT: _STAFF
+    | {P.USERS_READ, P.LESSONS_READ, P.COURSES_READ, P.PURCHASES_READ, P.PURCHASES_REFUND}
+    | {P.TICKETS_READ, P.TICKETS_WRITE, P.HISTORY_READ},
+    STUDENT: frozenset(),
+}
+
+ROLE_TITLES: dict[str, str] = {
+    ADMIN: N_("Admin"),
+    MANAGER: N_("Manager"),
+    AUTHOR: N_("Author"),
+    SUPPORT: N_("Support"),
+    STUDENT: N_("Student"),
+}
+
+
+def expand_scopes(scopes: list[str]) -> frozenset[str]:
+    """Scopes as a person names them, with `bot` standing for all that the bot needs.
+
+    Raises ValueError that names the first unknown scope.
+    """
+    known = {permission.value for permission in Permission}
+    for scope in scopes:
+        if scope not in known:
+            raise ValueError(scope)
+    bundle = BOT_SCOPES if P.BOT.value in scopes else frozenset()
+    return frozenset(scopes) | {permission.value for permission in bundle}

@@ -1,0 +1,290 @@
+"""Pages and fragments: one Jinja2 environment, one `render`, toasts that survive a redirect.
+
+    return render(request, "lessons/edit.html", lesson=lesson)                      a page or a fragment
+    return render_part(request, "lessons/edit.html", "lessons/_form.html", 422, form=form)   whichever was asked for
+    return render_list(request, "lessons", page=page, params=params)               index.html or _table.html
+    flash(request, _("Lesson saved"), undo=change_set_id(session))                 a toast, wherever the answer goes
+    return see_other(request, "crm:lessons:detail", lesson_id=lesson.id)           303, or HX-Redirect under htmx
+
+A template has: me, csrf_token, lang, theme, request, partial (a fragment was asked for); as globals, which macros see
+too: _, ngettext, url_for, route_exists, here, static, icon, url_with, set_filters, col, choice, between, now, navigation; and the filters of
+core.text. In a template's `_("...")` a literal per cent sign is written `%%`.
+"""
+
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from pydantic import BaseModel
+
+from backend.core import clock, text, wording
+from backend.core.config import Settings, is_loopback
+from backend.core.context import ANONYMOUS, Principal
+from backend.core.figures import line_path, nice_top, sparse
+from backend.core.i18n import _, current_language, gettext, ngettext
+from backend.core.links import Links, local_path, set_filters, url_with
+from backend.core.listview import Column, between, choice
+from backend.core.navigation import FOOT, SECTIONS, Item, Link
+from backend.core.permissions import UNDO_RIGHTS
+from backend.core.static import assets
+
+__all__ = ["Toast", "flash", "local_path", "render", "render_list", "render_part", "see_other", "wants_fragment"]
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+FLASH_COOKIE, FLASH_SECONDS = "lyceum_flash", 60
+_request: ContextVar[Request] = ContextVar("template_request")
+
+
+@dataclass(frozen=True)
+class Toast:
+    """A short message. `undo` is the change set that its button takes back; kind: good | info | warn | bad."""
+
+    text: str
+    kind: str = "good"
+    undo: int | None = None
+
+
+def prepare(*, debug: bool) -> None:
+    """Compiles every template now instead of on a person's first click; with DEBUG they follow their files instead."""
+    env.auto_reload = debug
+    if not debug:
+        for name in env.list_templates(extensions=["html"]):
+            env.get_template(name)
+
+
+def wants_fragment(request: Request) -> bool:
+    """htmx asks for a part of a page (not for a whole one, as after Back)."""
+    return request.headers.get("HX-Request-Type") == "partial"
+
+
+def render(
+    request: Request, name: str, status: int = 200, *, toast: Toast | None = None, **context: Any
+) -> HTMLResponse:
+    if toast is not None:
+        request.state.toast = toast
+    partial = wants_fragment(request)
+    me = principal(request)
+    toasts = _toasts(request, from_cookie=not partial)
+    values = {
+        "request": request,
+        "me": me,
+        "csrf_token": me.csrf_token,
+        "lang": me.language if me.signed_in else current_language.get(),
+        "theme": me.theme,
+        "partial": partial,
+        "toasts": toasts,
+        **context,
+    }
+    tokens = _request.set(request), current_language.set(values["lang"]), text.current_timezone.set(me.timezone)
+    try:
+        body = env.get_template(name).render(values)
+        if partial and toasts:
+            body += env.get_template("components/_toasts.html").render(values)
+    finally:
+        _request.reset(tokens[0])
+        current_language.reset(tokens[1])
+        text.current_timezone.reset(tokens[2])
+    response = HTMLResponse(body, status, {"Vary": "HX-Request-Type"})
+    if not partial and FLASH_COOKIE in request.cookies:
+        response.delete_cookie(FLASH_COOKIE)
+    return response
+
+
+def render_part(
+    request: Request, page_name: str, part_name: str, status: int = 200, **context: Any
+) -> HTMLResponse:
+    """The part alone for htmx, the page around it for everyone else."""
+    return render(request, part_name if wants_fragment(request) else page_name, status, **context)
+
+
+def render_list(request: Request, folder: str, *, page: object, params: BaseModel, **context: Any) -> HTMLResponse:
+    """`<folder>/index.html` or its fragment `<folder>/_table.html`, with `list_url`.
+
+    The address bar gets the tidy address: typing replaces it, a choice adds a step to go back to, scrolling does neither.
+    """
+    context.setdefault("list_url", request.url.path)
+    response = render_part(
+        request, f"{folder}/index.html", f"{folder}/_table.html", page=page, params=params, **context
+    )
+    if wants_fragment(request) and not getattr(params, "cursor", None):
+        typed = request.headers.get("HX-Source", "").startswith("input")
+        header = "HX-Replace-Url" if typed else "HX-Push-Url"
+        response.headers[header] = url_with(params, context["list_url"])
+    return response
+
+
+def see_other(request: Request, name: str, /, **params: Any) -> Response:
+    """On to another page after a successful POST."""
+    return go_to(request, _links(request).url(name, **params))
+
+
+def go_to(request: Request, url: str) -> Response:
+    """The same for an address: 303, or HX-Redirect where htmx would swap the other page into this one."""
+    htmx = request.headers.get("HX-Request") == "true"
+    response = Response(status_code=204, headers={"HX-Redirect": url}) if htmx else RedirectResponse(url, 303)
+    toast: Toast | None = getattr(request.state, "toast", None)
+    if toast is not None:
+        settings: Settings = request.app.state.settings
+        response.set_cookie(
+            FLASH_COOKIE,
+            str(_signer(settings).dumps(asdict(toast))),
+            max_age=FLASH_SECONDS,
+            httponly=True,
+            samesite="lax",
+            secure=settings.https,
+        )
+    return response
+
+
+def flash(request: Request, message: str, *, kind: str = "good", undo: int | None = None) -> None:
+    """One toast with whatever is answered: in the page, beside the fragment, or on the page after a redirect.
+
+    A second call replaces the first, so that a retried transaction does not speak twice.
+    """
+    request.state.toast = Toast(message[:500], kind, undo)
+
+
+def principal(request: Request) -> Principal:
+    me: Principal = getattr(request.state, "me", ANONYMOUS)
+    return me
+
+
+def _toasts(request: Request, *, from_cookie: bool) -> list[Toast]:
+    found = [request.state.toast] if getattr(request.state, "toast", None) else []
+    sealed = request.cookies.get(FLASH_COOKIE) if from_cookie else None
+    if sealed:
+        try:
+            values = _signer(request.app.state.settings).loads(sealed, max_age=FLASH_SECONDS)
+            found.insert(0, Toast(**values))
+        except (BadSignature, TypeError):
+            pass  # forged, too old or from another version: no message is the right message
+    return found
+
+
+def _signer(settings: Settings) -> "URLSafeTimedSerializer":
+    # itsdangerous signs with the last key of the list and accepts all.
+    return URLSafeTimedSerializer(settings.secret_keys[::-1], salt="lyceum.flash")
+
+
+def _links(request: Request) -> Links:
+    state = request.app.state
+    if not hasattr(state, "links"):
+        state.links = Links(request.app)
+    links: Links = state.links
+    return links
+
+
+def url_for(name: str, /, **params: Any) -> str:
+    return _links(_request.get()).url(name, **params)
+
+
+def route_exists(name: str) -> bool:
+    return _links(_request.get()).has(name)
+
+
+def here() -> str:
+    """The page that the person is on, for `next` fields: under htmx the request's own address is only a part of it."""
+    request = _request.get()
+    current = request.headers.get("HX-Current-URL") if request.headers.get("HX-Request") == "true" else None
+    if current:
+        return local_path("/" + current.split("://", 1)[-1].partition("/")[2])
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+_icons: dict[tuple[str, str], Markup] = {}
+
+
+def icon(name: str, cls: str = "") -> Markup:
+    """One symbol of the sprite, hidden from screen readers: the word beside it says the same."""
+    found = _icons.get((name, cls))
+    if found is None:
+        classes = Markup(" ").join(filter(None, ("icon", cls)))
+        tag = Markup('<svg class="{}" aria-hidden="true"><use href="{}#icon-{}"/></svg>')
+        found = tag.format(classes, assets.url("vendor/sprite.svg"), name)
+        if len(_icons) < 2000:
+            _icons[(name, cls)] = found
+    return found
+
+
+def navigation() -> dict[str, Any]:
+    """The sidebar of this page: [(title, [Link])] and the foot's links."""
+    request = _request.get()
+    me, links = principal(request), _links(request)
+
+    def shown(items: tuple[Item, ...]) -> list[Item]:
+        return [item for item in items if me.may(item.permission) and links.has(item.route)]
+
+    sections = [(section.title, shown(section.items)) for section in SECTIONS]
+    foot = shown(FOOT)
+    urls = {item.route: links.url(item.route) for item in (*sum((i for _t, i in sections), []), *foot)}
+    here = request.url.path
+    home = links.url("crm:dashboard:index") if links.has("crm:dashboard:index") else ""
+    fitting = [url for url in urls.values() if here == url or (url != home and here.startswith(url.rstrip("/") + "/"))]
+    current = max(fitting, key=len, default="")
+    badges: dict[str, int] = getattr(request.state, "badges", {})
+
+    def link(item: Item) -> Link:
+        url, count = urls[item.route], badges.get(item.badge, 0)
+        return Link(_(item.label), item.icon, url, url == current, count, _(item.waiting) if item.waiting else "")
+
+    return {
+        "sections": [(_(title) if title else "", [link(item) for item in items]) for title, items in sections if items],
+        "foot": [link(item) for item in foot],
+    }
+
+
+def site() -> dict[str, Any]:
+    """What the shell says about this installation."""
+    settings: Settings = _request.get().app.state.settings
+    return {
+        "school": settings.school_name,
+        "sandbox": settings.sandbox_on,
+        "insecure": not settings.https and not is_loopback(settings.host),
+    }
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(["html"], default_for_string=True, default=True),
+        undefined=StrictUndefined,
+        auto_reload=False,
+        cache_size=-1,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+    )
+    made.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined] # by the extension
+    made.filters |= text.FILTERS
+    made.globals |= {
+        "url_for": url_for,
+        "route_exists": route_exists,
+        "here": here,
+        "static": assets.url,
+        "assets": assets,
+        "icon": icon,
+        "url_with": url_with,
+        "set_filters": set_filters,
+        "col": Column,
+        "choice": choice,
+        "between": between,
+        "zip": zip,
+        "line_path": line_path,
+        "nice_top": nice_top,
+        "sparse": sparse,
+        "now": clock.now,
+        "navigation": navigation,
+        "site": site,
+        "wording": wording,
+        "UNDO_RIGHTS": UNDO_RIGHTS,
+    }
+    return made
+
+
+env = _environment()

@@ -1,0 +1,191 @@
+"""One request = one unit of work = one thread hop.
+
+A `Unit` opens the session, finds out who asks, checks the declared rights, runs the endpoint, serialises or renders its
+result, remembers an Idempotency-Key's answer and commits, all in the worker thread that runs the endpoint. The response
+leaves after the commit. The session is lazy: making it costs no I/O, so cheap dependencies may hold it beforehand.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from fastapi import Request
+from fastapi.responses import Response
+from pydantic import TypeAdapter
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from backend.core import csrf
+from backend.core.auth import authenticate, client_ip
+from backend.core.config import Settings
+from backend.core.context import ANONYMOUS, Actor, Door, Principal, request_id_var
+from backend.core.errors import AppError, ForbiddenError, NotAuthenticatedError
+from backend.core.i18n import current_language
+from backend.core.permissions import Permission
+from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
+from backend.database.crud.idempotency import IdempotencyCRUD, Stored
+from backend.database.session import Database, retrying
+
+log = structlog.get_logger()
+current_unit: ContextVar["Unit"] = ContextVar("current_unit")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An endpoint's value with a status of its own."""
+
+    value: Any
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Who may call a route: whoever holds one right of each of `groups`, anyone who is `signed_in`, or everyone."""
+
+    groups: tuple[frozenset[Permission], ...] = ()
+    signed_in: bool = False
+
+    @property
+    def public(self) -> bool:
+        return not self.groups and not self.signed_in
+
+    def admit(self, me: Principal) -> None:
+        """Raises NotAuthenticatedError or ForbiddenError."""
+        if not self.public and not me.signed_in:
+            raise NotAuthenticatedError(headers={"WWW-Authenticate": "Bearer"})
+        for group in self.groups:
+            if not any(me.may(permission) for permission in group):
+                raise ForbiddenError(fields={"permission": " | ".join(sorted(group))})
+
+
+class Unit:
+    """The unit of work of one request. A detached one admits the caller and leaves transactions to the endpoint."""
+
+    def __init__(
+        self,
+        request: Request,
+        policy: Policy,
+        adapter: TypeAdapter[Any] | None,
+        status: int,
+        *,
+        detached: bool = False,
+    ) -> None:
+        self.request = request
+        self.policy = policy
+        self.adapter = adapter
+        self.status = status
+        self.detached = detached
+        self.api = is_api(request.url.path)
+        self.writing = request.method not in csrf.SAFE_METHODS
+        self.database: Database = request.app.state.database
+        makers = self.database
+        self.session: Session = (makers.write_sessions if self.writing else makers.read_sessions)()
+        self.me: Principal = ANONYMOUS
+
+    def run(self, endpoint: Callable[[], Any]) -> Response:
+        """The whole unit, again from the start after a transient failure of the database."""
+        if self.detached:
+            retrying(self.admit)
+            response = self._answer(endpoint())
+        else:
+            response = retrying(lambda: self._once(endpoint))
+        self._touch()
+        return response
+
+    def admit(self, *, form: bool = True) -> None:
+        """Only the door: raises what an outsider gets. `form=False` leaves out the form's token, which is not read yet."""
+        with self.database.read_sessions() as session:
+            self._admit(session, form=form)
+
+    def _once(self, endpoint: Callable[[], Any]) -> Response:
+        with self._opened() as session:
+            self._admit(session)
+            key = self.request.headers.get("idempotency-key") if self._repeatable else None
+            if key is None:
+                return self._answer(endpoint())
+            return self._answer_once(IdempotencyCRUD(session), key, endpoint)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Session]:
+        if self.writing:
+            with self.database.transaction(session=self.session) as session:
+                yield session
+        else:
+            with self.session:
+                yield self.session
+
+    def _admit(self, session: Session, *, form: bool = True) -> None:
+        self.me = authenticate(self.request, session, api=self.api)
+        self.request.state.me = self.me
+        current_language.set(self.me.language if self.me.signed_in else current_language.get())
+        self.policy.admit(self.me)
+        if form and self.writing and not self.api:
+            settings: Settings = self.request.app.state.settings
+            state = self.request.state
+            csrf.check(settings, self.request.headers, state.csrf_key, getattr(state, "csrf_sent", None))
+        session.info["actor"] = self.actor
+
+    @property
+    def actor(self) -> Actor:
+        if self.me.may(Permission.BOT):
+            door = Door.BOT
+        else:
+            door = Door.API if self.api else Door.WEB
+        return Actor(door, self.me.user_id, self.me.token_id, client_ip(self.request), request_id_var.get())
+
+    @property
+    def _repeatable(self) -> bool:
+        # A public answer may hold tokens and belongs to nobody: it is never kept.
+        return self.api and self.request.method == "POST" and not self.policy.public
+
+    def _answer(self, value: Any) -> Response:
+        if isinstance(value, Response):
+            return value
+        reply = value if isinstance(value, Reply) else Reply(value, self.status)
+        body = b""
+        if self.adapter is not None and reply.status != 204:
+            typed = self.adapter.validate_python(reply.value, from_attributes=True)
+            body = self.adapter.dump_json(typed, by_alias=True)
+        return Response(body, reply.status, reply.headers, media_type="application/json" if body else None)
+
+    def _answer_once(self, keys: IdempotencyCRUD, key: str, endpoint: Callable[[], Any]) -> Response:
+        owner = f"token:{self.me.token_id}" if self.me.token_id else f"user:{self.me.user_id}"
+        body: bytes = getattr(self.request, "_body", b"")
+        url = self.request.url
+        sent = hashlib.sha256(f"{url.path}?{url.query}\n".encode() + body).hexdigest()
+        stored = keys.claim(owner, key, sent)
+        if stored is None:
+            response = self._answer(endpoint())
+            keys.remember(owner, key, Stored(response.status_code, bytes(response.body).decode()))
+            return response
+        headers = {"Idempotency-Replayed": "true"}
+        return Response(stored.response, stored.status, headers, media_type="application/json")
+
+    def _touch(self) -> None:
+        """Notes that the session or token was used. A full disk must not turn a read into an error."""
+        state = self.request.state
+        session_id, token_id = getattr(state, "touch_session", None), getattr(state, "touch_token", None)
+        if not (session_id or token_id):
+            return
+        try:
+            with self.database.transaction() as session:
+                if session_id:
+                    SessionCRUD(session).touch(session_id)
+                if token_id:
+                    ApiTokenCRUD(session).touch(token_id)
+        except (SQLAlchemyError, AppError) as error:
+            log.warning("touch_failed", error=type(error).__name__)
+
+
+# Addresses outside /api that are for programs as well.
+MACHINES = frozenset({"/api", "/auth", "/openapi.json", "/metrics", "/health", "/health/ready"})
+
+
+def is_api(path: str) -> bool:
+    """JSON routes: bearer only, errors as JSON, no cookies."""
+    return path.startswith(("/api/", "/auth/")) or path in MACHINES

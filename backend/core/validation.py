@@ -1,0 +1,63 @@
+"""Validation errors in words that a person can act on, in their language."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from backend.core.i18n import _, ngettext
+
+Maker = Callable[[Mapping[str, Any]], str]
+
+
+def _words() -> dict[str, Maker]:
+    return {
+        "missing": lambda c: _("Fill in this field."),
+        "string_too_short": lambda c: (
+            _("Fill in this field.")
+            if c["min_length"] == 1
+            else ngettext("At least %d character.", "At least %d characters.", c["min_length"]) % c["min_length"]
+        ),
+        "string_too_long": lambda c: (
+            ngettext("At most %d character.", "At most %d characters.", c["max_length"]) % c["max_length"]
+        ),
+        "int_parsing": lambda c: _("Enter a whole number."),
+        "int_type": lambda c: _("Enter a whole number."),
+        "int_from_float": lambda c: _("Enter a whole number."),
+        "int_parsing_size": lambda c: _("This number is too large."),
+        "greater_than_equal": lambda c: _("The least is %s.") % c["ge"],
+        "less_than_equal": lambda c: _("The most is %s.") % c["le"],
+        "greater_than": lambda c: _("Must be more than %s.") % c["gt"],
+        "less_than": lambda c: _("Must be less than %s.") % c["lt"],
+        "bool_parsing": lambda c: _("Say yes or no."),
+        "bool_type": lambda c: _("Say yes or no."),
+        "string_type": lambda c: _("Enter text."),
+        "string_pattern_mismatch": lambda c: _("This does not have the right form."),
+        "datetime_parsing": lambda c: _("Enter a date and time."),
+        "datetime_from_date_parsing": lambda c: _("Enter a date and time."),
+        "timezone_aware": lambda c: _("Say the time zone: for example 2026-11-21T10:00:00Z."),
+        "extra_forbidden": lambda c: _("There is no such field."),
+        "literal_error": lambda c: _("Choose one of: %s.") % c["expected"],
+        "enum": lambda c: _("Choose one of: %s.") % c["expected"],
+        "json_invalid": lambda c: _("This is not valid JSON."),
+        "list_type": lambda c: _("Give a list."),
+        "model_attributes_type": lambda c: _("Send a JSON object."),
+        "dict_type": lambda c: _("Send a JSON object."),
+        "too_long": lambda c: _("Too many items."),
+        "string_unicode": lambda c: _("This text holds a character that cannot be stored."),
+    }
+
+
+def explain(errors: Iterable[Any]) -> dict[str, str]:
+    """Pydantic's errors as {field path: sentence}; a whole-model error stands at ""."""
+    words = _words()
+    found: dict[str, str] = {}
+    for error in errors:
+        path = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header", "form")]
+        make = words.get(error["type"])
+        found.setdefault(".".join(path), make(error.get("ctx", {})) if make else _own(error))
+    return found
+
+
+def _own(error: Mapping[str, Any]) -> str:
+    """Our validators raise ValueError with a translated sentence; anything else is pydantic's own English."""
+    cause = error.get("ctx", {}).get("error")
+    return str(cause) if isinstance(cause, ValueError) else str(error["msg"])

@@ -1,0 +1,124 @@
+"""What the columns, records and verbs of the history are called."""
+
+from backend.core.i18n import N_, _
+
+ENTITIES: dict[str, str] = {
+    "users": N_("person"),
+    "roles": N_("role"),
+    "lessons": N_("lesson"),
+    "courses": N_("course"),
+    "course_lessons": N_("lesson of the course"),
+    "media": N_("file"),
+    "promo_codes": N_("promo code"),
+    "orders": N_("order"),
+    "payments": N_("payment"),
+    "refunds": N_("refund"),
+    "purchases": N_("purchase"),
+    "support_tickets": N_("ticket"),
+    "chats": N_("thread"),
+    "messages": N_("message"),
+    "api_tokens": N_("API token"),
+    "settings": N_("setting"),
+}
+
+COLUMNS: dict[str, str] = {
+    "title": N_("Title"),
+    "description": N_("Description"),
+    "price": N_("Price"),
+    "is_active": N_("Active"),
+    "is_free": N_("Free"),
+    "text_content": N_("Text"),
+    "video_path": N_("Video"),
+    "media_id": N_("Video file"),
+    "total_price": N_("Full price"),
+    "discount_price": N_("Price with discount"),
+    "lesson_id": N_("Lesson"),
+    "course_id": N_("Course"),
+    "position": N_("Place"),
+    "code": N_("Code"),
+    "discount_percent": N_("Discount, %%"),
+    "discount_amount": N_("Discount, Stars"),
+    "max_uses": N_("Uses at most"),
+    "current_uses": N_("Uses"),
+    "expires_at": N_("Valid until"),
+    "first_name": N_("First name"),
+    "last_name": N_("Last name"),
+    "username": N_("Telegram name"),
+    "telegram_id": N_("Telegram ID"),
+    "email": N_("E-mail"),
+    "login": N_("Login"),
+    "language_code": N_("Language in Telegram"),
+    "ui_language": N_("Chosen language"),
+    "terms_accepted_at": N_("Terms accepted"),
+    "blocked_bot_at": N_("Bot blocked"),
+    "role_id": N_("Role"),
+    "status": N_("Status"),
+    "subject": N_("Subject"),
+    "message": N_("Message"),
+    "admin_response": N_("Answer"),
+    "assignee_id": N_("Assignee"),
+    "waiting_since": N_("Waiting since"),
+    "first_reply_at": N_("First answer"),
+    "body": N_("Text of the message"),
+    "amount": N_("Amount"),
+    "reason": N_("Reason"),
+    "revoked_at": N_("Access closed"),
+    "paid_at": N_("Paid"),
+    "payment_id": N_("Payment"),
+    "total": N_("Total"),
+    "name": N_("Name"),
+    "scopes": N_("Rights"),
+}
+
+DOORS: dict[str, str] = {
+    "web": N_("in the dashboard"),
+    "api": N_("over the API"),
+    "bot": N_("in the bot"),
+    "cli": N_("on the command line"),
+    "job": N_("by itself"),
+    "demo": N_("demo data"),
+}
+
+OPS: dict[str, tuple[str, str]] = {
+    "create": (N_("created"), "plus"),
+    "update": (N_("changed"), "pencil"),
+    "delete": (N_("deleted"), "trash"),
+}
+
+LABELS: dict[str, str] = {
+    "undo": N_("undo"),
+    "refund": N_("refund"),
+    "reply": N_("answer"),
+    "grant": N_("access given"),
+    "sale": N_("sale"),
+}
+
+
+def entity(name: str) -> str:
+    return _(ENTITIES[name]) if name in ENTITIES else name
+
+
+def column(name: str) -> str:
+    return _(COLUMNS[name]).replace("%%", "%") if name in COLUMNS else name
+
+
+def door(name: str) -> str:
+    return _(DOORS[name]) if name in DOORS else name
+
+
+def op(name: str) -> str:
+    return _(OPS[name][0]) if name in OPS else name
+
+
+def label(name: str) -> str:
+    return _(LABELS[name]) if name in LABELS else name
+
+
+def value(raw: object) -> str:
+    """A stored JSON value as a person reads it; long text is cut."""
+    if raw is None or raw == "":
+        return _("empty")
+    if isinstance(raw, bool):
+        return _("yes") if raw else _("no")
+    text = str(raw)
+    return text if len(text) <= 200 else text[:199] + "…"

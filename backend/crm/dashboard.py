@@ -1,0 +1,39 @@
+from typing import Annotated
+
+from fastapi import Query, Request
+from fastapi.responses import Response
+
+from backend.core.deps import Caller, Routes, require
+from backend.core.permissions import Permission
+from backend.core.templating import render
+from backend.core.text import zone
+from backend.database.crud.analytics import AnalyticsCRUD, Period
+
+router = Routes(prefix="/dashboard", dependencies=[require(Permission.DASHBOARD_READ)])
+PERIODS = (7, 30, 90)
+
+
+@router.get("/", name="crm:dashboard:index")
+def index(
+    request: Request,
+    caller: Caller,
+    days: Annotated[int, Query(ge=1, le=90)] = 30,
+) -> Response:
+    """What each person sees follows their rights: no sales without purchases:read, no tickets without tickets:read."""
+    me, figures = caller.me, AnalyticsCRUD(caller.session)
+    period = Period.ending_now(days if days in PERIODS else 30, zone(me.timezone))
+    context: dict[str, object] = {"period": period, "periods": PERIODS}
+    if me.may(Permission.PURCHASES_READ):
+        context |= {
+            "revenue": figures.revenue(period),
+            "sales": figures.sales(period),
+            "withdrawable": figures.withdrawable(),
+            "latest": figures.latest_sales(),
+            "best": figures.best_lessons(period),
+        }
+    if me.may(Permission.USERS_READ):
+        context["students"] = figures.students(period)
+    if me.may(Permission.TICKETS_READ):
+        waiting, longest = figures.waiting()
+        context |= {"reply": figures.first_reply(period), "waiting": waiting, "longest": longest}
+    return render(request, "dashboard/index.html", **context)

@@ -1,0 +1,44 @@
+from typing import Annotated
+
+from fastapi import Depends, Form, Path, Request
+from fastapi.responses import Response
+
+from backend.core.context import Principal
+from backend.core.deps import Caller, Routes, require
+from backend.core.errors import ForbiddenError
+from backend.core.i18n import _
+from backend.core.permissions import UNDO_RIGHTS, Permission
+from backend.core.templating import flash, go_to, local_path
+from backend.database import history
+from backend.database.crud.history import HistoryCRUD
+from backend.database.schemas.base import MAX_ID
+
+router = Routes(prefix="/dashboard/history", dependencies=[require(Permission.DASHBOARD_READ)])
+
+
+async def _history(caller: Caller) -> HistoryCRUD:
+    return HistoryCRUD(caller.session)
+
+
+@router.post(
+    "/{change_set_id}/undo", name="crm:history:undo", dependencies=[require(*dict.fromkeys(UNDO_RIGHTS.values()))]
+)
+def undo(
+    request: Request,
+    caller: Caller,
+    records: Annotated[HistoryCRUD, Depends(_history)],
+    change_set_id: Annotated[int, Path(ge=1, le=MAX_ID)],
+    next: Annotated[str, Form(max_length=1000)] = "",  # noqa: A002 - the field's name in every form
+) -> Response:
+    may_undo(caller.me, records.roots(change_set_id))
+    records.undo(change_set_id)
+    flash(request, _("Undone"), undo=history.change_set_id(caller.session))
+    return go_to(request, local_path(next))
+
+
+def may_undo(me: Principal, roots: set[str]) -> None:
+    """Raises ForbiddenError unless the person may change every record of the set."""
+    for root in roots:
+        right = UNDO_RIGHTS.get(root)
+        if right is None or not me.may(right):
+            raise ForbiddenError

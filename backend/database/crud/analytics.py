@@ -1,0 +1,198 @@
+"""The numbers of the dashboard. Test sales and returned Stars are not revenue."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from statistics import median
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Integer, Row, and_, cast, func, select
+from sqlalchemy.orm import Session
+
+from backend.core import clock
+from backend.core.permissions import STUDENT
+from backend.database.models.courses import Course
+from backend.database.models.lessons import Lesson
+from backend.database.models.purchases import Purchase
+from backend.database.models.tickets import SupportTicket
+from backend.database.models.users import Role, User
+
+QUARTER = 900  # seconds; every time zone's offset is a whole number of them, so a day can start anywhere
+HOLD = timedelta(days=21)  # Stars can be withdrawn after (telegram.md 7)
+LATEST = 6
+ANSWERED = 5000  # the median is over the latest of them at most
+
+REVENUE = and_(Purchase.status == "completed", Purchase.revoked_at.is_(None), ~Purchase.is_test, Purchase.amount > 0)
+
+
+@dataclass(frozen=True)
+class Period:
+    """Whole days of a time zone: `days` of them, the last is today."""
+
+    days: int
+    zone: ZoneInfo
+    today: date
+
+    @classmethod
+    def ending_now(cls, days: int, zone: ZoneInfo) -> "Period":
+        return cls(days, zone, clock.now().astimezone(zone).date())
+
+    def before(self) -> "Period":
+        """The period of the same length that ends where this one begins."""
+        return Period(self.days, self.zone, self.today - timedelta(days=self.days))
+
+    @property
+    def dates(self) -> list[date]:
+        return [self.today - timedelta(days=back) for back in range(self.days - 1, -1, -1)]
+
+    @property
+    def start(self) -> datetime:
+        return self._midnight(self.dates[0])
+
+    @property
+    def end(self) -> datetime:
+        """Exclusive."""
+        return self._midnight(self.today + timedelta(days=1))
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, time.min, self.zone).astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One figure by day, with the period before it for comparison."""
+
+    values: Sequence[float]
+    previous: Sequence[float]
+    total: float
+    before: float
+
+    @property
+    def change(self) -> float | None:
+        """0.12 is 12 % more than before; None when there is nothing to compare with."""
+        return (self.total - self.before) / self.before if self.before else None
+
+
+class AnalyticsCRUD:
+    """Reads all domains, is imported by none of them."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.sqlite = session.get_bind().dialect.name == "sqlite"
+
+    def revenue(self, period: Period) -> Series:
+        """Stars by day."""
+        return self._series(period, Purchase.created_at, func.sum(Purchase.amount), REVENUE)
+
+    def sales(self, period: Period) -> Series:
+        return self._series(period, Purchase.created_at, func.count(), REVENUE)
+
+    def students(self, period: Period) -> Series:
+        is_student = User.role_id == select(Role.id).where(Role.name == STUDENT).scalar_subquery()
+        return self._series(period, User.created_at, func.count(), is_student)
+
+    def first_reply(self, period: Period) -> Series:
+        """Median minutes to the first answer, by the day on which the ticket was opened."""
+        now, before = self._replies(period), self._replies(period.before())
+        return Series(
+            [_median(now.get(day, [])) for day in period.dates],
+            [_median(before.get(day, [])) for day in period.before().dates],
+            _median([wait for waits in now.values() for wait in waits]),
+            _median([wait for waits in before.values() for wait in waits]),
+        )
+
+    def _replies(self, period: Period) -> dict[date, list[float]]:
+        opened, answered = SupportTicket.created_at, SupportTicket.first_reply_at
+        statement = (
+            select(opened, answered)
+            .where(opened >= period.start, opened < period.end, answered.is_not(None))
+            .order_by(opened.desc())
+            .limit(ANSWERED)
+        )
+        waits: dict[date, list[float]] = {}
+        for start, end in self.session.execute(statement):
+            minutes = (end - start).total_seconds() / 60
+            waits.setdefault(start.astimezone(period.zone).date(), []).append(minutes)
+        return waits
+
+    def _series(self, period: Period, at: Any, figure: Any, condition: ColumnElement[bool]) -> Series:
+        values = self._by_day(period, at, figure, condition)
+        previous = self._by_day(period.before(), at, figure, condition)
+        return Series(values, previous, sum(values), sum(previous))
+
+    def _by_day(self, period: Period, at: Any, figure: Any, condition: ColumnElement[bool]) -> list[float]:
+        seconds = cast(func.strftime("%s", at), Integer) if self.sqlite else func.extract("epoch", at)
+        quarter = cast(func.floor(seconds / QUARTER), Integer)
+        statement = (
+            select(quarter.label("quarter"), figure)
+            .where(at >= period.start, at < period.end, condition)
+            .group_by(quarter)
+        )
+        days = dict.fromkeys(period.dates, 0.0)
+        for index, value in self.session.execute(statement):
+            day = datetime.fromtimestamp(int(index) * QUARTER, period.zone).date()
+            days[day] = days.get(day, 0.0) + float(value)
+        return list(days.values())
+
+    def withdrawable(self) -> tuple[int, int]:
+        """(Stars that can be withdrawn, Stars still on hold)."""
+        border = clock.now() - HOLD
+        free = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at <= border)
+        held = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at > border)
+        return self.session.scalar(free) or 0, self.session.scalar(held) or 0
+
+    def waiting(self) -> tuple[int, Sequence[Row[Any]]]:
+        """(how many students wait for an answer, those who wait longest)."""
+        waits = SupportTicket.waiting_since.is_not(None)
+        statement = (
+            select(SupportTicket.id, SupportTicket.subject, SupportTicket.waiting_since, *_person())
+            .join(User, User.id == SupportTicket.user_id)
+            .where(waits)
+            .order_by(SupportTicket.waiting_since, SupportTicket.id)
+            .limit(LATEST)
+        )
+        number = self.session.scalar(select(func.count()).select_from(SupportTicket).where(waits)) or 0
+        return number, self.session.execute(statement).all()
+
+    def latest_sales(self) -> Sequence[Row[Any]]:
+        statement = (
+            select(
+                Purchase.id,
+                Purchase.amount,
+                Purchase.status,
+                Purchase.revoked_at,
+                Purchase.payment_id,
+                Purchase.is_test,
+                Purchase.created_at,
+                func.coalesce(Lesson.title, Course.title).label("title"),
+                *_person(),
+            )
+            .join(User, User.id == Purchase.user_id)
+            .outerjoin(Lesson, Lesson.id == Purchase.lesson_id)
+            .outerjoin(Course, Course.id == Purchase.course_id)
+            .order_by(Purchase.created_at.desc(), Purchase.id.desc())
+            .limit(LATEST)
+        )
+        return self.session.execute(statement).all()
+
+    def best_lessons(self, period: Period) -> Sequence[Row[Any]]:
+        """(id, title, revenue in Stars, sales) of the lessons that earned most."""
+        stars = func.sum(Purchase.amount)
+        statement = (
+            select(Lesson.id, Lesson.title, stars.label("revenue"), func.count().label("sales"))
+            .join(Purchase, Purchase.lesson_id == Lesson.id)
+            .where(REVENUE, Purchase.created_at >= period.start, Purchase.created_at < period.end)
+            .group_by(Lesson.id, Lesson.title)
+            .order_by(stars.desc(), Lesson.id)
+            .limit(LATEST)
+        )
+        return self.session.execute(statement).all()
+
+
+def _person() -> Iterable[Any]:
+    return User.id.label("user_id"), User.first_name, User.last_name, User.username
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(median(values)) if values else 0.0

@@ -1,0 +1,201 @@
+"""The verbs that every domain shares. A CRUD class flushes and never commits; it knows no HTTP."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, CursorResult, Select, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm.interfaces import ORMOption
+
+from backend.core import clock
+from backend.core.errors import ConflictError, NotFoundError
+from backend.core.i18n import _
+from backend.database import history, listing, search
+from backend.database.base import Base
+from backend.database.listing import Cursor, Page
+from backend.database.schemas.base import MAX_ID, ListParams
+
+M = TypeVar("M", bound=Base)
+Filter = Callable[[Any], ColumnElement[bool]]
+
+
+class BaseCRUD(Generic[M]):
+    """Reads and writes one aggregate.
+
+    `sorts`: what a list sorts by -> its column, never null; a listed row has the column's attribute or that name.
+    `filters`: a field of the domain's ListParams -> condition for a value that is not None.
+    """
+
+    model: ClassVar[type[Any]]
+    sorts: ClassVar[Mapping[str, Any]] = {}
+    default_sort: ClassVar[str] = "-id"
+    filters: ClassVar[Mapping[str, Filter]] = {}
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    # -- reading
+
+    def list_statement(self) -> Select[Any]:
+        """What a list shows of a row: the whole entity, or only the columns a domain names."""
+        return select(self.model)
+
+    def get_all(self, params: ListParams | None = None, *, cap: int = listing.API_CAP) -> Page[Any]:
+        """A page of the filtered, sorted list with its capped count: two queries whatever the rows.
+
+        Raises AppError `bad_cursor` or `bad_sort` (400).
+        """
+        params = params or ListParams()
+        statement = self.list_statement().where(*self.conditions(params))
+        total, capped = listing.capped_count(self.session, statement, cap)
+        return self._page(statement, params, total, capped=capped)
+
+    def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
+        """The WHERE of a list, from its search text and filters."""
+        found = [
+            make(value)
+            for name, make in self.filters.items()
+            if (value := getattr(params, name, None)) is not None
+        ]
+        if params.q and issubclass(self.model, search.Searchable):
+            found.append(self.search(params.q))
+        return found
+
+    def search(self, q: str) -> ColumnElement[bool]:
+        return search.matches(self.session, self.model, q)
+
+    def _page(self, statement: Select[Any], params: ListParams, total: int | None, *, capped: bool) -> Page[Any]:
+        sort = params.sort or self.default_sort
+        known = {"id": self.model.id, **self.sorts}
+        name, descending = listing.parse_sort(sort, list(known))
+        column, id_column = known[name], self.model.id
+        key = getattr(column, "key", None) or name
+        cursor = listing.decode_cursor(params.cursor, sort, column) if params.cursor else None
+        back = cursor is not None and cursor.back
+        if cursor:
+            statement = statement.where(listing.keyset(column, id_column, cursor, descending=descending))
+        order = [by.desc() if descending != back else by.asc() for by in (column, id_column)]
+        rows = list(self._rows(statement.order_by(*order).limit(params.limit + 1)))
+        more, rows = len(rows) > params.limit, rows[: params.limit]
+        if back:
+            rows.reverse()
+
+        def at(row: Any, *, before: bool) -> str:
+            value = getattr(row, key) if hasattr(row, key) else getattr(row, name)
+            return Cursor(sort, value, row.id, before).encode()
+
+        return Page(
+            items=rows,
+            next=at(rows[-1], before=False) if rows and (more or back) else None,
+            prev=at(rows[0], before=True) if rows and (more if back else cursor is not None) else None,
+            total=total,
+            capped=capped,
+        )
+
+    def _rows(self, statement: Select[Any]) -> Sequence[Any]:
+        if len(statement.column_descriptions) == 1:
+            return self.session.scalars(statement).all()
+        return self.session.execute(statement).all()
+
+    def find_by_id(self, row_id: int, *options: ORMOption) -> M | None:
+        if not 1 <= row_id <= MAX_ID:
+            return None
+        return self.session.get(self.model, row_id, options=options or None)
+
+    def get_by_id(self, row_id: int, *options: ORMOption) -> M:
+        """Raises NotFoundError."""
+        found = self.find_by_id(row_id, *options)
+        if found is None:
+            raise NotFoundError(self.missing(row_id))
+        return found
+
+    def missing(self, row_id: int) -> str:
+        """What a person is told when the row is not there."""
+        return _("There is no record %s here any more.") % row_id
+
+    # -- writing
+
+    def create(self, data: BaseModel) -> M:
+        return self.add(self.model(**data.model_dump()))
+
+    def add(self, row: M) -> M:
+        self.session.add(row)
+        self.flush()
+        return row
+
+    def update(self, row_id: int, data: BaseModel) -> M:
+        """Replaces only the fields sent. Raises ConflictError when a `version` is sent and stale."""
+        row = self.get_by_id(row_id)
+        values = data.model_dump(exclude_unset=True)
+        self.check_version(row, values.pop("version", None))
+        return self.assign(row, values)
+
+    def assign(self, row: M, values: Mapping[str, Any]) -> M:
+        for name, value in values.items():
+            if getattr(row, name) != value:
+                setattr(row, name, value)
+        self.flush()
+        return row
+
+    def check_version(self, row: M, version: int | None) -> None:
+        if version is not None and version != row.version:  # type: ignore[attr-defined] # only versioned schemas send it
+            raise ConflictError(code="stale")
+
+    def delete(self, row_id: int) -> M:
+        """Deletes the row with its children. Raises ConflictError when something that must stay points at it."""
+        row = self.get_by_id(row_id, *self.children())
+        self.session.delete(row)
+        self.flush()
+        return row
+
+    def children(self) -> Sequence[ORMOption]:
+        """Loader options for what is deleted together with a row, so that the history holds it."""
+        return ()
+
+    def update_where(self, row: M, *conditions: ColumnElement[bool], **values: Any) -> bool:
+        """`UPDATE ... WHERE id AND conditions`: the way to change what others may change at the same time.
+
+        Values may be SQL expressions. Returns False, with nothing changed, when the conditions no longer hold.
+        On success the row is reloaded and the change recorded.
+        """
+        self.session.flush()
+        names = [name for name in values if name not in row.__history_skip__]
+        self.session.refresh(row, names)
+        before = {name: history.to_json(getattr(row, name)) for name in names}
+        if hasattr(self.model, "updated_at"):
+            values.setdefault("updated_at", clock.now())
+        if hasattr(self.model, "version"):
+            values.setdefault("version", self.model.version + 1)
+        statement = update(self.model).where(self.model.id == row.id, *conditions).values(values)  # type: ignore[attr-defined] # Identified
+        result = self.session.execute(statement, execution_options={"synchronize_session": False})
+        assert isinstance(result, CursorResult)
+        if result.rowcount != 1:
+            return False
+        self.session.refresh(row)
+        after = {name: history.to_json(getattr(row, name)) for name in names}
+        if row.__history__ and before != after:
+            changed = [name for name in names if before[name] != after[name]]
+            history.record(
+                self.session, row, "update", {n: before[n] for n in changed}, {n: after[n] for n in changed}
+            )
+        return True
+
+    def flush(self) -> None:
+        """Raises ConflictError with the domain's words when a constraint refuses."""
+        try:
+            self.session.flush()
+        except IntegrityError as error:
+            raise ConflictError(self.refused(str(error.orig)), code="conflict") from error
+
+    def refused(self, detail: str) -> str:
+        """What a constraint's refusal means to a person; `detail` is the database's text with the constraint."""
+        if "FOREIGN KEY" in detail or "foreign key" in detail:
+            return _("Something else still needs this record, or it names one that does not exist.")
+        return _("There is such a record already.")
+
+
+def exact(column: InstrumentedAttribute[Any]) -> Filter:
+    """A filter "column equals the value"."""
+    return lambda value: column == value

@@ -1,0 +1,283 @@
+"""The outbox: queueing in the transaction of the cause, and what the sender does with a row.
+
+`attempts` is the fencing token: a claim takes the next number, and whoever finishes names the
+number it holds, so a sender that lost its lease changes nothing. It never goes down but for a claim
+that its own holder gives back.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Update,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
+
+from backend.core import clock
+from backend.core.errors import ConflictError
+from backend.core.i18n import N_, _
+from backend.database import outbox
+from backend.database.crud.base import BaseCRUD, exact
+from backend.database.crud.users import UserCRUD
+from backend.database.models.dispatches import BULK, REPLY, Dispatch
+from backend.database.models.users import User
+
+__all__ = ["BULK", "REPLY", "DispatchCRUD"]
+
+BATCH = 25
+LEASE = timedelta(seconds=60)
+TRIES = 5
+# After the first, second, ... failed try; over a quarter of an hour in all.
+BACKOFF = (timedelta(seconds=2), timedelta(seconds=15), timedelta(minutes=2), timedelta(minutes=15))
+
+# What `error` begins with, before ": " and Telegram's own words.
+ERRORS: dict[str, str] = {
+    "blocked": N_("The student has blocked the bot. It will be sent when they unblock it."),
+    "refused": N_("Telegram refused this message."),
+    "unreachable": N_("Telegram did not answer."),
+    "interrupted": N_("The sender stopped in the middle several times."),
+    "invalid": N_("This message cannot be sent: its content is wrong."),
+    "unauthorized": N_("Telegram does not accept the bot's token."),
+}
+UNKNOWN_ERROR = N_("The message could not be sent.")
+
+
+class DispatchCRUD(BaseCRUD[Dispatch]):
+    model = Dispatch
+    sorts = {"created_at": Dispatch.created_at}
+    default_sort = "-created_at"
+    filters = {"state": exact(Dispatch.state), "user_id": exact(Dispatch.user_id)}
+
+    # -- queueing
+
+    def enqueue(  # noqa: PLR0913 - the columns of a row, by name
+        self,
+        dedupe_key: str,
+        *,
+        chat_id: int,
+        method: str,
+        params: dict[str, Any],
+        user_id: int | None = None,
+        message_id: int | None = None,
+        refund_id: int | None = None,
+        priority: int = REPLY,
+        not_before: datetime | None = None,
+    ) -> Dispatch:
+        """Queues one call of the Bot API, to leave after the commit.
+
+        `method` is Telegram's ("sendMessage") and so are the names in `params`; `chat_id`, the
+        person's telegram_id, is added where the method has it. A cause has one row: the same
+        `dedupe_key` again gives the first one, unchanged.
+        """
+        now = clock.now()
+        values = {
+            "dedupe_key": dedupe_key,
+            "chat_id": chat_id,
+            "user_id": user_id,
+            "message_id": message_id,
+            "refund_id": refund_id,
+            "method": method,
+            "params": params,
+            "priority": priority,
+            "state": "pending",
+            "not_before": not_before or now,
+            "attempts": 0,
+            "created_at": now,
+        }
+        self.session.flush()
+        made = (sqlite if self._sqlite else postgresql).insert(Dispatch).values(values)
+        self.session.execute(made.on_conflict_do_nothing(index_elements=["dedupe_key"]))
+        outbox.queued(self.session)
+        return self.session.scalars(select(Dispatch).where(Dispatch.dedupe_key == dedupe_key)).one()
+
+    @property
+    def _sqlite(self) -> bool:
+        return self.session.get_bind().dialect.name == "sqlite"
+
+    # -- sending
+
+    def claim(self, limit: int = BATCH) -> list[Dispatch]:
+        """Takes the next rows: at most one of a chat, in the chat's order, replies before bulk.
+
+        Each is "sending" until its lease ends; `attempts` is the number to finish it with.
+        """
+        self._release_expired()
+        now = clock.now()
+        ids = self.session.scalars(
+            select(Dispatch.id)
+            .where(Dispatch.state == "pending", Dispatch.not_before <= now, ~self._blocked(now))
+            .order_by(Dispatch.priority, Dispatch.not_before, Dispatch.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if not ids:
+            return []
+        taken = self.session.scalars(
+            update(Dispatch)
+            .where(Dispatch.id.in_(ids), Dispatch.state == "pending")
+            .values(state="sending", lease_until=now + LEASE, attempts=Dispatch.attempts + 1)
+            .returning(Dispatch)
+            .execution_options(synchronize_session=False, populate_existing=True)
+        )
+        return sorted(taken, key=lambda row: (row.priority, row.not_before, row.id))
+
+    @staticmethod
+    def _blocked(now: datetime) -> ColumnElement[bool]:
+        """Another row of the chat is leaving, or stands before this one: due, or tried before."""
+        other = aliased(Dispatch)
+        before = or_(
+            other.priority < Dispatch.priority,
+            and_(other.priority == Dispatch.priority, other.id < Dispatch.id),
+        )
+        due = or_(other.not_before <= now, other.attempts > 0)
+        return exists().where(
+            other.chat_id == Dispatch.chat_id,
+            other.id != Dispatch.id,
+            other.state.in_(("pending", "sending")),
+            or_(other.state == "sending", and_(before, due)),
+        )
+
+    def _release_expired(self) -> None:
+        """Rows of a sender that died go back to the queue, or fail when that keeps happening."""
+        expired = and_(Dispatch.state == "sending", Dispatch.lease_until < clock.now())
+        spent = Dispatch.attempts % TRIES == 0
+        statement = (
+            update(Dispatch)
+            .where(expired)
+            .values(
+                state=case((spent, "failed"), else_="pending"),
+                error=case((spent, "interrupted"), else_=Dispatch.error),
+                lease_until=None,
+            )
+        )
+        self._run(statement)
+
+    def finish(self, dispatch_id: int, attempt: int, external_id: int | None = None) -> bool:
+        """It has been sent. False when this attempt is no longer the row's."""
+        values = {"state": "sent", "sent_at": clock.now(), "external_id": external_id}
+        return self._settle(dispatch_id, attempt, **values, error=None)
+
+    def retry_or_fail(self, dispatch_id: int, attempt: int, error: str) -> bool:
+        """It was not sent, perhaps next time; after five tries it fails."""
+        nth = attempt % TRIES
+        if nth == 0:
+            return self.fail(dispatch_id, attempt, error)
+        later = clock.now() + BACKOFF[nth - 1]
+        return self._settle(
+            dispatch_id, attempt, state="pending", not_before=later, error=error[:500]
+        )
+
+    def fail(self, dispatch_id: int, attempt: int, error: str) -> bool:
+        """It will not be sent unless a person says so.
+
+        `error` is a key of ERRORS, then ": " and Telegram's own words.
+        """
+        return self._settle(dispatch_id, attempt, state="failed", error=error[:500])
+
+    def give_back(self, dispatch_id: int, attempt: int, not_before: datetime | None = None) -> bool:
+        """Nothing was tried: back to the queue as it was."""
+        values: dict[str, Any] = {"state": "pending", "attempts": attempt - 1}
+        if not_before is not None:
+            values["not_before"] = not_before
+        return self._settle(dispatch_id, attempt, **values)
+
+    def _settle(self, dispatch_id: int, attempt: int, **values: Any) -> bool:
+        mine = Dispatch.id == dispatch_id, Dispatch.attempts == attempt, Dispatch.state != "sent"
+        return self._run(update(Dispatch).where(*mine).values(lease_until=None, **values)) == 1
+
+    def _run(self, statement: Update) -> int:
+        result = self.session.execute(statement, execution_options={"synchronize_session": False})
+        assert isinstance(result, CursorResult)
+        return result.rowcount
+
+    def sent_since(self, moment: datetime) -> bool:
+        """Whether anything has left since then, or may be leaving now."""
+        recent = or_(Dispatch.sent_at >= moment, Dispatch.state == "sending")
+        return self.session.scalar(select(exists().where(recent))) or False
+
+    # -- people
+
+    def resend(self, dispatch_id: int) -> Dispatch:
+        """A failed row goes back to the queue, for five more tries.
+
+        Raises ConflictError, NotFoundError.
+        """
+        row = self.get_by_id(dispatch_id)
+        if not self._requeue(Dispatch.id == dispatch_id, Dispatch.state == "failed"):
+            words = _("Only a message that failed can be sent again.")
+            raise ConflictError(words, code="not_failed")
+        self.session.refresh(row)
+        return row
+
+    def cancel(self, dispatch_id: int) -> Dispatch:
+        """A row that has not left never will. Raises ConflictError, NotFoundError."""
+        row = self.get_by_id(dispatch_id)
+        waits = Dispatch.id == dispatch_id, Dispatch.state.in_(("pending", "failed"))
+        if not self._run(update(Dispatch).where(*waits).values(state="cancelled")):
+            words = _("It is too late to cancel: the message is leaving.")
+            raise ConflictError(words, code="too_late")
+        self.session.refresh(row)
+        return row
+
+    def resend_owed(self, user_id: int) -> int:
+        """The person has unblocked the bot: what failed because of that leaves now.
+
+        Returns how many rows.
+        """
+        owed = Dispatch.error.like("blocked%")
+        return self._requeue(Dispatch.user_id == user_id, Dispatch.state == "failed", owed)
+
+    def _requeue(self, *conditions: ColumnElement[bool]) -> int:
+        outbox.queued(self.session)
+        rest = Dispatch.attempts % TRIES
+        # Up to the next multiple of five: the next five tries count from there.
+        attempts = case((rest == 0, Dispatch.attempts), else_=Dispatch.attempts + TRIES - rest)
+        again = update(Dispatch).where(*conditions)
+        return self._run(
+            again.values(state="pending", not_before=clock.now(), error=None, attempts=attempts)
+        )
+
+    def mark_blocked(self, telegram_id: int) -> None:
+        """The person's chat takes nothing from us until they unblock the bot."""
+        self._mark(telegram_id, clock.now())
+
+    def mark_unblocked(self, telegram_id: int) -> int:
+        """Returns how many owed rows leave now; 0 for a stranger."""
+        user = self._mark(telegram_id, None)
+        return self.resend_owed(user.id) if user else 0
+
+    def _mark(self, telegram_id: int, moment: datetime | None) -> User | None:
+        users = UserCRUD(self.session)
+        user = users.find_by_telegram_id(telegram_id)
+        if user is not None and (user.blocked_bot_at is None) != (moment is None):
+            # The version stays: a form that someone has open is not stale because of this.
+            users.update_where(user, blocked_bot_at=moment, version=User.version)
+        return user
+
+    # -- reading
+
+    def of_messages(self, message_ids: Sequence[int]) -> dict[int, Dispatch]:
+        """The row of each message that has one."""
+        rows = self.session.scalars(select(Dispatch).where(Dispatch.message_id.in_(message_ids)))
+        return {row.message_id: row for row in rows if row.message_id is not None}
+
+    def counts(self) -> dict[str, int]:
+        """How many rows wait, are leaving, have failed."""
+        states = ("pending", "sending", "failed")
+        rows = self.session.execute(
+            select(Dispatch.state, func.count())
+            .where(Dispatch.state.in_(states))
+            .group_by(Dispatch.state)
+        )
+        return dict.fromkeys(states, 0) | dict(rows.tuples().all())

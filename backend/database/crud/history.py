@@ -1,0 +1,154 @@
+"""Reading the history, and undoing a change set."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from backend.core.errors import ConflictError, NotFoundError
+from backend.core.i18n import _
+from backend.database import history, models
+from backend.database.base import Base
+from backend.database.models.history import Change, ChangeSet
+
+assert models  # every table is registered before the first undo
+TIMELINE = 50
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change set as a record's page shows it, with the changes of that record only."""
+
+    change_set: ChangeSet
+    changes: Sequence[Change]
+    undone: bool
+    undoable: bool
+
+
+class HistoryCRUD:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def of_record(self, root: str, root_id: int, limit: int = TIMELINE) -> list[Entry]:
+        """The latest change sets that touched a record or its children. Three queries whatever their number."""
+        newest = (
+            select(Change.change_set_id)
+            .where(Change.root == root, Change.root_id == root_id)
+            .group_by(Change.change_set_id)
+            .order_by(Change.change_set_id.desc())
+            .limit(limit)
+        )
+        sets = self.session.scalars(
+            select(ChangeSet)
+            .where(ChangeSet.id.in_(newest))
+            .options(joinedload(ChangeSet.actor), selectinload(ChangeSet.changes))
+            .order_by(ChangeSet.id.desc())
+        ).all()
+        undone = self._undone(found.id for found in sets)
+        return [
+            Entry(
+                found,
+                [change for change in found.changes if (change.root, change.root_id) == (root, root_id)],
+                found.id in undone,
+                all(_model(change.entity).__undoable__ for change in found.changes),
+            )
+            for found in sets
+        ]
+
+    def _undone(self, ids: Iterable[int]) -> set[int]:
+        statement = select(ChangeSet.undoes_id).where(ChangeSet.undoes_id.in_(list(ids)))
+        return {found for found in self.session.scalars(statement) if found is not None}
+
+    def roots(self, change_set_id: int) -> set[str]:
+        """The tables of the records that a change set touched."""
+        statement = select(Change.root).where(Change.change_set_id == change_set_id).distinct()
+        return set(self.session.scalars(statement))
+
+    def undo(self, change_set_id: int) -> ChangeSet:
+        """Takes a change set back, in a change set of its own (so that an undo can be undone).
+
+        Nothing is overwritten: raises ConflictError with the fields that someone changed later, or when the set holds
+        money or sent messages, or was undone already. Raises NotFoundError.
+        """
+        found = self.session.get(ChangeSet, change_set_id, options=[selectinload(ChangeSet.changes)])
+        if found is None:
+            raise NotFoundError
+        if self._undone([found.id]):
+            raise ConflictError(_("This has been undone already."), code="already_undone")
+        if not all(_model(change.entity).__undoable__ for change in found.changes):
+            raise ConflictError(_("Money and sent messages cannot be taken back like this."), code="not_undoable")
+        self.session.info["undoes_id"] = found.id
+        history.describe(self.session, "undo")
+        standing = [self.session.get(_model(change.entity), change.entity_id) for change in found.changes]
+        self._make_room(found.changes)
+        for change in reversed(found.changes):
+            self._revert(change)
+            # Row by row: a restored parent must stand before its children.
+            self.session.flush()
+        del standing  # held until here, so that rows which stepped aside are not read anew
+        return found
+
+    def _make_room(self, changes: Sequence[Change]) -> None:
+        """Rows that changed places step aside, so that each finds its old place free."""
+        moved: dict[type[Base], list[int]] = {}
+        for change in changes:
+            model = _model(change.entity)
+            if change.op == "update" and model.__place__ in change.before:
+                moved.setdefault(model, []).append(change.entity_id)
+        for model, ids in moved.items():
+            history.step_aside(self.session, model, ids)
+
+    def _revert(self, change: Change) -> None:
+        model = _model(change.entity)
+        row = self.session.get(model, change.entity_id)
+        if change.op == "delete":
+            self._restore(model, row, change)
+        elif row is None:
+            raise ConflictError(_("This record has been deleted since."), code="changed_since")
+        elif change.op == "create":
+            self._remove(row, change)
+        else:
+            self._put_back(row, change)
+
+    def _restore(self, model: type[Base], row: Base | None, change: Change) -> None:
+        if row is not None:
+            raise ConflictError(_("This record stands again already."), code="changed_since")
+        self.session.add(model(**_from_json(model, change.before)))
+
+    def _remove(self, row: Base, change: Change) -> None:
+        later = select(func.count()).where(
+            Change.root == change.root, Change.root_id == change.root_id, Change.change_set_id > change.change_set_id
+        )
+        if self.session.scalar(later):
+            raise ConflictError(_("This record has been changed since it was made."), code="changed_since")
+        self.session.delete(row)
+
+    def _put_back(self, row: Base, change: Change) -> None:
+        now = {name: history.to_json(getattr(row, name)) for name in change.after}
+        clashes = {name: str(value) for name, value in now.items() if value != change.after[name]}
+        if clashes:
+            raise ConflictError(_("Someone has changed this since."), code="changed_since", fields=clashes)
+        for name, value in _from_json(type(row), change.before).items():
+            setattr(row, name, value)
+
+
+def _model(entity: str) -> type[Base]:
+    for mapper in Base.registry.mappers:
+        if mapper.class_.__tablename__ == entity:
+            found: type[Base] = mapper.class_
+            return found
+    raise NotFoundError  # a table that this version no longer has
+
+
+def _from_json(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]:
+    columns = model.__table__.columns
+    return {
+        name: datetime.fromisoformat(value)
+        if value is not None and columns[name].type.python_type is datetime
+        else value
+        for name, value in values.items()
+        if name in columns
+    }

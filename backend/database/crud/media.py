@@ -1,0 +1,102 @@
+"""Stored files: their rows here, their bytes in core.media."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, exists, select, update
+from sqlalchemy.exc import IntegrityError
+
+from backend.core.errors import NotFoundError
+from backend.core.i18n import _
+from backend.database.crud.base import BaseCRUD
+from backend.database.models.lessons import Lesson
+from backend.database.models.media import Media, TelegramFile
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in the media folder. `path` is its name there, `filename` the person's."""
+
+    path: str
+    filename: str
+    mime: str
+    size: int  # bytes
+    sha256: str
+
+
+class MediaCRUD(BaseCRUD[Media]):
+    model = Media
+    sorts = {"created_at": Media.created_at}
+
+    def missing(self, row_id: int) -> str:
+        return _("There is no file %s here any more.") % row_id
+
+    def find_by_path(self, path: str) -> Media | None:
+        return self.session.scalars(select(Media).where(Media.path == path)).one_or_none()
+
+    def register(self, stored: StoredFile, uploader_id: int | None) -> Media:
+        return self.add(
+            Media(
+                path=stored.path,
+                filename=stored.filename,
+                mime=stored.mime,
+                size=stored.size,
+                sha256=stored.sha256,
+                uploader_id=uploader_id,
+            )
+        )
+
+    def find_file_id(self, media_id: int, bot_id: int) -> str | None:
+        """Telegram's name of a file for the bot that has sent it."""
+        statement = select(TelegramFile.file_id).where(
+            TelegramFile.media_id == media_id, TelegramFile.bot_id == bot_id
+        )
+        return self.session.scalars(statement).one_or_none()
+
+    def remember_file_id(self, media_id: int, bot_id: int, file_id: str) -> TelegramFile:
+        """Replaces what this bot knew. Raises NotFoundError for an unknown file."""
+        self.get_by_id(media_id)
+        known = (
+            update(TelegramFile)
+            .where(TelegramFile.media_id == media_id, TelegramFile.bot_id == bot_id)
+            .values(file_id=file_id)
+            .returning(TelegramFile)
+        )
+        found = self.session.scalars(known).one_or_none()
+        if found is not None:
+            return found
+        row = TelegramFile(media_id=media_id, bot_id=bot_id, file_id=file_id)
+        try:
+            with self.session.begin_nested():
+                self.session.add(row)
+        except IntegrityError:  # the same upload was reported twice at once
+            return self.session.scalars(known).one()
+        return row
+
+    def forget_unused(self, before: datetime, limit: int = 100) -> Sequence[str]:
+        """Deletes the rows of files that no lesson shows, older than `before`; answers their paths.
+
+        The time between leaves an undo its video. Delete the files after the commit.
+        """
+        shown = exists().where(Lesson.media_id == Media.id)
+        unused = (
+            select(Media.id)
+            .where(Media.updated_at < before, ~shown)
+            .order_by(Media.id)
+            .limit(limit)
+        )
+        paths = self.session.scalars(
+            delete(Media).where(Media.id.in_(unused.scalar_subquery())).returning(Media.path)
+        )
+        return paths.all()
+
+    def get_for_lesson(self, lesson_id: int) -> Media:
+        """The video of a lesson. Raises NotFoundError."""
+        statement = (
+            select(Media).join(Lesson, Lesson.media_id == Media.id).where(Lesson.id == lesson_id)
+        )
+        found = self.session.scalars(statement).one_or_none()
+        if found is None:
+            raise NotFoundError(_("This lesson has no video."))
+        return found

@@ -1,0 +1,80 @@
+"""What a student is told about money, in their language, through the outbox."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session
+
+from backend.core.i18n import DEFAULT_LANGUAGE, LANGUAGES, _, current_language
+from backend.database.crud.dispatches import DispatchCRUD
+from backend.database.models.orders import Payment, Refund
+from backend.database.models.purchases import Purchase
+from backend.database.models.users import User
+
+
+def language_of(user: User) -> str:
+    """What the person chose, else what Telegram reports of them."""
+    told = user.ui_language or user.language_code.split("-")[0].lower()
+    return told if told in LANGUAGES else DEFAULT_LANGUAGE
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Translations in here are made for the reader, not for whoever sent the request."""
+    token = current_language.set(language)
+    try:
+        yield
+    finally:
+        current_language.reset(token)
+
+
+class Notices:
+    def __init__(self, session: Session) -> None:
+        self.dispatches = DispatchCRUD(session)
+
+    def receipt(self, user: User, purchase: Purchase, title: str) -> None:
+        with speaking(language_of(user)):
+            text = _("Payment received: %(stars)s ★.\n“%(title)s” is yours.")
+            self._send(f"receipt:{purchase.id}", user, text % {"stars": purchase.amount, "title": title}, purchase)
+
+    def granted(self, user: User, purchase: Purchase, title: str) -> None:
+        with speaking(language_of(user)):
+            text = _("The school has opened “%s” for you.") % title
+            self._send(f"grant:{purchase.id}", user, text, purchase)
+
+    def refunded(self, user: User, refund: Refund, title: str) -> None:
+        with speaking(language_of(user)):
+            text = _("We are returning %(stars)s ★ for “%(title)s”. It is closed now.")
+            self._send(f"refund-notice:{refund.id}", user, text % {"stars": refund.amount, "title": title})
+
+    def sent_back(self, user: User, refund: Refund) -> None:
+        with speaking(language_of(user)):
+            text = _("We could not match your payment of %s ★ with an order, so we are returning it to you.")
+            self._send(f"refund-notice:{refund.id}", user, text % refund.amount)
+
+    def _send(self, key: str, user: User, text: str, opens: Purchase | None = None) -> None:
+        if user.telegram_id is None:
+            return
+        params: dict[str, object] = {"text": text}
+        if opens is not None:
+            kind, thing = ("lesson", opens.lesson_id) if opens.lesson_id else ("course", opens.course_id)
+            button = {"text": _("Open"), "callback_data": f"{kind}:{thing}"}
+            params["reply_markup"] = {"inline_keyboard": [[button]]}
+        self.dispatches.enqueue(
+            key, chat_id=user.telegram_id, method="sendMessage", params=params, user_id=user.id
+        )
+
+    def give_back(self, payment: Payment, refund: Refund, user_id: int | None) -> None:
+        """Asks Telegram to return the Stars of a payment."""
+        assert payment.payer_telegram_id is not None
+        self.dispatches.enqueue(
+            f"refund:{refund.id}",
+            chat_id=payment.payer_telegram_id,
+            method="refundStarPayment",
+            params={
+                "user_id": payment.payer_telegram_id,
+                "telegram_payment_charge_id": payment.provider_charge_id,
+            },
+            user_id=user_id,
+            refund_id=refund.id,
+        )

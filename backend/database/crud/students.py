@@ -1,0 +1,62 @@
+"""Everything about one student on one page; reads across domains."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, func, select
+
+from backend.database.crud.base import BaseCRUD
+from backend.database.models.courses import Course
+from backend.database.models.lessons import Lesson
+from backend.database.models.orders import Order, Payment, Refund
+from backend.database.models.purchases import Purchase
+from backend.database.models.tickets import SupportTicket
+from backend.database.models.users import User
+
+SHOWN = 20
+
+
+class StudentPageCRUD(BaseCRUD[User]):
+    model = User
+
+    def purchases(self, user_id: int) -> Sequence[Row[Any]]:
+        """The latest purchases with what was bought."""
+        statement = (
+            select(
+                Purchase.id,
+                Purchase.amount,
+                Purchase.status,
+                Purchase.is_test,
+                Purchase.revoked_at,
+                Purchase.payment_id,
+                Purchase.created_at,
+                Purchase.lesson_id,
+                Purchase.course_id,
+                func.coalesce(Lesson.title, Course.title).label("title"),
+            )
+            .outerjoin(Lesson, Lesson.id == Purchase.lesson_id)
+            .outerjoin(Course, Course.id == Purchase.course_id)
+            .where(Purchase.user_id == user_id)
+            .order_by(Purchase.created_at.desc(), Purchase.id.desc())
+            .limit(SHOWN)
+        )
+        return self.session.execute(statement).all()
+
+    def tickets(self, user_id: int) -> Sequence[SupportTicket]:
+        statement = (
+            select(SupportTicket)
+            .where(SupportTicket.user_id == user_id)
+            .order_by(SupportTicket.created_at.desc(), SupportTicket.id.desc())
+            .limit(SHOWN)
+        )
+        return self.session.scalars(statement).all()
+
+    def refunds(self, user_id: int) -> int:
+        """How many of the student's payments went back."""
+        statement = (
+            select(func.count(Refund.id))
+            .join(Payment, Payment.id == Refund.payment_id)
+            .join(Order, Order.id == Payment.order_id)
+            .where(Order.user_id == user_id)
+        )
+        return self.session.scalar(statement) or 0

@@ -1,0 +1,184 @@
+"""People and roles."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, Row, Select, exists, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm.interfaces import ORMOption
+
+from backend.core import clock
+from backend.core.errors import NotFoundError
+from backend.core.i18n import _
+from backend.core.permissions import STUDENT, SYSTEM_ROLES
+from backend.database.crud.base import BaseCRUD, exact
+from backend.database.models.purchases import Purchase
+from backend.database.models.tickets import SupportTicket
+from backend.database.models.users import Role, User
+from backend.database.schemas.users import NewStudentForm, UserCreate
+
+
+def init_roles(session: Session) -> dict[str, Role]:
+    """Makes the system roles that are missing and gives each the rights it should have; safe to repeat."""
+    roles = {role.name: role for role in session.scalars(select(Role))}
+    for name, permissions in SYSTEM_ROLES.items():
+        rights = sorted(permission.value for permission in permissions)
+        role = roles.get(name)
+        if role is None:
+            roles[name] = role = Role(name=name, permissions=rights, is_system=True)
+            session.add(role)
+        elif role.is_system and role.permissions != rights:
+            role.permissions = rights
+    session.flush()
+    return roles
+
+
+class UserCRUD(BaseCRUD[User]):
+    model = User
+    sorts = {"created_at": User.created_at, "name": User.search_key}
+    default_sort = "-created_at"
+    filters = {
+        "is_active": exact(User.is_active),
+        "telegram_id": exact(User.telegram_id),
+        "role": lambda name: User.role_id == select(Role.id).where(Role.name == name).scalar_subquery(),
+    }
+
+    def missing(self, row_id: int) -> str:
+        return _("There is no person number %s.") % row_id
+
+    def find_by_telegram_id(self, telegram_id: int) -> User | None:
+        return self.session.scalars(select(User).where(User.telegram_id == telegram_id)).one_or_none()
+
+    def find_by_login(self, login: str) -> User | None:
+        """By login or e-mail, whatever the case; with the role."""
+        key = login.strip().casefold()
+        statement = select(User).where((User.login_key == key) | (User.email_key == key))
+        return self.session.scalars(statement.options(joinedload(User.role)).limit(1)).one_or_none()
+
+    def role_named(self, name: str) -> Role:
+        return self.session.scalars(select(Role).where(Role.name == name)).one()
+
+    def student_role_id(self) -> int:
+        return self.role_named(STUDENT).id
+
+    def register(self, data: UserCreate | NewStudentForm) -> tuple[User, bool]:
+        """(the student of this telegram_id, whether they are new). What Telegram tells anew is refreshed."""
+        known = self.find_by_telegram_id(data.telegram_id)
+        values = data.model_dump()
+        if known is None:
+            made = self._add_once(User(role_id=self.student_role_id(), last_seen_at=clock.now(), **values))
+            if made is not None:
+                return made, True
+            known = self.find_by_telegram_id(data.telegram_id)
+            assert known is not None
+        values.pop("source", None)  # the first deep link is where the person came from
+        self.assign(known, {**values, "last_seen_at": clock.now()})
+        return known, False
+
+    def _add_once(self, user: User) -> User | None:
+        """None when another request registered the same person between our look and our insert."""
+        try:
+            with self.session.begin_nested():
+                self.session.add(user)
+        except IntegrityError:
+            return None
+        return user
+
+    def update(self, row_id: int, data: BaseModel) -> User:
+        user = self.get_by_id(row_id)
+        values = data.model_dump(exclude_unset=True)
+        self.check_version(user, values.pop("version", None))
+        if values.pop("terms_accepted", None) and user.terms_accepted_at is None:
+            values["terms_accepted_at"] = clock.now()
+        return self.assign(user, values)
+
+    def is_student(self, user: User) -> bool:
+        return user.role_id == self.student_role_id()
+
+    def toggle(self, row_id: int) -> User:
+        user = self.get_by_id(row_id)
+        return self.assign(user, {"is_active": not user.is_active})
+
+    def create_staff(self, *, login: str, password_hash: str | None, role: str, first_name: str = "") -> User:
+        return self.add(
+            User(
+                login=login.strip(),
+                password_hash=password_hash,
+                first_name=first_name or login,
+                role_id=self.role_named(role).id,
+            )
+        )
+
+    def refused(self, detail: str) -> str:
+        if "telegram_id" in detail:
+            return _("There is a person with this Telegram ID already.")
+        if "email" in detail:
+            return _("There is a person with this e-mail already.")
+        if "login" in detail:
+            return _("There is a person with this login already.")
+        if "FOREIGN KEY" in detail or "foreign key" in detail:
+            return _("This person has bought or written something: block them instead of deleting.")
+        return super().refused(detail)
+
+
+class StudentCRUD(UserCRUD):
+    """Students as the CRM lists them: with what they bought and whether they wait for an answer."""
+
+    def get_by_id(self, row_id: int, *options: ORMOption) -> User:
+        """Raises NotFoundError for members of staff too: they have pages of their own."""
+        user = super().get_by_id(row_id, *options)
+        if not self.is_student(user):
+            raise NotFoundError(self.missing(row_id))
+        return user
+
+    def get_row(self, row_id: int) -> Row[Any]:
+        """One student as the list shows them. Raises NotFoundError."""
+        row = self.session.execute(self.list_statement().where(User.id == row_id)).one_or_none()
+        if row is None:
+            raise NotFoundError(self.missing(row_id))
+        return row
+
+    filters = {
+        **UserCRUD.filters,
+        "bought": lambda value: _bought() if value == "yes" else ~_bought(),
+        "waiting": lambda value: _waiting() if value else ~_waiting(),
+        "joined_since": User.created_at.__ge__,
+        "joined_until": User.created_at.__lt__,
+    }
+
+    def list_statement(self) -> Select[Any]:
+        bought, spent = _purchases()
+        return select(
+            User.id,
+            User.first_name,
+            User.last_name,
+            User.username,
+            User.telegram_id,
+            User.language_code,
+            User.source,
+            User.is_active,
+            User.blocked_bot_at,
+            User.last_seen_at,
+            User.created_at,
+            User.search_key.label("name"),
+            bought.label("purchases"),
+            spent.label("spent"),
+            _waiting().label("waiting"),
+        ).where(User.role_id == select(Role.id).where(Role.name == STUDENT).scalar_subquery())
+
+
+def _purchases() -> tuple[Any, Any]:
+    live = (Purchase.user_id == User.id) & (Purchase.status == "completed") & Purchase.revoked_at.is_(None)
+    number = select(func.count()).where(live).correlate(User).scalar_subquery()
+    real = live & ~Purchase.is_test
+    stars = select(func.coalesce(func.sum(Purchase.amount), 0)).where(real).correlate(User).scalar_subquery()
+    return number, stars
+
+
+def _bought() -> ColumnElement[bool]:
+    return exists().where(Purchase.user_id == User.id, Purchase.status == "completed")
+
+
+def _waiting() -> ColumnElement[bool]:
+    return exists().where(SupportTicket.user_id == User.id, SupportTicket.waiting_since.is_not(None))

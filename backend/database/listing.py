@@ -1,0 +1,101 @@
+"""Lists: keyset paging both ways on (sort column, id), capped counts, cursors that a client cannot break."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from backend.core.errors import AppError
+from backend.core.i18n import _
+
+T = TypeVar("T")
+API_CAP = 10_000
+PAGE_CAP = 1_000
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a list. `total` is None and `capped` True when there are more than the cap."""
+
+    items: Sequence[T] = field(default_factory=list)
+    next: str | None = None
+    prev: str | None = None
+    total: int | None = 0
+    capped: bool = False
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a page starts: after (or, when `back`, before) the row with this sort value and id."""
+
+    sort: str
+    value: Any
+    row_id: int
+    back: bool = False
+
+    def encode(self) -> str:
+        value = self.value.isoformat() if isinstance(self.value, datetime) else self.value
+        raw = json.dumps([self.sort, value, self.row_id, int(self.back)], separators=(",", ":"), ensure_ascii=False)
+        return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+
+def bad_cursor() -> AppError:
+    return AppError(_("This page link is broken or out of date. Start from the first page."), code="bad_cursor")
+
+
+def decode_cursor(text: str, sort: str, column: ColumnElement[Any]) -> Cursor:
+    """Raises AppError `bad_cursor` for anything that `Cursor.encode` did not make for this sort."""
+    try:
+        raw = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        made_for, value, row_id, back = raw
+        value = _typed(value, column.type.python_type)
+    except (ValueError, TypeError, binascii.Error, UnicodeError, RecursionError) as error:
+        raise bad_cursor() from error
+    if made_for != sort or type(row_id) is not int or not 0 <= row_id < 2**63 or back not in (0, 1):
+        raise bad_cursor()
+    return Cursor(sort, value, row_id, bool(back))
+
+
+def _typed(value: Any, python_type: type) -> Any:
+    if python_type is datetime:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("naive")
+        return moment
+    if type(value) is not python_type or (python_type is int and abs(value) >= 2**63):
+        raise ValueError("type")
+    if isinstance(value, str) and "\0" in value.encode().decode():  # a lone surrogate does not encode
+        raise ValueError("text")
+    return value
+
+
+def parse_sort(sort: str, known: Sequence[str]) -> tuple[str, bool]:
+    """("price", True) for "-price". Raises AppError `bad_sort` for a column that this list does not sort by."""
+    name, descending = sort.removeprefix("-"), sort.startswith("-")
+    if name not in known:
+        names = ", ".join(known)
+        raise AppError(_("This list cannot be sorted like that. It sorts by: %s.") % names, code="bad_sort")
+    return name, descending
+
+
+def keyset(
+    column: ColumnElement[Any], id_column: InstrumentedAttribute[int], cursor: Cursor, *, descending: bool
+) -> ColumnElement[bool]:
+    """Rows behind the cursor. Written so that both databases walk the (column, id) index."""
+    value, forward = literal(cursor.value, column.type), descending == cursor.back
+    if forward:
+        return and_(column >= value, or_(column > value, id_column > cursor.row_id))
+    return and_(column <= value, or_(column < value, id_column < cursor.row_id))
+
+
+def capped_count(session: Session, statement: Select[Any], cap: int) -> tuple[int | None, bool]:
+    """The number of rows up to `cap`, else (None, True)."""
+    inner = statement.with_only_columns(literal(1), maintain_column_froms=True).order_by(None).limit(cap + 1)
+    count = session.execute(select(func.count()).select_from(inner.subquery())).scalar_one()
+    return (None, True) if count > cap else (count, False)

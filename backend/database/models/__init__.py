@@ -1,0 +1,16 @@
+"""Every table of the product; importing this package registers them all on `Base.metadata`."""
+
+from backend.database.models import (  # noqa: F401 - imported for their tables
+    auth,
+    courses,
+    dispatches,
+    history,
+    lessons,
+    media,
+    orders,
+    promo_codes,
+    purchases,
+    system,
+    tickets,
+    users,
+)

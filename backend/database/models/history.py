@@ -1,0 +1,50 @@
+"""The one history: audit log, undo and the record's timeline at once."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from backend.core import clock
+from backend.database.base import Base, Identified
+from backend.database.models.users import User
+
+
+class ChangeSet(Identified, Base):
+    """What one transaction changed: who, when, through what."""
+
+    __tablename__ = "change_sets"
+    __table_args__ = (Index("ix_change_sets_actor", "actor_id", "id"),)
+
+    actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    token_id: Mapped[int | None] = mapped_column(ForeignKey("api_tokens.id", ondelete="SET NULL"))
+    door: Mapped[str] = mapped_column(String(8))  # core.context.Door
+    label: Mapped[str] = mapped_column(String(64), default="")  # the verb, when it has a name of its own
+    ip: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(default=clock.now)
+    undoes_id: Mapped[int | None] = mapped_column(ForeignKey("change_sets.id"), unique=True)
+
+    actor: Mapped[User | None] = relationship(lazy="raise")
+    changes: Mapped[list["Change"]] = relationship(lazy="raise", order_by="Change.id")
+
+
+class Change(Identified, Base):
+    """One row that changed. `before`/`after` hold the whole row for delete/create, the changed columns for update."""
+
+    __tablename__ = "changes"
+    __table_args__ = (
+        CheckConstraint("op IN ('create', 'update', 'delete')", name="op"),
+        Index("ix_changes_entity", "entity", "entity_id", "id"),
+        Index("ix_changes_root", "root", "root_id", "id"),
+    )
+
+    change_set_id: Mapped[int] = mapped_column(ForeignKey("change_sets.id"), index=True)
+    entity: Mapped[str] = mapped_column(String(32))  # table name
+    entity_id: Mapped[int] = mapped_column(BigInteger)
+    root: Mapped[str] = mapped_column(String(32))  # the record on whose page it is shown
+    root_id: Mapped[int] = mapped_column(BigInteger)
+    op: Mapped[str] = mapped_column(String(6))
+    before: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    after: Mapped[dict[str, Any]] = mapped_column(default=dict)

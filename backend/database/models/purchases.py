@@ -1,0 +1,68 @@
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from backend.database.base import Base, Identified, Timestamped
+from backend.database.models.courses import Course
+from backend.database.models.lessons import Lesson
+from backend.database.models.orders import OrderLine, one_of
+from backend.database.models.users import User
+
+PURCHASE_STATUSES = ("pending", "completed", "failed")
+LIVE = "status = 'completed' AND revoked_at IS NULL AND {} IS NOT NULL"
+
+
+class Purchase(Identified, Timestamped, Base):
+    """Entitlement of a person to a lesson or a course.
+
+    `payment_id` is Telegram's charge id ("#n" appended for further lines), or "free:<order>" / "grant:<random>".
+    """
+
+    __tablename__ = "purchases"
+    __history__ = True
+    __undoable__ = False
+    __table_args__ = (
+        CheckConstraint(one_of("status", PURCHASE_STATUSES), name="status"),
+        CheckConstraint("(lesson_id IS NULL) <> (course_id IS NULL)", name="one_sellable"),
+        CheckConstraint("amount >= 0", name="amount_not_negative"),
+        Index(
+            "uq_purchases_owned_lesson",
+            "user_id",
+            "lesson_id",
+            unique=True,
+            sqlite_where=text(LIVE.format("lesson_id")),
+            postgresql_where=text(LIVE.format("lesson_id")),
+        ),
+        Index(
+            "uq_purchases_owned_course",
+            "user_id",
+            "course_id",
+            unique=True,
+            sqlite_where=text(LIVE.format("course_id")),
+            postgresql_where=text(LIVE.format("course_id")),
+        ),
+        Index("ix_purchases_created", "created_at", "id"),
+        Index("ix_purchases_user_created", "user_id", "created_at", "id"),
+        Index("ix_purchases_lesson_created", "lesson_id", "created_at", "id"),
+        Index("ix_purchases_course_created", "course_id", "created_at", "id"),
+        Index("ix_purchases_status_created", "status", "created_at", "id"),
+        Index("ix_purchases_amount", "amount", "id"),
+    )
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    lesson_id: Mapped[int | None] = mapped_column(ForeignKey("lessons.id", ondelete="RESTRICT"))
+    course_id: Mapped[int | None] = mapped_column(ForeignKey("courses.id", ondelete="RESTRICT"))
+    order_line_id: Mapped[int | None] = mapped_column(
+        ForeignKey("order_lines.id", ondelete="RESTRICT"), unique=True
+    )
+    payment_id: Mapped[str] = mapped_column(String(300), unique=True)
+    amount: Mapped[int]
+    status: Mapped[str] = mapped_column(String(10))
+    is_test: Mapped[bool] = mapped_column(default=False)
+    revoked_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship(lazy="raise")
+    lesson: Mapped[Lesson | None] = relationship(lazy="raise")
+    course: Mapped[Course | None] = relationship(lazy="raise")
+    order_line: Mapped[OrderLine | None] = relationship(lazy="raise")

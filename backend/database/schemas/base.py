@@ -1,0 +1,106 @@
+"""What every schema shares: strict input, typed output, list parameters."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, field_validator
+
+from backend.core.i18n import _
+
+T = TypeVar("T")
+MAX_ID = 2**63 - 1
+MAX_STARS = 1_000_000
+
+
+def clean_text(value: str) -> str:
+    """Refuses what a database or a browser cannot hold: NUL and lone surrogates."""
+    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        raise ValueError(_("This text holds a character that cannot be stored."))
+    return value
+
+
+def clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): clean(item) for key, item in value.items()}
+    return value
+
+
+def to_utc(value: datetime) -> datetime:
+    """Refuses a moment whose UTC value does not exist (the ends of the calendar)."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(_("This date is out of range.")) from None
+
+
+def rfc3339(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+Stars = Annotated[int, Field(ge=0, le=MAX_STARS, strict=False)]
+Moment = Annotated[AwareDatetime, AfterValidator(to_utc)]
+UTCMoment = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
+Title = Annotated[str, Field(min_length=1, max_length=200)]
+Text = Annotated[str, Field(max_length=20_000)]
+
+
+class Input(BaseModel):
+    """The base of everything that comes from outside: unknown fields are refused, text is clean."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, str_max_length=20_000)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _clean(cls, value: Any) -> Any:
+        return clean(value)
+
+
+class Output(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class ListParams(BaseModel):
+    """Query parameters of every list. A form sends empty strings for what is not chosen: they mean None."""
+
+    model_config = ConfigDict(str_strip_whitespace=True, str_max_length=500)
+
+    q: Annotated[str | None, Field(max_length=100, description="Search text")] = None
+    sort: Annotated[str | None, Field(max_length=40, description="Column, with `-` for descending")] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    cursor: Annotated[str | None, Field(max_length=4000, description="`next` of the page before")] = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _clean(cls, value: Any) -> Any:
+        return None if value == "" else clean(value)
+
+    @field_validator("limit", mode="before")
+    @classmethod
+    def _default_limit(cls, value: Any) -> Any:
+        return 50 if value in (None, "") else value
+
+
+class ListResponse(BaseModel, Generic[T]):
+    """`next` is the cursor of the page behind this one; `total` is null above 10,000."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    items: list[T]
+    next: str | None
+    total: int | None
+
+
+class FieldErrors(BaseModel):
+    code: str
+    message: str
+    fields: dict[str, str] | None = None
+    request_id: str
+
+
+class ErrorResponse(BaseModel):
+    error: FieldErrors

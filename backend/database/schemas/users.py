@@ -1,0 +1,91 @@
+from typing import Annotated, Literal
+
+from pydantic import EmailStr, Field, field_validator
+
+from backend.core.i18n import LANGUAGES, _
+from backend.database.schemas.base import Id, Input, ListParams, Moment, Output, UTCMoment
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+Username = Annotated[str, Field(max_length=64)]
+LanguageCode = Annotated[str, Field(min_length=2, max_length=16, pattern=r"^[A-Za-z0-9-]+$")]
+
+
+class UserCreate(Input):
+    """A student, as Telegram tells about them. A known telegram_id refreshes what changed."""
+
+    telegram_id: Annotated[Id, Field(examples=[123456789])]
+    first_name: Annotated[Name, Field(examples=["Мария"])]
+    last_name: Annotated[str | None, Field(max_length=128)] = None
+    username: Username | None = None
+    language_code: LanguageCode = "en"
+    source: Annotated[str | None, Field(max_length=64, pattern=r"^[A-Za-z0-9_-]*$")] = None
+
+
+class UserUpdate(Input):
+    first_name: Name | None = None
+    last_name: Annotated[str | None, Field(max_length=128)] = None
+    username: Username | None = None
+    language_code: LanguageCode | None = None
+    ui_language: Literal["ru", "en"] | None = None
+    is_active: bool | None = None
+    terms_accepted: Annotated[Literal[True] | None, Field(description="Consent to the terms; kept with its time")] = (
+        None
+    )
+    version: int | None = None
+
+    @field_validator("first_name", "language_code", "is_active", mode="after")
+    @classmethod
+    def _not_null(cls, value: object) -> object:
+        if value is None:
+            raise ValueError(_("Fill in this field."))
+        return value
+
+
+class StudentForm(Input):
+    """The student's page in the CRM: what a person may correct."""
+
+    first_name: Name
+    last_name: Annotated[str | None, Field(max_length=128)] = None
+    username: Username | None = None
+    email: EmailStr | None = None
+    ui_language: Literal["ru", "en"] | None = None
+    is_active: bool = False
+    version: int | None = None
+
+
+class NewStudentForm(Input):
+    telegram_id: Id
+    first_name: Name
+    last_name: Annotated[str | None, Field(max_length=128)] = None
+    username: Username | None = None
+    language_code: Literal["ru", "en"] = LANGUAGES[0]
+
+
+class UserFilters(ListParams):
+    is_active: bool | None = None
+    role: Annotated[str | None, Field(max_length=64)] = None
+    telegram_id: Id | None = None
+
+
+class StudentFilters(UserFilters):
+    """The CRM's list: what a person may ask about students besides."""
+
+    bought: Literal["yes", "no"] | None = None
+    waiting: bool | None = None
+    joined_since: Moment | None = None
+    joined_until: Moment | None = None
+
+
+class UserResponse(Output):
+    id: int
+    telegram_id: int | None
+    username: str | None
+    first_name: str
+    last_name: str | None
+    language_code: str
+    ui_language: str | None
+    is_active: bool
+    terms_accepted_at: UTCMoment | None
+    created_at: UTCMoment
+    updated_at: UTCMoment
+    version: int

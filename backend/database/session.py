@@ -1,0 +1,140 @@
+"""Engines and the unit of work. `Database.transaction()` is the only place that commits."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+from backend.core.context import Actor
+from backend.core.errors import UnavailableError
+
+T = TypeVar("T")
+
+TRIES = 3
+BUSY_SECONDS = 5
+STATEMENT_SECONDS = 20
+# Serialisation failure, deadlock, lock not available (PostgreSQL); a lost connection is seen by its flag.
+TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
+
+
+class Database:
+    """One database of the process: a read side and a write side over one pool."""
+
+    def __init__(self, url: str, *, pool_size: int = 12) -> None:
+        self.url = url
+        self.engine = _engine(url, pool_size)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        writing = self.engine.execution_options(lyceum_write=True)
+        reading = self.engine if self.is_sqlite else self.engine.execution_options(postgresql_readonly=True)
+        self.read_sessions = sessionmaker(reading, expire_on_commit=False, autoflush=False)
+        self.write_sessions = sessionmaker(writing, expire_on_commit=False)
+        # SQLite has one writer at a time: threads queue here fairly instead of polling the file lock.
+        self._writer = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one consistent moment and writes nothing."""
+        with self.read_sessions() as session:
+            yield session
+
+    @contextmanager
+    def transaction(self, actor: Actor | None = None, session: Session | None = None) -> Iterator[Session]:
+        """One unit of work, all or nothing. `actor` is whom the history names."""
+        with self._turn(), session or self.write_sessions() as unit:
+            unit.info["actor"] = actor
+            with unit.begin():
+                yield unit
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writer.acquire(timeout=BUSY_SECONDS):
+            raise UnavailableError
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    def run(self, work: Callable[[Session], T], actor: Actor | None = None) -> T:
+        """`work` in a transaction of its own, again from the start when the database asks for it."""
+
+        def once() -> T:
+            with self.transaction(actor) as session:
+                return work(session)
+
+        return retrying(once)
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def retrying(once: Callable[[], T]) -> T:
+    """Run a whole transaction, at most three times while the failure is transient; then UnavailableError."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            return once()
+        except DBAPIError as error:
+            if not is_transient(error):
+                raise
+            if attempt == TRIES:
+                raise UnavailableError from error
+    raise AssertionError("unreachable")
+
+
+def is_transient(error: DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    return state in TRANSIENT_STATES or "database is locked" in str(error.orig)
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        options = f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={BUSY_SECONDS * 1000} -c timezone=UTC"
+        return create_engine(
+            parsed,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_recycle=1800,
+            connect_args={"options": options, "connect_timeout": 3},
+        )
+    engine = create_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+        "cache_size=-16000",
+        "mmap_size=268435456",
+        "temp_store=MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A transaction that may write takes the write lock at once.
+
+    A read that turns into a write later gets SQLITE_BUSY_SNAPSHOT, which no timeout waits out (security.md 15).
+    """
+    write = connection.get_execution_options().get("lyceum_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

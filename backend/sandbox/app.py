@@ -1,0 +1,111 @@
+"""The sandbox as an application, and its place under /sandbox of another."""
+
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from backend.sandbox.guard import Guard
+from backend.sandbox.hub import Hub
+from backend.sandbox.server import BotApi
+from backend.sandbox.student_api import StudentApi
+from backend.sandbox.webhook import Background
+from backend.sandbox.world import Bot
+
+PREFIX = "/sandbox"
+OWN_BOT = "own_bot"
+
+
+class Sandbox:
+    """One sandbox: its state, its ASGI application and the bot that it starts with."""
+
+    def __init__(self, path: Path | None = None, *, name: str = "Lyceum") -> None:
+        self.hub = Hub(path)
+        api = BotApi(self.hub)
+        self.background = Background(self.hub, api.perform)
+        routes = [*StudentApi(self.hub).routes(), *api.routes()]
+        self.asgi: ASGIApp = Guard(_Begun(Starlette(routes=routes), self.background))
+        self.bot = self._own_bot(name)
+
+    def _own_bot(self, name: str) -> Bot:
+        """The same bot, and the same token, at every start from the same file."""
+        found = self.hub.world.bots()
+        if not found:
+            return self.hub.world.create_bot(name, "lyceum_school_bot")
+        own = found[0]
+        if own.state["name"] != name:
+            own.state["name"] = name
+            self.hub.world.save_bot(own)
+        return own
+
+    @property
+    def token(self) -> str:
+        """The token of the bot that the sandbox starts with."""
+        return self.bot.token
+
+    def stop(self) -> None:
+        """Ends long polls and live pages, so that a server can shut down at once."""
+        self.hub.signals.stop()
+
+    async def aclose(self) -> None:
+        self.stop()
+        await self.background.end()
+        self.hub.close()
+
+
+class _Begun:
+    """Starts the background with the first request, when there is an event loop to run it."""
+
+    def __init__(self, app: ASGIApp, background: Background) -> None:
+        self.app = app
+        self.background = background
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.background.begin()
+        await self.app(scope, receive, send)
+
+
+def mount(app: FastAPI, *, path: Path | None, name: str = "Lyceum") -> Sandbox:
+    """Serves a sandbox under /sandbox of `app` and closes it with `app`."""
+    sandbox = Sandbox(path, name=name)
+    app.mount(PREFIX, sandbox.asgi)
+    app.state.sandbox = sandbox
+    outer = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(whole: Any) -> AsyncIterator[Any]:
+        async with outer(whole) as state:
+            with_signals(sandbox.stop)
+            sandbox.background.begin()
+            try:
+                yield state
+            finally:
+                await sandbox.aclose()
+
+    app.router.lifespan_context = lifespan
+    return sandbox
+
+
+def with_signals(stop: Callable[[], None]) -> None:
+    """Long polls end on SIGTERM and SIGINT: uvicorn waits for open requests before it stops us."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.getsignal(number)
+        if not callable(previous):
+            continue
+
+        def handle(
+            signum: int, frame: FrameType | None, previous: Callable[..., Any] = previous
+        ) -> None:
+            stop()
+            previous(signum, frame)
+
+        signal.signal(number, handle)

@@ -1,0 +1,70 @@
+"""The application. `uvicorn main:app` serves it; tests make their own with `create_app(Settings(...))`."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from backend.core import handlers, logging
+from backend.core.config import Settings
+from backend.core.metrics import Metrics
+from backend.core.middleware import Outermost
+from backend.core.ratelimit import RateLimiter
+from backend.core.static import PREFIX, assets
+from backend.database.schema import check_schema
+from backend.database.session import Database
+from backend.routes import ROUTERS
+
+BODY_LIMIT = 1_000_000  # bytes; upload routes name their own
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    check_schema(app.state.database)
+    anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
+    # The collector's full passes over start-up objects are the tail latency of list pages.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    yield
+    app.state.database.dispose()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    logging.configure(debug=settings.debug)
+    app = FastAPI(
+        title="Lyceum",
+        summary="Back office of a school that lives in Telegram",
+        version="0.1.0",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        max_body_size=BODY_LIMIT,
+        form_limits={"max_fields": 200, "max_files": 5, "max_part_size": BODY_LIMIT},
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.settings = settings
+    app.state.database = Database(settings.database_url, pool_size=settings.threads + 4)
+    app.state.metrics = Metrics()
+    handlers.install(app)
+    app.mount(PREFIX, assets)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_middleware(
+        Outermost, settings=settings, metrics=app.state.metrics, limiter=RateLimiter(settings)
+    )
+    return app
+
+
+def __getattr__(name: str) -> FastAPI:
+    # `main:app` reads the environment; importing `create_app` must not.
+    if name == "app":
+        app = create_app(Settings())
+        globals()["app"] = app
+        return app
+    raise AttributeError(name)

@@ -1,0 +1,9 @@
+// Behaviour for every page; each module binds itself by data attributes. What only some pages need loads when they have it.
+import "./toasts.js";
+import "./htmx.js";
+import "./forms.js";
+import "./shell.js";
+import "./lists.js";
+
+if (document.querySelector("[data-order]")) import("./order.js");
+if (document.querySelector("[data-chart]")) import("./chart.js");

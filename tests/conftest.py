@@ -1,0 +1,204 @@
+"""A real app on a real migrated database for every test; SQLite by default, PostgreSQL by TEST_DATABASE_URL."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from backend import init_roles
+from backend.core import security
+from backend.core.config import Settings
+from backend.core.permissions import ADMIN
+from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
+from backend.database.crud.auth import ABSOLUTE as SESSION_LIFETIME
+from backend.database.crud.users import UserCRUD
+from backend.database.schema import migrate
+from backend.database.session import Database
+from main import create_app
+
+SECRET = "test-key-test-key-test-key-0123456789-abcdefghij"
+PASSWORD = "correct horse battery staple"
+ORIGIN = {"Origin": "http://127.0.0.1:8000", "Sec-Fetch-Site": "same-origin"}
+POSTGRES = os.environ.get("TEST_DATABASE_URL", "")
+
+
+def make_settings(url: str, data_dir: Path, **changes: object) -> Settings:
+    values: dict[str, object] = {
+        "database_url": url,
+        "secret_key": SECRET,
+        "data_dir": data_dir,
+        "api_rate_limit": 0,
+        "run_jobs": False,
+        "bot_mode": "off",
+    }
+    return Settings(_env_file=None, **values | changes)  # type: ignore[arg-type,call-arg] # pydantic checks the values
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the developer's shell or .env says must not decide a test."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def template_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A migrated database with roles and an admin; tests get copies of it."""
+    if POSTGRES:
+        url = make_url(POSTGRES).set(database=f"lyceum_{uuid.uuid4().hex[:12]}_template")
+        _postgres(f'CREATE DATABASE "{url.database}"')
+        name = url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    else:
+        name = f"sqlite:///{tmp_path_factory.mktemp('template')}/template.db"
+    database = Database(name)
+    migrate(database)
+    with database.transaction() as session:
+        init_roles(session)
+        UserCRUD(session).create_staff(
+            login="admin", password_hash=security.hash_password(PASSWORD), role=ADMIN, first_name="Анна"
+        )
+    database.dispose()
+    yield name
+    if POSTGRES:
+        _postgres(f'DROP DATABASE "{make_url(name).database}" WITH (FORCE)')
+
+
+def _postgres(statement: str) -> None:
+    engine = create_engine(
+        make_url(POSTGRES).set(drivername="postgresql+psycopg", database="postgres"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture
+def database_url(template_database: str, tmp_path: Path) -> Iterator[str]:
+    if not POSTGRES:
+        shutil.copy(make_url(template_database).database or "", tmp_path / "test.db")
+        yield f"sqlite:///{tmp_path}/test.db"
+        return
+    template = make_url(template_database)
+    copy = template.set(database=f"lyceum_{uuid.uuid4().hex[:12]}")
+    _postgres(f'CREATE DATABASE "{copy.database}" TEMPLATE "{template.database}"')
+    yield copy.render_as_string(hide_password=False)
+    _postgres(f'DROP DATABASE "{copy.database}" WITH (FORCE)')
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return make_settings(database_url, tmp_path / "data")
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[FastAPI]:
+    app = create_app(settings)
+    yield app
+    app.state.database.dispose()
+
+
+@pytest.fixture
+def database(app: FastAPI) -> Database:
+    found: Database = app.state.database
+    return found
+
+
+@pytest.fixture
+def db(database: Database) -> Iterator[Session]:
+    """A session for arranging and looking. Every statement commits by itself: a test never holds a lock or a snapshot."""
+    engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+@pytest.fixture
+def client(app: FastAPI) -> TestClient:
+    """A signed-out browser of our own origin."""
+    return TestClient(app, base_url="http://127.0.0.1:8000", headers=ORIGIN, follow_redirects=False)
+
+
+SignIn = Callable[[str], TestClient]
+
+
+@pytest.fixture
+def sign_in(app: FastAPI, database: Database) -> SignIn:
+    """A browser signed in as the person with this login; its CSRF token is in its headers."""
+
+    def enter(login: str) -> TestClient:
+        with database.transaction() as session:
+            user = UserCRUD(session).find_by_login(login)
+            assert user is not None
+            opened, secret = SessionCRUD(session).open(
+                user, kind="cookie", user_agent="tests", ip="127.0.0.1", lifetime=SESSION_LIFETIME
+            )
+            key = opened.token_hash
+        from backend.core import csrf
+
+        browser = TestClient(app, base_url="http://127.0.0.1:8000", headers=ORIGIN, follow_redirects=False)
+        browser.cookies.set("lyceum", secret)
+        browser.headers["X-CSRF-Token"] = csrf.make_token(app.state.settings, key)
+        return browser
+
+    return enter
+
+
+@pytest.fixture
+def admin(sign_in: SignIn) -> TestClient:
+    return sign_in("admin")
+
+
+@pytest.fixture
+def staff(sign_in: SignIn, database: Database) -> SignIn:
+    """A browser signed in as a new person with this role."""
+
+    def hire(role: str) -> TestClient:
+        with database.transaction() as session:
+            login = f"user-{uuid.uuid4().hex[:8]}"
+            UserCRUD(session).create_staff(login=login, password_hash=None, role=role, first_name=role)
+        return sign_in(login)
+
+    return hire
+
+
+Api = Callable[..., TestClient]
+
+
+@pytest.fixture
+def api(app: FastAPI, database: Database) -> Api:
+    """A client of /api whose token has these scopes: `api("users:read")`, `api("bot")`."""
+
+    def connect(*scopes: str) -> TestClient:
+        from backend.core.permissions import expand_scopes
+
+        with database.transaction() as session:
+            _token, secret = ApiTokenCRUD(session).issue("tests", expand_scopes(list(scopes)))
+        headers = {"Authorization": f"Bearer {secret}", "Accept-Language": "en"}
+        return TestClient(app, base_url="http://127.0.0.1:8000", headers=headers, follow_redirects=False)
+
+    return connect
+
+
+@pytest.fixture
+def bot(api: Api) -> TestClient:
+    return api("bot")
+
+
+@pytest.fixture
+def queries(database: Database) -> list[str]:
+    """The SELECTs, INSERTs, ... that the app sends from now on, transaction control left out."""
+    seen: list[str] = []
+
+    def note(_c: object, _cur: object, statement: str, *_rest: object) -> None:
+        if not statement.startswith(("BEGIN", "PRAGMA")):
+            seen.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    return seen

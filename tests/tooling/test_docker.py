@@ -1,0 +1,104 @@
+"""No engine here: the files are read, and what they promise each other is compared."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from backend.core.config import Settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+OURS = [name for name, service in SERVICES.items() if "build" in service]
+
+
+def names(profile: str) -> set[str]:
+    return {name for name, service in SERVICES.items() if profile in service["profiles"]}
+
+
+def test_there_are_a_dev_and_a_prod_profile() -> None:
+    assert names("dev") == {"dev"}
+    assert names("prod") == {"migrate", "web", "worker", "postgres", "redis"}
+    assert names("bot") == {"bot"}
+
+
+def test_every_dependency_waits_for_health_or_for_an_end() -> None:
+    for service in SERVICES.values():
+        for other, wait in service.get("depends_on", {}).items():
+            if other == "migrate":
+                assert wait == {"condition": "service_completed_successfully"}
+                continue
+            assert wait == {"condition": "service_healthy"}
+            checked = "healthcheck" in SERVICES[other] or "HEALTHCHECK" in DOCKERFILE
+            assert checked
+            assert SERVICES[other].get("healthcheck") != {"disable": True}
+
+
+def test_named_volumes_are_declared() -> None:
+    used = {
+        volume.split(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", [])
+        if not volume.startswith(".")
+    }
+    assert used == set(COMPOSE["volumes"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_are_locked_down(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_only_the_web_is_published_and_to_this_machine_alone() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"web": ["127.0.0.1:${API_PORT:-8000}:8000"]}
+
+
+def test_no_password_is_written_down() -> None:
+    text = (ROOT / "docker-compose.yml").read_text() + DOCKERFILE
+    named = re.compile(r"^\s*(\w*(?:PASSWORD|SECRET|TOKEN)\w*)[:=] ?(\S*)", re.MULTILINE)
+    for name, value in named.findall(text):
+        assert value in ("", '""', "${POSTGRES_PASSWORD:-}"), name
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
+    assert "--require-hashes -r requirements.txt" in DOCKERFILE
+    assert "/health" in DOCKERFILE
+
+
+def test_the_image_takes_nothing_that_is_not_named() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in lines if line.startswith("!")}
+    assert lines[0] == "*"
+    assert allowed == {
+        *("backend", "main.py", "migrations", "alembic.ini", "locales", "static", "templates"),
+        *("requirements.txt", "LICENSE"),
+    }
+
+
+def example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
+
+
+def test_the_example_names_every_setting_and_no_secret() -> None:
+    settings = {name.upper() for name in Settings.model_fields}
+    assert set(example()) == settings | {"POSTGRES_PASSWORD"}
+    secret = re.compile(r"SECRET|PASSWORD|TOKEN$")
+    assert {value for name, value in example().items() if secret.search(name)} == {""}
+
+
+def test_the_example_loads_with_its_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    key = "0123456789abcdefghijklmnopqrstuvwxyz"
+    ours = Settings(_env_file=ROOT / ".env.example", secret_key=key)
+    assert ours.model_dump() == Settings(_env_file=None, secret_key=key).model_dump()
