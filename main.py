@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from backend.core import handlers, logging
+from backend.core import handlers, logging, templating
 from backend.core.config import Settings
 from backend.core.metrics import Metrics
 from backend.core.middleware import Outermost
@@ -16,6 +17,7 @@ from backend.core.static import PREFIX, assets
 from backend.database.schema import check_schema
 from backend.database.session import Database
 from backend.routes import ROUTERS
+from backend.runtime import beside, install_telegram
 
 BODY_LIMIT = 1_000_000  # bytes; upload routes name their own
 
@@ -29,7 +31,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    yield
+    async with beside(app):
+        yield
     app.state.database.dispose()
 
 
@@ -44,7 +47,6 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        max_body_size=BODY_LIMIT,
         form_limits={"max_fields": 200, "max_files": 5, "max_part_size": BODY_LIMIT},
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -52,9 +54,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.database = Database(settings.database_url, pool_size=settings.threads + 4)
     app.state.metrics = Metrics()
     handlers.install(app)
-    app.mount(PREFIX, assets)
+    templating.prepare(debug=settings.debug)
+    app.mount(PREFIX, assets, name="static")
     for router in ROUTERS:
         app.include_router(router)
+    install_telegram(app, settings)
+    # Inside Outermost, so that its refusals carry the headers too.
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_LIMIT)
     app.add_middleware(
         Outermost, settings=settings, metrics=app.state.metrics, limiter=RateLimiter(settings)
     )

@@ -1,8 +1,9 @@
 """Makes static/css/10-tabler.css: the part of Tabler that Lyceum uses, in the lowest cascade layer.
 
-`python scripts/tabler.py build` writes it from static/vendor/tabler.min.css; `check` (a test runs it too) says whether
-it is what `build` would write and whether a template uses a Tabler class that it leaves out. To use a new class of
-Tabler, add it to KEEP and build again. The whole of Tabler weighs 79 KB compressed, this part about a tenth.
+`python scripts/tabler.py build` writes it from static/vendor/tabler.min.css; `check` (a test runs
+it too) says whether it is what `build` would write and whether a template uses a class of Tabler
+that it leaves out. To use a new one, add it to KEEP and build again. The whole of Tabler weighs
+79 KB compressed, this part about a tenth.
 """
 
 import re
@@ -13,15 +14,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "static" / "vendor" / "tabler.min.css"
 TARGET = ROOT / "static" / "css" / "10-tabler.css"
-HEAD = """/* Made by scripts/tabler.py from Tabler 1.6.1 (MIT, static/vendor/licenses). Do not edit: change KEEP there and build. */
+HEAD = """/* Made by scripts/tabler.py from Tabler 1.6.1 (MIT, static/vendor/licenses).
+   Do not edit: change KEEP there and build. */
 """
+LINE = 240
 
 # Regular expressions over whole class names.
 KEEP = re.compile(
     r"btn|btn-(primary|danger|icon|sm|ghost|link)"
     r"|card|card-(header|body|footer|title)"
     r"|table|badge|alert"
-    r"|form-(label|control|select|hint|check|check-input|check-label|switch)|is-invalid|invalid-feedback|required"
+    r"|form-(label|control|select|hint|check|check-input|check-label|switch)"
+    r"|is-invalid|invalid-feedback|required"
     r"|visually-hidden|visually-hidden-focusable"
     r"|d-(none|block|inline|inline-block|flex|inline-flex|grid|print-none)"
     r"|flex-(fill|row|column|wrap|nowrap|grow-1|shrink-0)"
@@ -29,11 +33,13 @@ KEEP = re.compile(
     r"|justify-content-(start|center|end|between)"
     r"|gap-[0-5]|[mp][tbsexy]?-[0-5]|m[tbsexy]?-auto"
     r"|[wh]-(25|50|75|100|auto)|(min-)?v[wh]-100"
-    r"|text-(start|center|end|nowrap|break|wrap|truncate|reset|secondary|muted|uppercase|decoration-none)"
+    r"|text-(start|center|end|nowrap|break|wrap|truncate)"
+    r"|text-(reset|secondary|muted|uppercase|decoration-none)"
     r"|fw-(normal|medium|semibold|bold)|fs-[1-6]|fst-italic|font-monospace|lh-(1|sm|base)"
-    r"|bg-(surface|transparent)|border|border-(0|top|bottom|start|end|top-0|bottom-0)|rounded|rounded-[0-3]"
-    r"|overflow-(auto|hidden|visible|scroll)|position-(static|relative|absolute|fixed|sticky)|sticky-top"
-    r"|order-(first|last|[0-5])|list-unstyled|list-inline|opacity-(0|25|50|75|100)|user-select-(all|none)|pe-none"
+    r"|bg-(surface|transparent)|border|border-(0|top|bottom|start|end|top-0|bottom-0)"
+    r"|rounded|rounded-[0-3]|overflow-(auto|hidden|visible|scroll)"
+    r"|position-(static|relative|absolute|fixed|sticky)|sticky-top|order-(first|last|[0-5])"
+    r"|list-unstyled|list-inline|opacity-(0|25|50|75|100)|user-select-(all|none)|pe-none"
     r"|object-(fit-)?(cover|contain)|img-fluid|lead|small"
 )
 NAME = re.compile(r"\.((?:[\w-]|\\.)+)")
@@ -53,7 +59,7 @@ def _packed(rules: list[str]) -> Iterator[str]:
     """Some rules a line: neither one endless line nor a thousand short ones."""
     line = ""
     for rule in rules:
-        if len(line) > 240:
+        if len(line) > LINE:
             yield line
             line = ""
         line += rule
@@ -61,7 +67,7 @@ def _packed(rules: list[str]) -> Iterator[str]:
 
 
 def _rules(css: str) -> Iterator[tuple[str, str]]:
-    """(prelude, body) of each rule at the top level; a statement without a block has an empty body."""
+    """(prelude, body) of each rule at the top level; statements without a block are skipped."""
     start = 0
     while start < len(css):
         opening, semicolon = css.find("{", start), css.find(";", start)
@@ -119,7 +125,7 @@ def _split(prelude: str) -> list[str]:
 
 
 def _wanted(selector: str) -> bool:
-    # Dark and light come from our own tokens, which also follow the system; Tabler's own switch is not used.
+    # Dark and light come from our tokens, which also follow the system; Tabler's switch is unused.
     if "-theme" in selector or "#" in selector or re.search(r"\[(class|data-)", selector):
         return False
     if ":root" in selector and NAME.search(selector):
@@ -182,7 +188,7 @@ def missing(built: str, source: str) -> dict[str, str]:
     return found
 
 
-def main(verb: str) -> int:
+def main(verb: str = "check") -> int:
     source = SOURCE.read_text("utf-8")
     built = build(source)
     if verb == "build":
@@ -193,10 +199,11 @@ def main(verb: str) -> int:
     lacking = missing(built, source)
     for name, template in lacking.items():
         print(
-            f"{template}: the class `{name}` of Tabler is not kept: add it to KEEP in scripts/tabler.py and build"
+            f"{template}: Tabler's class `{name}` is not kept:"
+            " add it to KEEP in scripts/tabler.py and build"
         )
     return 1 if lacking else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1] if len(sys.argv) == 2 else "check"))
+    sys.exit(main(*sys.argv[1:2]))

@@ -23,14 +23,17 @@ Orders = Annotated[OrderCRUD, crud(OrderCRUD)]
     responses={**NOT_FOUND, **CONFLICT},
 )
 def create_order(orders: Orders, settings: SettingsDep, data: OrderCreate) -> object:
-    """What the invoice is made of. When nothing is to be paid the student has it at once (`status` is `paid`).
+    """What an invoice is made of. What costs nothing is the student's at once (`status` is `paid`).
 
-    409 `already_owned`, `not_on_sale` or `user_inactive`; 422 `promo_invalid` says why in `message`.
+    409 `already_owned`, `not_on_sale` or `user_inactive`; 422 `promo_invalid` with the reason in
+    `message`.
     """
     return answer(orders.place(data, is_test=settings.sandbox_on))
 
 
-@router.post("/pre-checkout", response_model=PreCheckoutResponse, summary="May this invoice be paid now?")
+@router.post(
+    "/pre-checkout", response_model=PreCheckoutResponse, summary="May this invoice be paid now?"
+)
 def pre_checkout(orders: Orders, data: PreCheckout) -> object:
     """Checks everything once more and reserves the promo use for 15 minutes. Safe to repeat."""
     try:

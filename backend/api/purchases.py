@@ -54,8 +54,8 @@ def list_purchases(purchases: Purchases, params: Annotated[PurchaseFilters, Quer
 def create_purchase(purchases: Purchases, settings: SettingsDep, data: PurchaseCreate) -> object:
     """Books the payment and hands over what it was for, once for each `payment_id`.
 
-    409 `payment_mismatch`: this `payment_id` is recorded with other values. Any other 409: no order can honour the
-    money; it is recorded and the Stars are being returned.
+    409 `payment_mismatch`: this `payment_id` is recorded with other values. Any other 409: no order
+    can honour the money; it is recorded and the Stars are being returned.
     """
     settled = purchases.settle(data, is_test=settings.sandbox_on)
     if settled.refusal is not None:
@@ -83,10 +83,14 @@ def get_purchase(purchases: Purchases, purchase_id: PurchaseId) -> object:
     responses={**NOT_FOUND, **CONFLICT},
 )
 def refund_purchase(
-    purchases: Purchases, caller: Caller, purchase_id: PurchaseId, data: PurchaseRefund
+    purchases: Purchases,
+    caller: Caller,
+    purchase_id: PurchaseId,
+    data: PurchaseRefund | None = None,
 ) -> object:
     """The access ends at once; Telegram is asked to return the Stars. Safe to repeat.
 
     409 `not_refundable` for what was free or granted.
     """
-    return purchases.refund(purchase_id, reason=data.reason, actor_id=caller.me.user_id)
+    reason = data.reason if data else ""
+    return purchases.refund(purchase_id, reason=reason, actor_id=caller.me.user_id)

@@ -7,7 +7,6 @@ from backend.core.deps import (
     CONFLICT,
     NOT_FOUND,
     Caller,
-    Reply,
     Routes,
     crud,
     require,
@@ -98,7 +97,7 @@ def get_ticket(
 def update_ticket(
     tickets: Tickets, caller: Caller, ticket_id: TicketId, data: TicketUpdate
 ) -> object:
-    """Replaces only the fields sent. A new `admin_response` joins the thread and goes to the student."""
+    """Replaces only the fields sent. A new `admin_response` is a reply: it goes to the student."""
     ticket = tickets.update(ticket_id, data, caller.me.user_id)
     return present(tickets, caller, ticket)[0]
 

@@ -4,18 +4,18 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, ValidationError
 
-from backend.bot.http import SCREEN, Ask, Http, Patience
+from backend.bot.http import SCREEN, ApiUnavailableError, Ask, Http, Patience
 from backend.database.schemas.base import ListResponse
 from backend.database.schemas.courses import CourseResponse
 from backend.database.schemas.lessons import LessonContent, LessonResponse
 from backend.database.schemas.orders import OrderResponse, PreCheckoutResponse
 from backend.database.schemas.promo_codes import PromoCheckResponse
 from backend.database.schemas.purchases import PurchaseResponse
-from backend.database.schemas.tickets import TicketResponse
 from backend.database.schemas.users import UserResponse
 
 M = TypeVar("M", bound=BaseModel)
@@ -32,6 +32,23 @@ class ChatState(BaseModel):
 
 class Held(BaseModel):
     held: bool
+
+
+class TicketMessage(BaseModel):
+    """The server's own schema reads rows and writes JSON; this one reads the JSON."""
+
+    side: str = Field(alias="from")  # "student" | "staff"
+    text: str
+    created_at: datetime
+
+
+class Ticket(BaseModel):
+    id: int
+    subject: str
+    status: str  # "open" | "in_progress" | "closed"
+    waiting_since: datetime | None = None
+    created_at: datetime
+    messages: list[TicketMessage] = []
 
 
 @dataclass(frozen=True)
@@ -95,14 +112,18 @@ class Api:
 
     # --- catalogue
 
-    async def lessons(self, cursor: str | None = None, **filters: Any) -> ListResponse[LessonResponse]:
+    async def lessons(
+        self, cursor: str | None = None, **filters: Any
+    ) -> ListResponse[LessonResponse]:
         params = {"is_active": True, "sort": "created_at", **filters}
         return await self._list("/api/lessons/", LessonResponse, params, cursor)
 
     async def lesson(self, lesson_id: int) -> LessonResponse:
         return await self._get(f"/api/lessons/{lesson_id}", LessonResponse)
 
-    async def courses(self, cursor: str | None = None, **filters: Any) -> ListResponse[CourseResponse]:
+    async def courses(
+        self, cursor: str | None = None, **filters: Any
+    ) -> ListResponse[CourseResponse]:
         params = {"is_active": True, "sort": "created_at", **filters}
         return await self._list("/api/courses/", CourseResponse, params, cursor)
 
@@ -123,14 +144,18 @@ class Api:
 
     # --- money
 
-    async def purchases(self, user_id: int, cursor: str | None = None) -> ListResponse[PurchaseResponse]:
-        path = f"/api/users/{user_id}/purchases"
-        return await self._list(path, PurchaseResponse, {"status": "completed"}, cursor)
+    async def purchases(
+        self, user_id: int, cursor: str | None = None
+    ) -> ListResponse[PurchaseResponse]:
+        """What the student has now, newest first."""
+        params = {"user_id": user_id, "status": "completed", "revoked": False}
+        return await self._list("/api/purchases/", PurchaseResponse, params, cursor)
 
     async def check_promo(self, code: str, user_id: int, item: Item) -> PromoCheckResponse:
         body = {"code": code, "user_id": user_id, **item.named}
-        # Without a cause: a question, whose answer may be another one the next time.
-        return await replace(self, cause="")._post("/api/promo-codes/check", body, PromoCheckResponse)
+        # No key: a question, whose answer may be another one the next time.
+        found = await self._send(Ask("POST", "/api/promo-codes/check", body=body))
+        return _read(PromoCheckResponse, found)
 
     async def order(self, user_id: int, item: Item, promo_code: str | None) -> OrderResponse:
         body = {"user_id": user_id, "promo_code": promo_code, **item.named}
@@ -157,20 +182,21 @@ class Api:
 
     # --- support
 
-    async def tickets(self, user_id: int, cursor: str | None = None) -> ListResponse[TicketResponse]:
+    async def tickets(self, user_id: int, cursor: str | None = None) -> ListResponse[Ticket]:
         params = {"user_id": user_id, "sort": "-created_at"}
-        return await self._list("/api/tickets/", TicketResponse, params, cursor)
+        return await self._list("/api/tickets/", Ticket, params, cursor)
 
-    async def ticket(self, ticket_id: int) -> TicketResponse:
-        return await self._get(f"/api/tickets/{ticket_id}", TicketResponse)
+    async def ticket(self, user_id: int, ticket_id: int) -> Ticket:
+        """Another student's ticket is not found."""
+        return await self._get(f"/api/tickets/{ticket_id}", Ticket, {"user_id": user_id})
 
-    async def open_ticket(self, user_id: int, subject: str, message: str) -> TicketResponse:
+    async def open_ticket(self, user_id: int, subject: str, message: str) -> Ticket:
         body = {"user_id": user_id, "subject": subject, "message": message}
-        return await self._post("/api/tickets/", body, TicketResponse)
+        return await self._post("/api/tickets/", body, Ticket)
 
-    async def write_to_ticket(self, ticket_id: int, text: str) -> None:
-        path = f"/api/tickets/{ticket_id}/messages"
-        await self._posted(path, {"text": text, "from": "student"})
+    async def write_to_ticket(self, user_id: int, ticket_id: int, text: str) -> None:
+        body = {"text": text, "from": "student", "user_id": user_id}
+        await self._posted(f"/api/tickets/{ticket_id}/messages", body)
 
     # --- the bot itself
 
@@ -189,7 +215,7 @@ class Api:
         answer = await self._send(
             Ask("POST", "/api/bot/lease", body={"holder": holder, "seconds": seconds})
         )
-        return Held.model_validate_json(answer).held
+        return _read(Held, answer).held
 
     # --- how
 
@@ -203,13 +229,13 @@ class Api:
         return response.content
 
     async def _get(self, path: str, model: type[M], params: Mapping[str, Any] | None = None) -> M:
-        return model.model_validate_json(await self._send(Ask("GET", path, params)))
+        return _read(model, await self._send(Ask("GET", path, params)))
 
     async def _put(self, path: str, body: Mapping[str, Any], model: type[M]) -> M:
-        return model.model_validate_json(await self._send(Ask("PUT", path, body=body)))
+        return _read(model, await self._send(Ask("PUT", path, body=body)))
 
     async def _post(self, path: str, body: Mapping[str, Any], model: type[M]) -> M:
-        return model.model_validate_json(await self._posted(path, body))
+        return _read(model, await self._posted(path, body))
 
     async def _posted(self, path: str, body: Mapping[str, Any]) -> bytes:
         headers = {"Idempotency-Key": self._key(path, body)} if self.cause else {}
@@ -220,10 +246,18 @@ class Api:
     ) -> ListResponse[M]:
         asked = {"limit": MOST, **params, **({"cursor": cursor} if cursor else {})}
         found = await self._send(Ask("GET", path, asked))
-        return TypeAdapter(ListResponse[model]).validate_json(found)  # type: ignore[valid-type] # a class at run time
+        return _read(ListResponse[model], found)  # type: ignore[valid-type] # a class at run time
 
     def _key(self, path: str, body: Mapping[str, Any]) -> str:
         """The same request for the same cause is the same; `cause` is `tg:<bot>:<update>...`."""
         whole = json.dumps([self.cause, path, body], sort_keys=True)
         visible = ":".join(self.cause.split(":")[:3])
         return f"{visible}:{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
+
+
+def _read(model: type[M], answer: bytes) -> M:
+    try:
+        return model.model_validate_json(answer)
+    except ValidationError as error:
+        # A server of another version, or a proxy that answers 200 with a page of its own.
+        raise ApiUnavailableError("unreadable_answer") from error

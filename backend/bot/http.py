@@ -15,7 +15,7 @@ TokenSource = Callable[[], str]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 CHUNK = 64 * 1024
-TOKEN_REFUSED = "not_authenticated"
+NOT_SIGNED_IN = "not_authenticated"
 TOKEN_PAUSE = 2.0
 PASSING_STATUSES = frozenset({408, 425, 429})
 
@@ -94,7 +94,11 @@ class Http:
         end = None if patience.seconds is None else loop.time() + patience.seconds
         pause = FIRST_PAUSE
         while True:
-            left = patience.try_seconds if end is None else min(patience.try_seconds, end - loop.time())
+            left = (
+                patience.try_seconds
+                if end is None
+                else min(patience.try_seconds, end - loop.time())
+            )
             try:
                 return await self._once(ask, left)
             except ApiUnavailableError as error:
@@ -143,7 +147,7 @@ class Http:
         if response.is_success:
             return
         error = _error_of(response)
-        if isinstance(error, ApiUnavailableError) and error.cause == TOKEN_REFUSED:
+        if isinstance(error, ApiUnavailableError) and error.cause == NOT_SIGNED_IN:
             self._secret = ""
         raise error
 
@@ -175,7 +179,7 @@ def _error_of(response: httpx2.Response) -> ApiError:
         return ApiUnavailableError(f"status_{status}", pause)
     told = _told(response)
     code = str(told.get("code", "unknown"))
-    if code in (TOKEN_REFUSED, "forbidden"):  # the token's fault, not the student's
+    if code in (NOT_SIGNED_IN, "forbidden"):  # the token's fault, not the student's
         return ApiUnavailableError(code, TOKEN_PAUSE)
     if code == "idempotency_running":
         return ApiUnavailableError(code, pause)

@@ -1,17 +1,15 @@
-"""Buttons. What a button carries is compact and versioned: the digit in the prefix grows when its meaning changes.
-
-Messages that other parts of the school send (a receipt, an answer of support) carry the same data, so
-`s1:lesson:7:0`, `s1:course:3:0` and `s1:ticket:42:0` stay what they are.
-"""
+"""Buttons. What a button carries is compact and versioned by the digit in its prefix."""
 
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from aiogram.filters.callback_data import CallbackData
+from aiogram import F
+from aiogram.filters.callback_data import CallbackData, CallbackQueryFilter
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from pydantic import Field
 
+from backend.bot.client import Item
 from backend.core.i18n import _
 from backend.database.schemas.base import Id
 
@@ -56,10 +54,33 @@ class Show(CallbackData, prefix="s1"):
 
 
 class Act(CallbackData, prefix="a1"):
-    """Something done with a lesson, a course or a ticket."""
+    """Something done with what can be bought. `full`: no promo code counts."""
 
-    verb: Literal["buy", "agree", "open", "promo", "drop", "reply"]
-    kind: Literal["lesson", "course", "ticket"]
+    verb: Literal["buy", "agree", "open", "promo", "drop"]
+    kind: Literal["lesson", "course"]
+    id: Id
+    full: bool = False
+
+    @classmethod
+    def on(cls, verb: str, item: Item, *, full: bool = False) -> "Act":
+        return cls.model_validate({"verb": verb, "kind": item.kind, "id": item.id, "full": full})
+
+    @property
+    def item(self) -> Item:
+        return Item(self.kind, self.id)
+
+
+class OpenLesson(CallbackData, prefix="lesson"):
+    """`lesson:7`, `course:3`, `ticket:42` stand under what other parts of the school send."""
+
+    id: Id
+
+
+class OpenCourse(CallbackData, prefix="course"):
+    id: Id
+
+
+class AnswerTicket(CallbackData, prefix="ticket"):
     id: Id
 
 
@@ -101,3 +122,8 @@ def pages_row(data: Go | Show, pages: int) -> list[InlineKeyboardButton]:
         for text, page in at.items()
         if 0 <= page < pages
     ]
+
+
+def at(place: Place) -> CallbackQueryFilter:
+    """Lets the buttons through that lead to a place."""
+    return Go.filter(F.place == place)

@@ -1,4 +1,4 @@
-"""Texts as Telegram shows them: Markdown into its HTML, long texts into messages of a lawful length.
+"""Texts as Telegram shows them: Markdown into its HTML, long texts into several messages.
 
 A text is a list of runs, each with the tags that it stands in, so that cutting never breaks a tag.
 """
@@ -49,7 +49,7 @@ def html(runs: Iterable[Run]) -> Markup:
 
 
 def split(runs: Iterable[Run], limit: int = TEXT_UNITS) -> list[Markup]:
-    """Messages of at most `limit` units, cut at a paragraph, a line or a word where there is one."""
+    """Messages of at most `limit` units, cut at a paragraph, a line or a word if there is one."""
     rest = [run for run in runs if run.text]
     pages: list[Markup] = []
     while rest := _trimmed(rest):
@@ -215,7 +215,7 @@ class _Reader:
 
 
 def _once(tags: Iterable[str]) -> Iterator[str]:
-    """Each tag once, and no empty ones: Telegram knows neither nested quotations nor double bold."""
+    """Each tag once: Telegram knows neither a quotation in a quotation nor bold in bold."""
     seen: set[str] = set()
     for tag in tags:
         name = tag.partition(" ")[0]

@@ -1,4 +1,4 @@
-"""What is remembered of a chat between updates: the state of a dialogue, the living message, small data."""
+"""What is remembered of a chat between updates: the dialogue, the living message, small data."""
 
 import time
 from dataclasses import dataclass, field
@@ -45,8 +45,7 @@ class Memory:
     @classmethod
     async def load(cls, api: Api, telegram_id: int) -> "Memory":
         loaded = await api.chat(telegram_id)
-        memory = cls(telegram_id, loaded.state, dict(loaded.data), loaded)
-        return memory
+        return cls(telegram_id, loaded.state, dict(loaded.data), loaded)
 
     async def save(self, api: Api) -> None:
         now = ChatState(state=self.state, data=self.data)
@@ -92,16 +91,34 @@ class Memory:
         self._put("promo", code)
 
     @property
+    def draft(self) -> str | None:
+        """What was typed without a question, for support if the student wants."""
+        draft = self.data.get("draft")
+        return draft if isinstance(draft, str) else None
+
+    @draft.setter
+    def draft(self, text: str | None) -> None:
+        self._put("draft", text)
+
+    @property
     def living(self) -> Living | None:
         found = self.data.get("living")
         try:
-            return Living(int(found["id"]), float(found["sent"]), bool(found["editable"])) if found else None
+            return (
+                Living(int(found["id"]), float(found["sent"]), bool(found["editable"]))
+                if found
+                else None
+            )
         except (KeyError, TypeError, ValueError):
             return None
 
     @living.setter
     def living(self, living: Living | None) -> None:
-        kept = living and {"id": living.message_id, "sent": living.sent, "editable": living.editable}
+        kept = living and {
+            "id": living.message_id,
+            "sent": living.sent,
+            "editable": living.editable,
+        }
         self._put("living", kept)
 
     def _number(self, name: str) -> int | None:

@@ -1,24 +1,48 @@
 """Who is asking: turns a cookie, a JWT or an API token into a Principal, checked against the database each time."""
 
+import re
 from datetime import timedelta
 
 from fastapi import Request
+from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from backend.core import clock, csrf, security
 from backend.core.config import Settings
 from backend.core.context import ANONYMOUS, Principal
 from backend.core.i18n import LANGUAGES, current_language
-from backend.database.crud.auth import TOUCH, ApiTokenCRUD, SessionCRUD
+from backend.core.permissions import effective
+from backend.database.crud.auth import REMEMBERED, TOUCH, ApiTokenCRUD, SessionCRUD
 from backend.database.models.auth import AuthSession
 from backend.database.models.users import User
 
-COOKIE_SECONDS = 30 * 24 * 3600
+THEMES = ("auto", "light", "dark")
+LANGUAGE_COOKIE, THEME_COOKIE = "lyceum_language", "lyceum_theme"
+SESSION_COOKIE, VISITOR_COOKIE, DEVICE_COOKIE = "lyceum", "lyceum_visitor", "lyceum_device"
+YEAR_SECONDS = 365 * 24 * 3600
+VISITOR_KEY = re.compile(r"[A-Za-z0-9_-]{22,64}")
 
 
-def cookie_name(settings: Settings) -> str:
+def cookie_name(settings: Settings, name: str = SESSION_COOKIE) -> str:
     """Over https the browser itself guarantees the name's scope (RFC 6265bis, __Host-)."""
-    return "__Host-lyceum" if settings.https else "lyceum"
+    return f"__Host-{name}" if settings.https else name
+
+
+def set_cookie(response: Response, settings: Settings, name: str, value: str, *, seconds: int | None) -> None:
+    """A cookie for this site alone, out of reach of scripts; `seconds=None` ends with the browser's session."""
+    response.set_cookie(
+        cookie_name(settings, name),
+        value,
+        max_age=seconds,
+        httponly=True,
+        secure=settings.https,
+        samesite="lax",
+    )
+
+
+def keep_signed_in(response: Response, settings: Settings, secret: str, *, remember: bool) -> None:
+    seconds = int(REMEMBERED.total_seconds()) if remember else None
+    set_cookie(response, settings, SESSION_COOKIE, secret, seconds=seconds)
 
 
 def verify_password(plain_password: str, hashed_password: str) -> bool:
@@ -37,7 +61,7 @@ def client_ip(request: Request) -> str:
 
 
 def authenticate(request: Request, session: Session, *, api: bool) -> Principal:
-    """The principal of a request, anonymous when nothing valid is presented. Reads one row, two for a JWT's role."""
+    """The principal of a request, anonymous when nothing valid is presented. One query."""
     settings: Settings = request.app.state.settings
     return _from_bearer(request, session, settings) if api else _from_cookie(request, session, settings)
 
@@ -47,29 +71,35 @@ def _from_cookie(request: Request, session: Session, settings: Settings) -> Prin
     found = SessionCRUD(session).find_by_secret(secret) if secret else None
     if found is None:
         return visitor(request, settings)
-    if found.last_seen_at < clock.now() - TOUCH:
-        request.state.touch_session = found.id
+    _note_use(request, found)
+    request.state.csrf_key = found.token_hash
     token = csrf.make_token(settings, found.token_hash)
     return principal_of(found.user, kind="session", session_id=found.id, csrf_token=token)
 
 
+def _note_use(request: Request, session: AuthSession) -> None:
+    if session.last_seen_at < clock.now() - TOUCH:
+        request.state.touch_session = session.id
+
+
+def visitor_key(request: Request, settings: Settings) -> str:
+    """What a signed-out browser's forms are bound to: its cookie, "" when it has none yet."""
+    key = request.cookies.get(cookie_name(settings, VISITOR_COOKIE), "")
+    return key if VISITOR_KEY.fullmatch(key) else ""
+
+
 def visitor(request: Request, settings: Settings) -> Principal:
-    """A signed-out browser: its forms are bound to a cookie of their own."""
-    key = request.cookies.get("lyceum_visitor", "")
+    """A signed-out browser. Without a cookie it gets one with the page (middleware) and the page's forms fit it."""
+    key = visitor_key(request, settings) or getattr(request.state, "new_visitor", "")
+    request.state.csrf_key = key
     token = csrf.make_token(settings, key) if key else ""
     return Principal(language=current_language.get(), csrf_token=token, theme=_theme(request))
 
 
 def _theme(request: Request) -> str:
-    theme = request.cookies.get("lyceum_theme", "auto")
-    return theme if theme in ("light", "dark") else "auto"
-
-
-def csrf_key(request: Request) -> str:
-    """What the CSRF token of this browser is bound to."""
     settings: Settings = request.app.state.settings
-    secret = request.cookies.get(cookie_name(settings), "")
-    return security.digest(secret) if secret else request.cookies.get("lyceum_visitor", "")
+    theme = request.cookies.get(cookie_name(settings, THEME_COOKIE), "auto")
+    return theme if theme in THEMES else "auto"
 
 
 def _from_bearer(request: Request, session: Session, settings: Settings) -> Principal:
@@ -82,6 +112,7 @@ def _from_bearer(request: Request, session: Session, settings: Settings) -> Prin
     found = SessionCRUD(session).find_api_session(claims["sid"]) if claims else None
     if found is None or claims is None or str(found.user_id) != claims["sub"]:
         return ANONYMOUS
+    _note_use(request, found)
     return principal_of(found.user, kind="jwt", session_id=found.id)
 
 
@@ -91,11 +122,12 @@ def _from_api_token(request: Request, session: Session, text: str) -> Principal:
         return ANONYMOUS
     if token.last_used_at is None or token.last_used_at < clock.now() - TOUCH:
         request.state.touch_token = token.id
+    owner = token.user.role.permissions if token.user else None
     return Principal(
         kind="token",
         user_id=token.user_id,
         name=token.name,
-        permissions=frozenset(token.scopes),
+        permissions=effective(token.scopes, owner),
         language=current_language.get(),
         token_id=token.id,
     )

@@ -71,6 +71,7 @@ class UnitRoute(APIRoute):
                 raise
             finally:
                 current_unit.reset(token)
+                await request.close()  # the files of a form
 
         return handle
 
@@ -138,7 +139,7 @@ async def _declare_detached() -> None:
     """Marks a route that does slow work (a password hash) between transactions of its own: `database.run(...)`."""
 
 
-async def _hash() -> AsyncIterator[None]:
+async def _turn() -> AsyncIterator[None]:
     yield
 
 
@@ -146,7 +147,7 @@ public = Depends(_declare_public)
 signed_in = Depends(_declare_signed_in)
 detached = Depends(_declare_detached)
 # Two of these requests at a time; the others wait without holding one of the few threads that serve everyone.
-hashing = Depends(_hash, scope="function", max_concurrency=2)
+hashing = Depends(_turn, scope="function", max_concurrency=2)
 
 
 def _needs(policy: Policy) -> str:

@@ -7,8 +7,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def line_path(values: Sequence[float], width: float, height: float, top: float | None = None) -> str:
-    """An SVG path through the values, left to right; with `top` from zero, else from the smallest value to the largest."""
+def line_path(
+    values: Sequence[float], width: float, height: float, top: float | None = None
+) -> str:
+    """An SVG path through the values; from zero to `top`, else from the smallest to the largest."""
     if len(values) == 1:
         values = [values[0], values[0]]
     if not values:
@@ -16,7 +18,10 @@ def line_path(values: Sequence[float], width: float, height: float, top: float |
     low = 0 if top is not None else min(values)
     high = top if top is not None else max(values)
     step, scale = width / (len(values) - 1), height / ((high - low) or 1)
-    points = (f"{_short(at * step)} {_short(height - (value - low) * scale)}" for at, value in enumerate(values))
+    points = (
+        f"{_short(at * step)} {_short(height - (value - low) * scale)}"
+        for at, value in enumerate(values)
+    )
     return "M" + " ".join(points)
 
 
@@ -25,10 +30,8 @@ def nice_top(*series: Sequence[float]) -> int:
     largest = max((value for values in series for value in values), default=0)
     if largest <= 3:  # noqa: PLR2004 - three parts, so three is the least that has whole marks
         return 3
-    step = 10 ** floor(log10(largest / 3))
-    return next(
-        3 * step * factor for factor in (1, 2, 3, 4, 5, 10) if 3 * step * factor >= largest
-    )
+    step = int(10 ** floor(log10(largest / 3)))
+    return next(3 * step * factor for factor in (1, 2, 3, 4, 5, 10) if 3 * step * factor >= largest)
 
 
 def sparse(labels: Sequence[T], most: int) -> list[T]:

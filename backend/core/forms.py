@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from backend.core import csrf
-from backend.core.errors import AppError
+from backend.core.errors import AppError, UnsupportedMediaError
 from backend.core.validation import explain
 
 S = TypeVar("S", bound=BaseModel)
@@ -49,6 +50,44 @@ def form_of(schema: type[S]) -> Any:
     return Depends(_reader(schema))
 
 
+def body_of(schema: type[S]) -> Any:
+    """The body as JSON or as a form, whichever its Content-Type names. A form's other fields are not looked at."""
+
+    async def read(request: Request) -> S:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+            sent = await request.form(max_files=0, max_fields=50, max_part_size=1_000_000)
+            values: Any = {name: sent[name] for name in schema.model_fields if name in sent}
+        elif kind == "application/json":
+            values = await _json(request)
+        else:
+            raise UnsupportedMediaError
+        try:
+            return schema.model_validate(values)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from error
+
+    return Depends(read)
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return await request.json()
+    except (ValueError, RecursionError) as error:
+        problem = {"type": "json_invalid", "loc": ("body",), "msg": "JSON decode error", "input": None}
+        raise RequestValidationError([problem]) from error
+
+
+def body_schema(schema: type[BaseModel]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads `body_of(schema)`."""
+    described = schema.model_json_schema()
+    content = {
+        "application/json": {"schema": described},
+        "application/x-www-form-urlencoded": {"schema": {**described, "additionalProperties": True}},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def _reader(schema: type[S]) -> Any:
     async def read(request: Request) -> Form[S]:
         sent = await request.form(max_files=5, max_fields=200, max_part_size=1_000_000)
@@ -72,7 +111,10 @@ def parse(schema: type[S], sent: FormData) -> Form[S]:
 
 def _values(schema: type[BaseModel], sent: FormData) -> tuple[dict[str, Any], dict[str, UploadFile]]:
     files = {k: v for k, v in sent.items() if isinstance(v, UploadFile) and v.filename}
-    texts: Mapping[str, Any] = {k: v for k, v in sent.items() if isinstance(v, str) and k != csrf.FIELD}
+    # A browser sends CR LF whatever was in the field; kept, it would look like a change of every line.
+    texts: Mapping[str, Any] = {
+        k: v.replace("\r\n", "\n") for k, v in sent.items() if isinstance(v, str) and k != csrf.FIELD
+    }
     values: dict[str, Any] = dict(texts)
     for name, about in schema.model_fields.items():
         key = about.alias or name

@@ -7,7 +7,8 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
@@ -63,7 +64,8 @@ def as_app_error(error: Exception) -> AppError:
         return errors.ConflictError()
     if isinstance(error, DataError | OverflowError | UnicodeEncodeError):
         return errors.InvalidError()
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
+    if isinstance(error, OperationalError | PoolTimeoutError) or getattr(error, "connection_invalidated", False):
+        # The database is away, full, locked or slow: nothing was stored, and trying again is right.
         return errors.UnavailableError()
     return InternalError()
 
@@ -75,14 +77,14 @@ def respond(request: Request, error: Exception) -> Response:
         current_language.set(me.language)
     told = as_app_error(error)
     if told.status >= 500:
-        log.error("request_failed", path=request.url.path, exc_info=error)
+        log.error("request_failed", exc_info=error)
     response = _for_audience(request, told)
     response.headers.update(told.headers)
     return response
 
 
 def _for_audience(request: Request, error: AppError) -> Response:
-    if is_api(request.url.path):
+    if is_api(request.scope["path"]):
         return JSONResponse({"error": describe(error)}, error.status)
     htmx = request.headers.get("HX-Request") == "true"
     if isinstance(error, NotAuthenticatedError):
@@ -111,7 +113,7 @@ def _to_sign_in(request: Request, *, htmx: bool) -> Response:
         path = f"{path}?{request.url.query}"
     login = f"/login?next={quote(path)}" if request.method == "GET" or htmx else "/login"
     if htmx:
-        return Response(status_code=200, headers={"HX-Redirect": login})
+        return Response(status_code=401, headers={"HX-Redirect": login})
     return RedirectResponse(login, 303)
 
 
@@ -120,6 +122,6 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    kinds: tuple[Any, ...] = (AppError, RequestValidationError, HTTPException, StaleDataError, DBAPIError)
+    kinds: tuple[Any, ...] = (AppError, RequestValidationError, HTTPException, StaleDataError, SQLAlchemyError)
     for kind in (*kinds, OverflowError, UnicodeEncodeError):
         app.add_exception_handler(kind, _on_error)

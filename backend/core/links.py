@@ -1,4 +1,4 @@
-"""Addresses of routes by name, from a table made once (Starlette's own look-up walks all routes for every link)."""
+"""Addresses of routes by name, from a table made once: Starlette's look-up walks all routes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -25,7 +25,7 @@ class Links:
         return name in self._formats
 
     def url(self, name: str, /, **params: Any) -> str:
-        """The path of a route; parameters that are not in the path become the query, None ones are left out.
+        """The path of a route; parameters that it does not name become the query, None is left out.
 
         Raises LookupError for an unknown name and KeyError for a missing path parameter.
         """
@@ -35,8 +35,14 @@ class Links:
             raise LookupError(f"there is no route named {name!r}") from None
         if not params:
             return template.format() if in_path else template
-        path = template.format(**{key: quote(str(params[key]), safe="") for key in in_path}) if in_path else template
-        rest = {key: value for key, value in params.items() if key not in in_path and value is not None}
+        path = (
+            template.format(**{key: quote(str(params[key]), safe="") for key in in_path})
+            if in_path
+            else template
+        )
+        rest = {
+            key: value for key, value in params.items() if key not in in_path and value is not None
+        }
         return f"{path}?{encode(rest.items())}" if rest else path
 
 
@@ -51,9 +57,9 @@ def _plain(value: Any) -> Any:
 
 
 def url_with(params: BaseModel, _url: str = "", /, **changes: Any) -> str:
-    """The address of the same list with some parameters changed: `url_with(params, list_url, status="active")`.
+    """The same list with some parameters changed: `url_with(params, list_url, status="active")`.
 
-    Empty and default values are left out; a change of anything but the cursor starts from the first page.
+    Empty and default values are left out; any change but the cursor's starts from the first page.
     """
     values = params.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     if not changes.keys() <= {"cursor"}:
@@ -74,7 +80,7 @@ def set_filters(params: BaseModel) -> dict[str, Any]:
 
 
 def local_path(target: str | None, default: str = "/dashboard/") -> str:
-    """`next=` from outside, if it stays on this site: one leading slash and nothing a browser could read as a host."""
-    if not target or target[0] != "/" or target[1:2] in ("/", "\\") or not target.isprintable() or "\\" in target:
-        return default
-    return target
+    """`next=` from outside, if it stays on this site: one slash and nothing like a host behind."""
+    kept = target or ""
+    local = kept.startswith("/") and not kept.startswith("//") and "\\" not in kept
+    return kept if local and kept.isprintable() else default

@@ -1,4 +1,4 @@
-"""What a template says about its list: columns and filters. The macros in components/list.html draw them."""
+"""What a template says about its list: columns and filters; components/list.html draws them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from backend.core.text import number
 
 @dataclass(frozen=True)
 class Column:
-    """`sort`: the value of the sort parameter; `desc`: the first click sorts descending; `hidden`: heading for screen readers."""
+    """`sort`: the parameter's value; `desc`: first click sorts down; `hidden`: a heading unseen."""
 
     label: str
     sort: str = ""
@@ -48,10 +48,12 @@ class Filter:
 
 
 def choice(name: str, label: str, options: Sequence[tuple[str, str]]) -> Filter:
-    """One of some values: [(value, what a person reads), ...]; a boolean's values are "true" and "false"."""
+    """One of some values: [(value, what a person reads), ...]; a boolean's are "true", "false"."""
     return Filter(name, label, (name,), tuple((str(value), text) for value, text in options))
 
 
-def between(name: str, label: str, low: str, high: str, *, kind: str = "number", unit: str = "") -> Filter:
+def between(
+    name: str, label: str, low: str, high: str, *, kind: str = "number", unit: str = ""
+) -> Filter:
     """Two ends, each optional; kind "number" or "date"."""
     return Filter(name, label, (low, high), (), kind, unit)

@@ -1,6 +1,11 @@
-"""JSON lines on stderr, one event a line, UTC, the request's id in each; secrets never reach a line."""
+"""JSON lines on stderr, one event a line, UTC, the request's id in each; secrets never reach a line.
 
+Names of security events follow OWASP's logging vocabulary: authn_login_fail, authz_fail, ...
+"""
+
+import contextlib
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -12,14 +17,22 @@ from backend.core.context import request_id_var
 
 SECRET_WORDS = ("password", "token", "secret", "authorization", "cookie", "csrf", "api_key")
 MASK = "***"
+# What a secret looks like wherever it stands: a bot's token, an API token, a JWT, the password in a database's address.
+SECRET_TEXT = re.compile(
+    r"\b\d{6,}:[\w-]{30,}|\blyc_[\w-]{20,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+|(?<=://)[^\s:/@\"]*:[^\s/@\"]+(?=@)"
+)
 # Local variables hold tokens and passwords: a traceback shows where, never what.
-TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=16)
+TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+# They say at INFO what every request already says, some with secrets in the address.
+TALKATIVE = ("httpx", "httpx2", "httpcore", "alembic", "aiogram.event", "asyncio")
 
 
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for name in event:
-        if any(word in name.lower() for word in SECRET_WORDS):
+    for name, value in event.items():
+        if any(word in name.lower() for word in SECRET_WORDS) and not name.endswith("_id"):
             event[name] = MASK
+        elif isinstance(value, dict):
+            event[name] = mask_secrets(_logger, _method, dict(value))
     return event
 
 
@@ -29,18 +42,53 @@ def add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) 
     return event
 
 
+class _Stderr:
+    """The stderr of the moment. When nobody reads it any more, requests go on all the same."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(SECRET_TEXT.sub(MASK, text))
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Ours, so that a second `configure` replaces it and nobody else's."""
+
+
+COMMON: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    add_request_id,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+LAST: list[Any] = [
+    mask_secrets,
+    structlog.processors.ExceptionRenderer(TRACEBACK),
+    structlog.processors.JSONRenderer(ensure_ascii=False),
+]
+
+
 def configure(*, debug: bool = False) -> None:
+    """Our events and those of every library, in one format."""
+    level = logging.DEBUG if debug else logging.INFO
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            add_request_id,
-            mask_secrets,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(TRACEBACK),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        processors=[*COMMON, *LAST],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=_Stderr()),  # type: ignore[arg-type] # write and flush are all
         cache_logger_on_first_use=True,
     )
+    handler = _Handler(_Stderr())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *LAST],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *COMMON],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [*(known for known in root.handlers if not isinstance(known, _Handler)), handler]
+    root.setLevel(logging.INFO)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)

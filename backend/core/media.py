@@ -69,7 +69,7 @@ class MediaFolder:
         self.folder = folder
 
     def keep(self, source: BinaryIO, filename: str | None) -> StoredFile:
-        """Copies an uploaded video into the folder. Raises InvalidError, TooLargeError at `video`."""
+        """Copies a video into the folder. Raises InvalidError, TooLargeError at `video`."""
         head = source.read(HEAD)
         mime = sniff(head)
         if mime is None:

@@ -3,21 +3,21 @@
 import re
 import time
 import uuid
-from collections.abc import MutableMapping
 
 import structlog
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.core import i18n
-from backend.core.auth import visitor
+from backend.core import auth, i18n, security
 from backend.core.config import Settings, is_loopback
-from backend.core.context import request_id_var
-from backend.core.errors import AppError, TooManyRequestsError
+from backend.core.context import ANONYMOUS, request_id_var
+from backend.core.errors import AppError, TooLargeError, TooManyRequestsError
 from backend.core.handlers import respond
 from backend.core.metrics import Metrics
 from backend.core.ratelimit import RateLimiter
+from backend.core.units import is_api
 
 log = structlog.get_logger()
 
@@ -36,12 +36,18 @@ SECURITY_HEADERS = {
 }
 HSTS = "max-age=31536000; includeSubDomains"
 GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+# Addresses that carry a secret are logged without it.
+SECRET_PATH = re.compile(r"^(/enter/|/sandbox/(?:file/)?bot).*$", re.DOTALL)
 
 
 class BadHostError(AppError):
     status = 400
     code = "bad_host"
     default = i18n.N_("This address does not belong to the school. Use the address from the settings.")
+
+
+class _Complete(OSError):
+    """A streamed answer to HEAD goes no further; Starlette takes it as a client that left."""
 
 
 class Outermost:
@@ -60,79 +66,136 @@ class Outermost:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":  # whatever answers GET answers HEAD
+            scope = {**scope, "method": "GET"}
         request = Request(scope, receive)
         given = request.headers.get("x-request-id", "")
         request_id = given if GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
         request_id_var.set(request_id)
-        i18n.current_language.set(_language(request))
-        request.state.me = visitor(request, self.settings)
-        watched = _Watched(send, self.headers, request_id, private=_is_private(request))
+        i18n.current_language.set(self._language(request))
+        self._meet(request)
+        watched = _Watched(request, send, self.settings, {**self.headers, "X-Request-ID": request_id}, method)
         started = time.perf_counter()
         try:
-            await self._serve(request, scope, receive, watched)
-        except Exception as error:  # the last wall: a crash is answered, logged and counted like anything else
+            await self._guarded(request, receive, watched)
+        finally:
+            self._report(request, method, watched.status or 500, time.perf_counter() - started)
+
+    async def _guarded(self, request: Request, receive: Receive, watched: "_Watched") -> None:
+        """The last wall: a crash is answered, logged and counted like anything else."""
+        try:
+            await self._serve(request, request.scope, receive, watched)
+            if watched.too_large:
+                await respond(request, TooLargeError())(request.scope, receive, watched)
+        except Exception as error:
+            if watched.complete:
+                return
             if watched.status is not None:
                 raise
-            await respond(request, error)(scope, receive, watched)
-        finally:
-            self._report(request, watched.status or 500, time.perf_counter() - started)
+            try:
+                response = respond(request, error)
+            except Exception:  # even the error page is broken
+                log.exception("error_page_failed")
+                response = PlainTextResponse("Something broke on our side.", 500)
+            await response(request.scope, receive, watched)
 
     async def _serve(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._known_host(request.headers.get("host", "")):
-            await respond(request, BadHostError())(scope, receive, send)
-            return
-        wait = self.limiter.hit(request)
-        if wait is not None:
-            await respond(request, TooManyRequestsError(retry_after=wait))(scope, receive, send)
+        refusal = self._refusal(request)
+        if isinstance(refusal, BadHostError):  # nothing of our answer is made from that name
+            _forget_host(request)
+        if refusal is None:
+            wait = await self.limiter.hit(request)
+            refusal = None if wait is None else TooManyRequestsError(retry_after=wait)
+        if refusal is not None:
+            await respond(request, refusal)(scope, receive, send)
             return
         await self.app(scope, receive, send)
+        self.limiter.learn(request, request.state.me)
+
+    def _refusal(self, request: Request) -> AppError | None:
+        length = request.headers.get("content-length", "0")
+        if not (length.isascii() and length.isdecimal() and len(length) < 16):
+            return AppError()
+        return None if self._known_host(request.headers.get("host", "")) else BadHostError()
 
     def _known_host(self, host: str) -> bool:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         name = name.strip("[]").lower()
-        return name in {self.settings.host.lower(), "testserver"} or is_loopback(name)
+        return name == self.settings.host.lower() or is_loopback(name)
 
-    def _report(self, request: Request, status: int, seconds: float) -> None:
+    def _meet(self, request: Request) -> None:
+        """Who asks, as far as the request alone says; the unit of work looks into the database."""
+        path = request.scope["path"]
+        if is_api(path) or path.startswith("/static/"):
+            request.state.me = ANONYMOUS
+            return
+        if not auth.visitor_key(request, self.settings):
+            request.state.new_visitor = security.new_token()
+        request.state.me = auth.visitor(request, self.settings)
+
+    def _language(self, request: Request) -> str:
+        chosen = request.cookies.get(auth.cookie_name(self.settings, auth.LANGUAGE_COOKIE), "")
+        return chosen if chosen in i18n.LANGUAGES else i18n.negotiate(request.headers.get("accept-language"))
+
+    def _report(self, request: Request, method: str, status: int, seconds: float) -> None:
         route = request.scope.get("route")
-        path = getattr(route, "path", None) or "unmatched"
-        self.metrics.observe(request.method, path, status, seconds)
+        self.metrics.observe(method, getattr(route, "path", None) or "unmatched", status, seconds)
         log.info(
             "request",
-            method=request.method,
-            path=request.url.path if not request.url.path.startswith("/sandbox/bot") else "/sandbox/bot",
+            method=method,
+            path=SECRET_PATH.sub(r"\1***", request.scope["path"]),
             status=status,
             ms=round(seconds * 1000, 1),
         )
 
 
-class _Watched:
-    """`send` that adds the headers and remembers the status."""
+def _forget_host(request: Request) -> None:
+    kept = [(name, value) for name, value in request.scope["headers"] if name != b"host"]
+    request.scope["headers"] = [*kept, (b"host", b"localhost")]
 
-    def __init__(self, send: Send, headers: MutableMapping[str, str], request_id: str, *, private: bool) -> None:
+
+class _Watched:
+    """`send` that adds the headers, remembers the status and leaves the body of a HEAD answer out."""
+
+    def __init__(
+        self, request: Request, send: Send, settings: Settings, headers: dict[str, str], method: str
+    ) -> None:
+        self.request = request
         self.send = send
+        self.settings = settings
         self.headers = headers
-        self.request_id = request_id
-        self.private = private
+        self.private = not request.scope["path"].startswith("/static/")
+        self.head = method == "HEAD"
         self.status: int | None = None
+        self.too_large = False
+        self.complete = False
 
     async def __call__(self, message: Message) -> None:
+        if self.complete:
+            raise _Complete
         if message["type"] == "http.response.start":
-            self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            for name, value in self.headers.items():
-                headers.setdefault(name, value)
-            headers["X-Request-ID"] = self.request_id
-            if self.private:
-                headers.setdefault("Cache-Control", "no-store")
-                headers.add_vary_header("Cookie")
+            # The framework's own refusal of a large body is plain text: ours says it in the reader's words.
+            self.too_large = message["status"] == 413 and headers.get("content-type", "").startswith("text/plain")
+            if not self.too_large:
+                self.status = message["status"]
+                self._dress(headers)
+        if self.too_large:
+            return
+        if self.head and message["type"] == "http.response.body":
+            message, self.complete = {"type": "http.response.body", "body": b""}, True
         await self.send(message)
 
-
-def _is_private(request: Request) -> bool:
-    return not request.url.path.startswith("/static/")
-
-
-def _language(request: Request) -> str:
-    chosen = request.cookies.get("lyceum_language", "")
-    return chosen if chosen in i18n.LANGUAGES else i18n.negotiate(request.headers.get("accept-language"))
-
+    def _dress(self, headers: MutableHeaders) -> None:
+        for name, value in self.headers.items():
+            headers.setdefault(name, value)
+        if not self.private:
+            return
+        headers.setdefault("Cache-Control", "no-store")
+        headers.add_vary_header("Cookie, HX-Request")
+        new_visitor = getattr(self.request.state, "new_visitor", "")
+        if new_visitor and headers.get("content-type", "").startswith("text/html"):
+            name = auth.cookie_name(self.settings, auth.VISITOR_COOKIE)
+            flags = "HttpOnly; Path=/; SameSite=lax" + ("; Secure" if self.settings.https else "")
+            headers.append("Set-Cookie", f"{name}={new_visitor}; {flags}")

@@ -1,14 +1,15 @@
-"""The sidebar as data. A domain adds its Item here; an item shows when its route exists and the person holds its right."""
+"""The sidebar as data. A domain adds its Item here; it shows when its route exists and the person
+holds its right."""
 
 from dataclasses import dataclass
 
 from backend.core.i18n import N_
-from backend.core.permissions import Permission as P
+from backend.core.permissions import Permission
 
 
 @dataclass(frozen=True)
 class Item:
-    """`badge` is a key of `request.state.badges`: how much waits there, and `waiting` says it to a screen reader."""
+    """`badge`: a key of `request.state.badges`, how much waits there; `waiting` says it aloud."""
 
     label: str
     icon: str
@@ -20,7 +21,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with its items; the first section has none, the last stands at the foot of the sidebar."""
+    """A heading with its items; the first section has no heading."""
 
     title: str
     items: tuple[Item, ...]
@@ -30,37 +31,51 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "",
         (
-            Item(N_("Overview"), "layout-dashboard", "crm:dashboard:index", P.DASHBOARD_READ),
-            Item(N_("Tickets"), "message-2", "crm:tickets:index", P.TICKETS_READ, "tickets", N_("waiting:")),
+            Item(
+                N_("Overview"), "layout-dashboard", "crm:dashboard:index", Permission.DASHBOARD_READ
+            ),
+            Item(
+                N_("Tickets"),
+                "message-2",
+                "crm:tickets:index",
+                Permission.TICKETS_READ,
+                "tickets",
+                N_("waiting:"),
+            ),
         ),
     ),
     Section(
         N_("Sales"),
         (
-            Item(N_("Purchases"), "receipt", "crm:sales:index", P.PURCHASES_READ),
-            Item(N_("Payments"), "cash", "crm:payments:index", P.PURCHASES_READ),
-            Item(N_("Promo codes"), "discount", "crm:promo_codes:index", P.PROMO_CODES_READ),
+            Item(N_("Purchases"), "receipt", "crm:sales:index", Permission.PURCHASES_READ),
+            Item(N_("Payments"), "cash", "crm:payments:index", Permission.PURCHASES_READ),
+            Item(
+                N_("Promo codes"), "discount", "crm:promo_codes:index", Permission.PROMO_CODES_READ
+            ),
         ),
     ),
     Section(
         N_("School"),
         (
-            Item(N_("Lessons"), "video", "crm:lessons:index", P.LESSONS_READ),
-            Item(N_("Courses"), "books", "crm:courses:index", P.COURSES_READ),
+            Item(N_("Lessons"), "video", "crm:lessons:index", Permission.LESSONS_READ),
+            Item(N_("Courses"), "books", "crm:courses:index", Permission.COURSES_READ),
         ),
     ),
     Section(
         N_("People"),
         (
-            Item(N_("Students"), "users", "crm:users:index", P.USERS_READ),
-            Item(N_("Staff"), "user-shield", "crm:staff:index", P.USERS_WRITE),
+            Item(N_("Students"), "users", "crm:users:index", Permission.USERS_READ),
+            Item(N_("Staff"), "user-shield", "crm:staff:index", Permission.USERS_WRITE),
         ),
     ),
 )
 
-FOOT: tuple[Item, ...] = (
-    Item(N_("Sandbox"), "flask", "sandbox:index", P.DASHBOARD_READ),
-    Item(N_("Settings"), "settings", "crm:settings:index", P.PROFILE_WRITE),
+FOOT = Section(
+    "",
+    (
+        Item(N_("Sandbox"), "flask", "sandbox:index", Permission.DASHBOARD_READ),
+        Item(N_("Settings"), "settings", "crm:settings:index", Permission.PROFILE_WRITE),
+    ),
 )
 
 

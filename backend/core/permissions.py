@@ -1,5 +1,6 @@
 """Rights. A role and an API token are sets of them; routes name one, never a role."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from backend.core.i18n import N_
@@ -114,3 +115,14 @@ def expand_scopes(scopes: list[str]) -> frozenset[str]:
             raise ValueError(scope)
     bundle = BOT_SCOPES if P.BOT.value in scopes else frozenset()
     return frozenset(scopes) | {permission.value for permission in bundle}
+
+
+def grantable(own: Iterable[str]) -> frozenset[str]:
+    """What a person may give to a token: their own rights, and the bot's bundle if they run the school's settings."""
+    rights = frozenset(own)
+    return rights | BOT_SCOPES if P.SETTINGS_WRITE in rights else rights
+
+
+def effective(scopes: Iterable[str], owner: Iterable[str] | None) -> frozenset[str]:
+    """What a token may do now: never more than its owner may still give. `owner=None` is the school itself."""
+    return frozenset(scopes) if owner is None else frozenset(scopes) & grantable(owner)

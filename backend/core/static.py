@@ -1,7 +1,7 @@
-"""Static files: addresses that hold a hash and are cached for ever, gzip made once, our stylesheets as one bundle.
+"""Static files: hashed addresses that are cached for ever, gzip made once, stylesheets as one file.
 
-`assets.url("js/app.js")` -> `/static/3f2a9c01/js/app.js`. Files that name each other share a hash (all of js/), so that
-a relative `import` finds its neighbour; everything else has a hash of its own.
+`assets.url("js/app.js")` -> `/static/3f2a9c01/js/app.js`. Files that name each other share a hash
+(all of js/), so that a relative `import` finds its neighbour; everything else has its own.
 """
 
 import gzip
@@ -33,7 +33,7 @@ PACKED = frozenset({".woff2", ".png"})
 
 @dataclass
 class Asset:
-    """One file, read when it is first asked for (Swagger's megabytes stay on the disk until then)."""
+    """One file, read when first asked for: Swagger's megabytes stay on the disk until then."""
 
     path: Path | None
     media_type: str
@@ -51,7 +51,7 @@ class Asset:
 
 
 class Assets:
-    """The files under `root`, as they were when the process started; an ASGI app to mount at /static."""
+    """The files under `root` as they were at the start; an ASGI app to mount at /static."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root
@@ -67,7 +67,7 @@ class Assets:
         self._add_bundle([path for name, path in files.items() if name.startswith("css/")])
 
     def url(self, name: str) -> str:
-        """The address of a file. Raises LookupError that names it, so that a typing error fails a test, not a page."""
+        """The address of a file. Raises LookupError that names it."""
         try:
             return self._urls[name]
         except KeyError:
@@ -91,11 +91,13 @@ class Assets:
         self._urls[name] = f"{PREFIX}/{digest}/{name}"
 
     def _add_bundle(self, sheets: list[Path]) -> None:
-        """Our stylesheets in the order of their names, with `url("vendor/...")` turned into hashed addresses."""
+        """Our stylesheets in the order of their names, each `url("vendor/...")` with its hash."""
         text = "\n".join(sheet.read_text("utf-8") for sheet in sheets)
         text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
         text = re.sub(r"\n\s*", "\n", text)
-        text = re.sub(r'url\("((?!data:)[^"]+)"\)', lambda match: f'url("{self.url(match[1])}")', text)
+        text = re.sub(
+            r'url\("((?!data:)[^"]+)"\)', lambda match: f'url("{self.url(match[1])}")', text
+        )
         content = text.encode()
         self._add(BUNDLE, _digest(content), Asset(None, TYPES[".css"], content))
 
@@ -107,7 +109,10 @@ class Assets:
             return
         asset = self._assets.get(scope["path"].partition(f"{PREFIX}/")[2])
         if asset is None:
-            headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+            headers = [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"cache-control", b"no-store"),
+            ]
             await _answer(send, scope, 404, b"Not found", headers)
             return
         packed = asset.gzipped if _takes_gzip(scope) else None

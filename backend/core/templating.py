@@ -1,18 +1,20 @@
 """Pages and fragments: one Jinja2 environment, one `render`, toasts that survive a redirect.
 
-    return render(request, "lessons/edit.html", lesson=lesson)                      a page or a fragment
-    return render_part(request, "lessons/edit.html", "lessons/_form.html", 422, form=form)   whichever was asked for
-    return render_list(request, "lessons", page=page, params=params)               index.html or _table.html
-    flash(request, _("Lesson saved"), undo=change_set_id(session))                 a toast, wherever the answer goes
-    return see_other(request, "crm:lessons:detail", lesson_id=lesson.id)           303, or HX-Redirect under htmx
+    render(request, "lessons/edit.html", lesson=lesson)                  a page or a fragment
+    render_part(request, page_name, part_name, 422, form=form)           whichever was asked for
+    render_list(request, "lessons", page=page, params=params)            index.html or _table.html
+    flash(request, _("Lesson saved"), undo=change_set_id(session))       a toast with that answer
+    see_other(request, "crm:lessons:detail", lesson_id=lesson.id)        303; HX-Redirect for htmx
 
-A template has: me, csrf_token, lang, theme, request, partial (a fragment was asked for); as globals, which macros see
-too: _, ngettext, url_for, route_exists, here, static, icon, url_with, set_filters, col, choice, between, now, navigation; and the filters of
-core.text. In a template's `_("...")` a literal per cent sign is written `%%`.
+A template has: me, csrf_token, lang, theme, request, partial (a fragment was asked for); as
+globals, which macros see too: _, ngettext, url_for, route_exists, here, static, icon, url_with,
+set_filters, col, choice, between, now, navigation; and the filters of core.text.
+In a template's `_("...")` a literal per cent sign is written `%%`.
 """
 
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,16 @@ from backend.core.navigation import FOOT, SECTIONS, Item, Link
 from backend.core.permissions import UNDO_RIGHTS
 from backend.core.static import assets
 
-__all__ = ["Toast", "flash", "local_path", "render", "render_list", "render_part", "see_other", "wants_fragment"]
+__all__ = [
+    "Toast",
+    "flash",
+    "local_path",
+    "render",
+    "render_list",
+    "render_part",
+    "see_other",
+    "wants_fragment",
+]
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 FLASH_COOKIE, FLASH_SECONDS = "lyceum_flash", 60
@@ -43,7 +54,7 @@ _request: ContextVar[Request] = ContextVar("template_request")
 
 @dataclass(frozen=True)
 class Toast:
-    """A short message. `undo` is the change set that its button takes back; kind: good | info | warn | bad."""
+    """A short message; kind: good, info, warn or bad. `undo`: the change set that it takes back."""
 
     text: str
     kind: str = "good"
@@ -51,7 +62,7 @@ class Toast:
 
 
 def prepare(*, debug: bool) -> None:
-    """Compiles every template now instead of on a person's first click; with DEBUG they follow their files instead."""
+    """Compiles every template now, not on a first click; with DEBUG they follow their files."""
     env.auto_reload = debug
     if not debug:
         for name in env.list_templates(extensions=["html"]):
@@ -81,7 +92,11 @@ def render(
         "toasts": toasts,
         **context,
     }
-    tokens = _request.set(request), current_language.set(values["lang"]), text.current_timezone.set(me.timezone)
+    tokens = (
+        _request.set(request),
+        current_language.set(values["lang"]),
+        text.current_timezone.set(me.timezone),
+    )
     try:
         body = env.get_template(name).render(values)
         if partial and toasts:
@@ -103,14 +118,22 @@ def render_part(
     return render(request, part_name if wants_fragment(request) else page_name, status, **context)
 
 
-def render_list(request: Request, folder: str, *, page: object, params: BaseModel, **context: Any) -> HTMLResponse:
+def render_list(
+    request: Request, folder: str, *, page: object, params: BaseModel, **context: Any
+) -> HTMLResponse:
     """`<folder>/index.html` or its fragment `<folder>/_table.html`, with `list_url`.
 
-    The address bar gets the tidy address: typing replaces it, a choice adds a step to go back to, scrolling does neither.
+    The address bar gets the tidy address: typing replaces it, a choice adds a step to go back to,
+    scrolling does neither.
     """
     context.setdefault("list_url", request.url.path)
     response = render_part(
-        request, f"{folder}/index.html", f"{folder}/_table.html", page=page, params=params, **context
+        request,
+        f"{folder}/index.html",
+        f"{folder}/_table.html",
+        page=page,
+        params=params,
+        **context,
     )
     if wants_fragment(request) and not getattr(params, "cursor", None):
         typed = request.headers.get("HX-Source", "").startswith("input")
@@ -125,9 +148,13 @@ def see_other(request: Request, name: str, /, **params: Any) -> Response:
 
 
 def go_to(request: Request, url: str) -> Response:
-    """The same for an address: 303, or HX-Redirect where htmx would swap the other page into this one."""
+    """The same for an address: 303; HX-Redirect where htmx would swap the page into this one."""
     htmx = request.headers.get("HX-Request") == "true"
-    response = Response(status_code=204, headers={"HX-Redirect": url}) if htmx else RedirectResponse(url, 303)
+    response = (
+        Response(status_code=204, headers={"HX-Redirect": url})
+        if htmx
+        else RedirectResponse(url, 303)
+    )
     toast: Toast | None = getattr(request.state, "toast", None)
     if toast is not None:
         settings: Settings = request.app.state.settings
@@ -143,7 +170,7 @@ def go_to(request: Request, url: str) -> Response:
 
 
 def flash(request: Request, message: str, *, kind: str = "good", undo: int | None = None) -> None:
-    """One toast with whatever is answered: in the page, beside the fragment, or on the page after a redirect.
+    """One toast with the answer: in the page, beside the fragment, or after the redirect.
 
     A second call replaces the first, so that a retried transaction does not speak twice.
     """
@@ -189,27 +216,19 @@ def route_exists(name: str) -> bool:
 
 
 def here() -> str:
-    """The page that the person is on, for `next` fields: under htmx the request's own address is only a part of it."""
+    """The page that the person is on, for `next` fields: htmx asks for parts at other addresses."""
     request = _request.get()
-    current = request.headers.get("HX-Current-URL") if request.headers.get("HX-Request") == "true" else None
-    if current:
+    current = request.headers.get("HX-Current-URL", "")
+    if current and request.headers.get("HX-Request") == "true":
         return local_path("/" + current.split("://", 1)[-1].partition("/")[2])
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
-_icons: dict[tuple[str, str], Markup] = {}
-
-
+@lru_cache(maxsize=500)
 def icon(name: str, cls: str = "") -> Markup:
     """One symbol of the sprite, hidden from screen readers: the word beside it says the same."""
-    found = _icons.get((name, cls))
-    if found is None:
-        classes = Markup(" ").join(filter(None, ("icon", cls)))
-        tag = Markup('<svg class="{}" aria-hidden="true"><use href="{}#icon-{}"/></svg>')
-        found = tag.format(classes, assets.url("vendor/sprite.svg"), name)
-        if len(_icons) < 2000:
-            _icons[(name, cls)] = found
-    return found
+    tag = Markup('<svg class="{}" aria-hidden="true"><use href="{}#icon-{}"/></svg>')
+    return tag.format(f"icon {cls}".strip(), assets.url("vendor/sprite.svg"), name)
 
 
 def navigation() -> dict[str, Any]:
@@ -220,23 +239,34 @@ def navigation() -> dict[str, Any]:
     def shown(items: tuple[Item, ...]) -> list[Item]:
         return [item for item in items if me.may(item.permission) and links.has(item.route)]
 
-    sections = [(section.title, shown(section.items)) for section in SECTIONS]
-    foot = shown(FOOT)
-    urls = {item.route: links.url(item.route) for item in (*sum((i for _t, i in sections), []), *foot)}
-    here = request.url.path
-    home = links.url("crm:dashboard:index") if links.has("crm:dashboard:index") else ""
-    fitting = [url for url in urls.values() if here == url or (url != home and here.startswith(url.rstrip("/") + "/"))]
-    current = max(fitting, key=len, default="")
+    sections = [(section.title, shown(section.items)) for section in (*SECTIONS, FOOT)]
+    urls = {item.route: links.url(item.route) for _title, items in sections for item in items}
+    current = _current(request.url.path, list(urls.values()))
     badges: dict[str, int] = getattr(request.state, "badges", {})
 
     def link(item: Item) -> Link:
         url, count = urls[item.route], badges.get(item.badge, 0)
-        return Link(_(item.label), item.icon, url, url == current, count, _(item.waiting) if item.waiting else "")
+        waiting = _(item.waiting) if item.waiting else ""
+        return Link(_(item.label), item.icon, url, url == current, count, waiting)
 
-    return {
-        "sections": [(_(title) if title else "", [link(item) for item in items]) for title, items in sections if items],
-        "foot": [link(item) for item in foot],
-    }
+    drawn = [
+        (_(title) if title else "", [link(item) for item in items]) for title, items in sections
+    ]
+    return {"sections": [pair for pair in drawn[:-1] if pair[1]], "foot": drawn[-1][1]}
+
+
+def _current(path: str, urls: list[str]) -> str:
+    """The sidebar's address that holds this path; /dashboard/, which holds others, only itself."""
+    fitting = [
+        url
+        for url in urls
+        if path == url
+        or (
+            path.startswith(url.rstrip("/") + "/")
+            and not any(u != url and u.startswith(url) for u in urls)
+        )
+    ]
+    return max(fitting, key=len, default="")
 
 
 def site() -> dict[str, Any]:

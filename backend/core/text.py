@@ -1,20 +1,20 @@
-"""How values read on a page: Stars, numbers, moments, names, user text. All follow the request's language and time zone.
+"""How values read on a page: Stars, numbers, moments, names, user text.
 
-Written by hand where a list calls them for every row (Babel's formatters cost 10-50 us a call, these about 1); Babel
-gives the names of months and zones, once.
+All follow the request's language and time zone. Written by hand where a list calls them for every
+row (Babel's formatters cost 10-50 us a call, these about 1); Babel gives the names, once.
 """
 
+import datetime as dt
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from datetime import date as Date
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import nh3
 from babel import Locale
 from babel.core import get_global
-from babel.dates import format_skeleton
+from babel.dates import get_timezone_location
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
@@ -23,6 +23,8 @@ from backend.core.i18n import LANGUAGES, _, current_language, ngettext
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
+KILO = 1000
+WEEK = timedelta(days=7)
 current_timezone: ContextVar[str] = ContextVar("current_timezone", default="UTC")
 
 _GROUP = {"ru": NBSP, "en": ","}
@@ -30,10 +32,33 @@ _POINT = {"ru": ",", "en": "."}
 _MONTHS = {
     language: dict(Locale(language).months["format"]["wide"].items()) for language in LANGUAGES
 }
+_SHORT_MONTHS = {
+    language: {
+        at: name.rstrip(".")[:4]
+        for at, name in Locale(language).months["format"]["abbreviated"].items()
+    }
+    for language in LANGUAGES
+}
 _UNITS = {"ru": ("Б", "КБ", "МБ", "ГБ", "ТБ"), "en": ("B", "KB", "MB", "GB", "TB")}
 
 # What a lesson, an article or a message may look like on a page (and what Telegram can show).
-_TAGS = frozenset("p b strong i em u s code pre br ul ol li blockquote a".split())
+_TAGS = {
+    "p",
+    "b",
+    "strong",
+    "i",
+    "em",
+    "u",
+    "s",
+    "code",
+    "pre",
+    "br",
+    "ul",
+    "ol",
+    "li",
+    "blockquote",
+    "a",
+}
 _ATTRIBUTES = {"a": {"href"}}
 _SCHEMES = {"http", "https", "mailto", "tg"}
 _markdown = MarkdownIt("commonmark", {"html": False})
@@ -53,7 +78,8 @@ def money(stars: int | None) -> Markup:
     """Stars with their sign, never broken over two lines."""
     if stars is None:
         return Markup("\u2013")
-    return Markup(f'<span class="ly-money">{number(stars)}{NBSP}<i>★</i></span>')  # noqa: S704 - digits only
+    star = f'<span class="ly-money">{number(stars)}{NBSP}<i>★</i></span>'
+    return Markup(star)  # noqa: S704 - digits only
 
 
 def money_text(stars: int | None) -> str:
@@ -79,9 +105,9 @@ def filesize(size: int | None) -> str:
     if size is None:
         return "\u2013"
     units, value, step = _UNITS[current_language.get()], float(size), 0
-    while value >= 999.5 and step < len(units) - 1:
-        value, step = value / 1000, step + 1
-    digits = 1 if step and value < 100 and round(value, 1) % 1 else 0
+    while round(value) >= KILO and step < len(units) - 1:
+        value, step = value / KILO, step + 1
+    digits = 1 if step and value < KILO / 10 and round(value, 1) % 1 else 0
     return f"{number(value, digits)}{NBSP}{units[step]}"
 
 
@@ -118,9 +144,9 @@ def day_text(moment: datetime) -> str:
     return text if day.year == today.year else f"{text} {day.year}"
 
 
-def short_day(day: Date) -> str:
-    """21 ноя / Nov 21, for the axis of a chart."""
-    return str(format_skeleton("MMMd", day, locale=current_language.get())).replace(".", "")
+def short_day(day: dt.date) -> str:
+    """21 ноя / 21 Nov, for the axis of a chart."""
+    return f"{day.day}{NBSP}{_SHORT_MONTHS[current_language.get()][day.month]}"
 
 
 def time_text(moment: datetime) -> str:
@@ -132,22 +158,20 @@ def _hour(day: datetime) -> str:
 
 
 def ago_text(moment: datetime) -> str:
-    """Relative within a week, a date before and after that: "12 мин назад", "вчера", "14 марта"."""
+    """Relative within a week, else a date: "12 мин назад", "вчера", "14 марта"."""
     now = clock.now()
     passed = now - moment
     if passed < timedelta(seconds=-60):
         return _ahead(moment, -passed)
-    if passed < timedelta(minutes=1):
-        return _("just now")
     if passed < timedelta(hours=1):
-        return _("%s min ago") % (passed.seconds // 60)
+        minutes = max(0, passed.seconds // 60) if passed.days >= 0 else 0
+        return _("%s min ago") % minutes if minutes else _("just now")
     days = (local(now).date() - local(moment).date()).days
     if days == 0 or passed < timedelta(hours=6):
         return _("%s h ago") % (passed.seconds // 3600)
-    if days == 1:
-        return _("yesterday")
-    if days < 7:
-        return ngettext("%(num)s day ago", "%(num)s days ago", days) % {"num": days}
+    if days < WEEK.days:
+        words = ngettext("%(num)s day ago", "%(num)s days ago", days) % {"num": days}
+        return _("yesterday") if days == 1 else words
     return day_text(moment)
 
 
@@ -156,7 +180,7 @@ def _ahead(moment: datetime, left: timedelta) -> str:
         return _("in %s min") % (left.seconds // 60)
     if left < timedelta(days=1):
         return _("in %s h") % (left.seconds // 3600)
-    if left < timedelta(days=7):
+    if left < WEEK:
         return ngettext("in %(num)s day", "in %(num)s days", left.days) % {"num": left.days}
     return day_text(moment)
 
@@ -170,7 +194,8 @@ def _time_tag(moment: datetime | None, text: Callable[[datetime], str], *, title
         return Markup("\u2013")
     exact = f' title="{datetime_text(moment)}"' if title else ""
     words = escape(text(moment))
-    return Markup(f'<time datetime="{iso(moment)}"{exact}>{words}</time>')  # noqa: S704 - digits and month names
+    tag = f'<time datetime="{iso(moment)}"{exact}>{words}</time>'
+    return Markup(tag)  # noqa: S704 - digits and names of months, the words are escaped
 
 
 def ago(moment: datetime | None) -> Markup:
@@ -192,12 +217,12 @@ def clock_time(moment: datetime | None) -> Markup:
 
 
 def local_input(value: object) -> object:
-    """A moment as an `<input type="datetime-local">` holds it, on the reader's clock; anything else as it is."""
+    """A moment as a `datetime-local` input holds it, on the reader's clock; other values as is."""
     return f"{local(value):%Y-%m-%dT%H:%M}" if isinstance(value, datetime) else value
 
 
 def from_local_input(value: str, timezone: str) -> datetime:
-    """What a `datetime-local` input sent, read on that zone's clock, in UTC. Raises ValueError or OverflowError."""
+    """What a `datetime-local` input sent, in UTC. Raises ValueError or OverflowError."""
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone(timezone))
@@ -205,7 +230,7 @@ def from_local_input(value: str, timezone: str) -> datetime:
 
 
 def initials(name: str) -> str:
-    """"Мария Ковалёва" -> "МК"; one word gives one letter, no letters at all give "?"."""
+    """МК for Мария Ковалёва; one word gives one letter, no letters at all give "?"."""
     letters = [next((c for c in word if c.isalnum()), "") for word in name.split()]
     found = [letter for letter in letters if letter]
     return "".join(found[:1] + found[1:][-1:]).upper() or "?"
@@ -215,7 +240,7 @@ def markdown(source: str) -> Markup:
     """User text in Markdown as safe HTML. hx-ignore keeps htmx away from whatever is inside."""
     html = nh3.clean(
         _markdown.render(source),
-        tags=set(_TAGS),
+        tags=_TAGS,
         attributes=_ATTRIBUTES,
         url_schemes=_SCHEMES,
         link_rel="noopener noreferrer nofollow",
@@ -230,8 +255,6 @@ def plain(source: str) -> Markup:
 
 @lru_cache(maxsize=4)
 def _cities(language: str) -> dict[str, str]:
-    from babel.dates import get_timezone_location  # only the settings page pays for it
-
     names = available_timezones() & set(get_global("zone_territories"))
     return {
         name: get_timezone_location(name, locale=language, return_city=True)
@@ -243,7 +266,10 @@ def _cities(language: str) -> dict[str, str]:
 def timezones() -> list[tuple[str, str]]:
     """(IANA name, "Москва, UTC+3") for a select, in the order of the reader's alphabet."""
     now = clock.now()
-    named = [(name, f"{city}, {_offset(now, name)}") for name, city in _cities(current_language.get()).items()]
+    named = [
+        (name, f"{city}, {_offset(now, name)}")
+        for name, city in _cities(current_language.get()).items()
+    ]
     return [("UTC", "UTC"), *sorted(named, key=lambda pair: pair[1])]
 
 
@@ -258,12 +284,18 @@ def mark(text: str, query: str) -> Markup:
     """The text with every occurrence of the query inside `<mark>`, as the palette shows matches."""
     if not query:
         return escape(text)
-    parts, rest, folded = [], text, query.casefold().replace("ё", "е")
-    while (at := rest.casefold().replace("ё", "е").find(folded)) >= 0 and len(rest.casefold()) == len(rest):
-        found = rest[at : at + len(query)]
-        parts.append(Markup("{}<mark>{}</mark>").format(rest[:at], found))
+    parts, rest, wanted = [], text, _folded(query)
+    while (at := _folded(rest).find(wanted)) >= 0:
+        parts.append(Markup("{}<mark>{}</mark>").format(rest[:at], rest[at : at + len(query)]))
         rest = rest[at + len(query) :]
     return Markup("").join([*parts, escape(rest)])
+
+
+def _folded(text: str) -> str:
+    """Letter for letter, so that a place found here is the same place in the text."""
+    return "".join(
+        folded if len(folded := char.casefold()) == 1 else char for char in text
+    ).replace("ё", "е")
 
 
 FILTERS: dict[str, Callable[..., object]] = {

@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.responses import Response
@@ -22,7 +22,7 @@ def index(
     """What each person sees follows their rights: no sales without purchases:read, no tickets without tickets:read."""
     me, figures = caller.me, AnalyticsCRUD(caller.session)
     period = Period.ending_now(days if days in PERIODS else 30, zone(me.timezone))
-    context: dict[str, object] = {"period": period, "periods": PERIODS}
+    context: dict[str, Any] = {"period": period, "periods": PERIODS}
     if me.may(Permission.PURCHASES_READ):
         context |= {
             "revenue": figures.revenue(period),

@@ -103,6 +103,8 @@ def _updated(row: Base) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _after_flush(session: Session, _context: object) -> None:
+    if session.info.get("history") is False:
+        return  # whoever loads in bulk tells the history of it (backend.demo)
     # Parents are made before their children and deleted after them: an undo walks backwards.
     for row in sorted(_recorded(session.new), key=_depth):
         record(session, row, "create", {}, snapshot(row))

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from backend.core.errors import AppError
 from backend.core.i18n import _
 
 T = TypeVar("T")
+# A SELECT of columns that only the caller knows, and a row of it.
+AnySelect = Select[*tuple[Any, ...]]
+AnyRow = Row[*tuple[Any, ...]]
 API_CAP = 10_000
 PAGE_CAP = 1_000
 
@@ -68,7 +71,7 @@ def _typed(value: Any, python_type: type) -> Any:
         if moment.tzinfo is None:
             raise ValueError("naive")
         return moment
-    if type(value) is not python_type or (python_type is int and abs(value) >= 2**63):
+    if type(value) is not python_type or (isinstance(value, int) and abs(value) >= 2**63):
         raise ValueError("type")
     if isinstance(value, str) and "\0" in value.encode().decode():  # a lone surrogate does not encode
         raise ValueError("text")
@@ -94,7 +97,7 @@ def keyset(
     return and_(column <= value, or_(column < value, id_column < cursor.row_id))
 
 
-def capped_count(session: Session, statement: Select[Any], cap: int) -> tuple[int | None, bool]:
+def capped_count(session: Session, statement: AnySelect, cap: int) -> tuple[int | None, bool]:
     """The number of rows up to `cap`, else (None, True)."""
     inner = statement.with_only_columns(literal(1), maintain_column_froms=True).order_by(None).limit(cap + 1)
     count = session.execute(select(func.count()).select_from(inner.subquery())).scalar_one()

@@ -32,15 +32,18 @@ def subscribe(listener: Callable[[], None]) -> Callable[[], None]:
 
 
 def _committed(session: Session) -> None:
-    if session.info.pop(FLAG, False):
-        with _lock:
-            listeners = tuple(_listeners)
-        for listener in listeners:
-            listener()
+    # A released savepoint is announced as a commit too.
+    if session.in_nested_transaction() or not session.info.pop(FLAG, False):
+        return
+    with _lock:
+        listeners = tuple(_listeners)
+    for listener in listeners:
+        listener()
 
 
 def _rolled_back(session: Session) -> None:
-    session.info.pop(FLAG, None)
+    if not session.in_nested_transaction():
+        session.info.pop(FLAG, None)
 
 
 event.listen(Session, "after_commit", _committed)

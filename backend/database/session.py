@@ -136,5 +136,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
     A read that turns into a write later gets SQLITE_BUSY_SNAPSHOT, which no timeout waits out (security.md 15).
     """
-    write = connection.get_execution_options().get("lyceum_write", False)
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    write = options.get("lyceum_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

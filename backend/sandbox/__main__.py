@@ -1,4 +1,4 @@
-"""`python -m backend.sandbox --port 8110 --state sandbox.db`: the sandbox as a process of its own."""
+"""The sandbox as a process of its own: `python -m backend.sandbox --port 8110 --state FILE`."""
 
 import argparse
 from pathlib import Path
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--token", default=None, help="also know a bot with this token")
     given = parser.parse_args()
     app = FastAPI(openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
-    sandbox = mount(app, path=given.state, name=given.name)
+    sandbox = mount(app, path=given.state, name=given.name, page=False)
     if given.token:
         sandbox.hub.world.create_bot(given.name, "own_school_bot", given.token)
     print(f"token {sandbox.token}", flush=True)  # noqa: T201 - whoever starts it needs the token

@@ -8,19 +8,28 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.applications import Starlette
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from backend.core.context import Principal
+from backend.sandbox.errors import Json
 from backend.sandbox.guard import Guard
 from backend.sandbox.hub import Hub
+from backend.sandbox.requests import MAX_BODY
 from backend.sandbox.server import BotApi
 from backend.sandbox.student_api import StudentApi
 from backend.sandbox.webhook import Background
 from backend.sandbox.world import Bot
 
 PREFIX = "/sandbox"
-OWN_BOT = "own_bot"
+# Somebody to be at once: the page of an empty sandbox would have nobody to write as.
+NEWCOMERS: tuple[Json, ...] = (
+    {"first_name": "Ольга", "last_name": "Тестова", "username": "olga_test", "language_code": "ru"},
+    {"first_name": "Иван", "last_name": "Пробный", "username": "ivan_prob", "language_code": "ru"},
+    {"first_name": "Emma", "last_name": "Sandbox", "username": "emma_sbx", "language_code": "en"},
+)
 
 
 class Sandbox:
@@ -31,7 +40,9 @@ class Sandbox:
         api = BotApi(self.hub)
         self.background = Background(self.hub, api.perform)
         routes = [*StudentApi(self.hub).routes(), *api.routes()]
-        self.asgi: ASGIApp = Guard(_Begun(Starlette(routes=routes), self.background))
+        begun = _Begun(Starlette(routes=routes), self.background)
+        # The surrounding application's limit is for people; a bot sends videos.
+        self.asgi: ASGIApp = Guard(RequestBodyLimitMiddleware(begun, 2 * MAX_BODY))
         self.bot = self._own_bot(name)
 
     def _own_bot(self, name: str) -> Bot:
@@ -72,9 +83,22 @@ class _Begun:
         await self.app(scope, receive, send)
 
 
-def mount(app: FastAPI, *, path: Path | None, name: str = "Lyceum") -> Sandbox:
-    """Serves a sandbox under /sandbox of `app` and closes it with `app`."""
+def mount(
+    app: FastAPI,
+    *,
+    path: Path | None,
+    name: str = "Lyceum",
+    viewer: Callable[[Request], Principal] | None = None,
+    page: bool = True,
+) -> Sandbox:
+    """Serves a sandbox under /sandbox of `app` and closes it with `app`.
+
+    `viewer` says who looks at the chat page (and may refuse by raising), in a worker thread.
+    Without `page` there is only the Bot API and the students' JSON.
+    """
     sandbox = Sandbox(path, name=name)
+    if page:
+        _add_page(app, sandbox, viewer)
     app.mount(PREFIX, sandbox.asgi)
     app.state.sandbox = sandbox
     outer = app.router.lifespan_context
@@ -91,6 +115,18 @@ def mount(app: FastAPI, *, path: Path | None, name: str = "Lyceum") -> Sandbox:
 
     app.router.lifespan_context = lifespan
     return sandbox
+
+
+def _add_page(
+    app: FastAPI, sandbox: Sandbox, viewer: Callable[[Request], Principal] | None
+) -> None:
+    # A bare sandbox, as in a process of its own, needs no templates.
+    from backend.sandbox.page import Page  # noqa: PLC0415
+
+    app.include_router(Page(sandbox.hub, viewer).router)
+    if not sandbox.hub.world.students():
+        for profile in NEWCOMERS:
+            sandbox.hub.world.create_student(profile)
 
 
 def with_signals(stop: Callable[[], None]) -> None:

@@ -151,9 +151,7 @@ class Cashier:
                 self._settle(row["id"])
         for row in due:
             self.signals.wake(f"checkout:{row['id']}")
-        later = self.store.value(
-            "SELECT min(settle_at) FROM checkouts WHERE status = 'accepted'"
-        )
+        later = self.store.value("SELECT min(settle_at) FROM checkouts WHERE status = 'accepted'")
         return None if later is None else max(0.0, later - time.time())
 
     def outcome(self, query_id: str) -> Json | None:
@@ -167,7 +165,12 @@ class Cashier:
                 return None
             status = "expired"
             self.store.run("UPDATE checkouts SET status = ? WHERE id = ?", status, query_id)
-        return {"id": query_id, "status": status, "error": row["error"], "charge_id": row["charge_id"]}
+        return {
+            "id": query_id,
+            "status": status,
+            "error": row["error"],
+            "charge_id": row["charge_id"],
+        }
 
     # --- money
 
@@ -208,7 +211,9 @@ class Cashier:
         if not chat.started:  # paid by link, before the first word
             chat.started = True
             self.world.save_chat(chat)
-        message = self.world.add_message(bot.id, student.id, {"from": student.user, **service}, meta)
+        message = self.world.add_message(
+            bot.id, student.id, {"from": student.user, **service}, meta
+        )
         self.world.push(bot, "message", message.body, student.id)
 
     def _book(

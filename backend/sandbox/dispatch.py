@@ -47,9 +47,7 @@ async def dispatch(call: Call[Any], name: str) -> object:
     try:
         result = await _perform(call, name)
     except TelegramError as error:
-        call.hub.world.log(
-            call.bot.id, call.student_id, "out", shown, error.description, ok=False
-        )
+        call.hub.world.log(call.bot.id, call.student_id, "out", shown, error.description, ok=False)
         raise
     if name not in QUIET:
         call.hub.world.log(

@@ -1,6 +1,8 @@
 """What the parts of the sandbox share, and the call of a bot on its way through them."""
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,6 +17,7 @@ from backend.sandbox.signals import Signals
 from backend.sandbox.store import Store
 from backend.sandbox.world import Bot, World
 
+LISTENING = 5.0  # seconds between two polls of a bot that works
 M = TypeVar("M", bound=TelegramMethod[Any])
 
 
@@ -26,6 +29,24 @@ class Hub:
         self.cashier = Cashier(self.store, self.signals, self.world)
         self.files = Files(self.store, path)
         self.rates = Rates()
+        self._polled: dict[int, float] = {}
+        self._polling: dict[int, int] = {}
+
+    @contextmanager
+    def polling(self, bot_id: int) -> Iterator[None]:
+        """While a long poll of this bot is open."""
+        self._polling[bot_id] = self._polling.get(bot_id, 0) + 1
+        try:
+            yield
+        finally:
+            self._polling[bot_id] -= 1
+            self._polled[bot_id] = time.monotonic()
+
+    def listens(self, bot: Bot) -> bool:
+        """Whether the bot would hear an update now."""
+        if bot.state.get("webhook") or self._polling.get(bot.id):
+            return True
+        return time.monotonic() - self._polled.get(bot.id, -LISTENING) < LISTENING
 
     def close(self) -> None:
         self.signals.stop()
@@ -46,5 +67,5 @@ class Call(Generic[M]):
     note: str = ""
 
     def rule(self, name: str) -> bool:
-        """"rate" and "strict" are on until a bot's owner switches them off."""
+        """ "rate" and "strict" are on until a bot's owner switches them off."""
         return bool(self.bot.state["rules"].get(name, True))

@@ -37,7 +37,7 @@ ACTIONS = (
 
 
 def read_markup(value: object) -> Markup | None:
-    """Which kind it is follows from its field, as at Telegram: an object with none of them is none."""
+    """Its field says which kind it is, as at Telegram; an object with none of them is none."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -50,9 +50,11 @@ def read_markup(value: object) -> Markup | None:
     if "keyboard" in value:
         return _reply(value)
     if value.get("remove_keyboard"):
-        return _model(ReplyKeyboardRemove, value)
+        remove: ReplyKeyboardRemove = _model(ReplyKeyboardRemove, value)
+        return remove
     if value.get("force_reply"):
-        return _model(ForceReply, value)
+        force: ForceReply = _model(ForceReply, value)
+        return force
     return None
 
 
@@ -86,10 +88,12 @@ def _inline(value: dict[str, Any]) -> InlineKeyboardMarkup | None:
 
 def _readable(button: object) -> None:
     if not isinstance(button, dict):
-        raise bad_request("can't parse inline keyboard button: InlineKeyboardButton must be an Object")
+        raise bad_request(
+            "can't parse inline keyboard button: InlineKeyboardButton must be an Object"
+        )
     text = button.get("text")
     if not isinstance(text, str):
-        raise bad_request('can\'t parse inline keyboard button: Can\'t find field "text"')
+        raise bad_request("can't parse inline keyboard button: Can't find field \"text\"")
     if not text.strip():
         raise bad_request("inline keyboard button text must be non-empty")
     chosen = [a for a in ACTIONS if button.get(a) is not None]

@@ -221,7 +221,7 @@ def button_at(message: Message, row: int, column: int) -> dict[str, Any]:
 def profile_of(given: Json) -> Json:
     """A Telegram profile: a first name, and what else the person shows."""
     first = str(given.get("first_name") or "").strip()
-    if not 1 <= len(first) <= 64:  # noqa: PLR2004
+    if not 1 <= len(first) <= 64:
         raise StudentError("bad_name", "A first name has 1-64 characters.")
     profile: Json = {"first_name": first}
     for name in ("last_name", "username", "language_code"):

@@ -1,4 +1,4 @@
-"""Files: kept once by content beside the state file, known to each bot by its own file_id (rule 8)."""
+"""Files: kept once by content beside the state file, known to each bot by an own id (rule 8)."""
 
 import hashlib
 import mimetypes
@@ -174,7 +174,7 @@ def _webp(head: bytes) -> tuple[int, int]:
 def _jpeg(source: BinaryIO) -> tuple[int, int]:
     """Walks the segments to the frame header, which holds the size."""
     source.seek(2)
-    while (marker := source.read(4)) and len(marker) == 4 and marker[0] == 0xFF:  # noqa: PLR2004
+    while (marker := source.read(4)) and len(marker) == 4 and marker[0] == 0xFF:
         kind, length = marker[1], int.from_bytes(marker[2:4], "big")
         if 0xC0 <= kind <= 0xCF and kind not in {0xC4, 0xC8, 0xCC}:
             frame = source.read(5)

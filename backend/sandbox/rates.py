@@ -1,4 +1,4 @@
-"""Rule 9: about one message a second in a chat, thirty a second in all, then 429 with retry_after."""
+"""Rule 9: about one message a second in a chat, thirty a second in all, then 429."""
 
 import math
 from collections import defaultdict, deque
@@ -23,7 +23,7 @@ class Rates:
         self._paces: dict[int, _Pace] = defaultdict(_Pace)
 
     def retry_after(self, bot_id: int, chat_id: int, now: float, *, paid: bool = False) -> int:
-        """0 when the message may go; else the seconds for which every further message is refused."""
+        """0 when the message may go; else for how many seconds further ones are refused."""
         pace = self._paces[bot_id]
         if now < pace.cooldown:
             return math.ceil(pace.cooldown - now)

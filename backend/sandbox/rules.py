@@ -32,14 +32,14 @@ TIPS = ("max_tip_amount", "suggested_tip_amounts")
 
 def invoice(request: AnyInvoice, *, strict: bool) -> None:
     """Rule 1: an invoice in Stars has an empty provider token, one price and short texts."""
-    if not 1 <= len(request.title) <= 32:  # noqa: PLR2004 - characters
+    if not 1 <= len(request.title) <= 32:
         raise bad_request("INVOICE_TITLE_INVALID: title must be 1-32 characters")
-    if not 1 <= len(request.description) <= 255:  # noqa: PLR2004
+    if not 1 <= len(request.description) <= 255:
         raise bad_request("INVOICE_DESCRIPTION_INVALID: description must be 1-255 characters")
-    if not 1 <= len(request.payload.encode()) <= 128:  # noqa: PLR2004
+    if not 1 <= len(request.payload.encode()) <= 128:
         raise bad_request("INVOICE_PAYLOAD_INVALID")
     if request.currency != "XTR":
-        # Any other currency needs a provider, which a seller of digital goods must not use (rule 6).
+        # Any other currency needs a provider, which digital goods must not use (rule 6).
         raise bad_request("PAYMENT_PROVIDER_INVALID")
     if request.provider_token or any(getattr(request, tip) for tip in TIPS):
         raise bad_request("STARS_INVOICE_INVALID")
@@ -74,7 +74,7 @@ def subscription(request: CreateInvoiceLink) -> None:
     """Rule 5: thirty days, by link only, at most 10000 Stars."""
     if request.subscription_period is None:
         return
-    if int(request.subscription_period) != MONTH:  # type: ignore[arg-type]  # aiogram widens it
+    if request.subscription_period != MONTH:
         raise bad_request("SUBSCRIPTION_PERIOD_INVALID")
     if request.prices[0].amount > SUBSCRIPTION_STARS:
         raise bad_request("SUBSCRIPTION_AMOUNT_INVALID")
@@ -102,13 +102,15 @@ def deletable(message: Message) -> None:
 
 def shareable(message: Message, verb: str) -> None:
     """Rule 8: what was sent with protect_content goes nowhere else."""
-    if message.body.get("has_protected_content") or "invoice" in message.body and verb == "copied":
+    if message.body.get("has_protected_content") or (
+        "invoice" in message.body and verb == "copied"
+    ):
         raise bad_request(f"message can't be {verb}")
 
 
 def secret_token(value: str) -> None:
     """Rule 10: 1-256 of A-Z a-z 0-9 _ -."""
-    if len(value) > 256:  # noqa: PLR2004
+    if len(value) > 256:
         raise bad_request("secret token is too long")
     if not re.fullmatch(r"[A-Za-z0-9_-]*", value):
         raise bad_request("secret token contains unallowed characters")
@@ -138,12 +140,12 @@ def is_loopback(host: str) -> bool:
 
 def commands(given: list[BotCommand]) -> None:
     """Rule 11: names of 1-32 small letters, digits and _, described in 1-256 characters."""
-    if len(given) > 100:  # noqa: PLR2004
+    if len(given) > 100:
         raise bad_request("BOT_COMMANDS_TOO_MUCH")
     for command in given:
         if not re.fullmatch(r"/?[a-z0-9_]{1,32}", command.command):
             raise bad_request("BOT_COMMAND_INVALID")
-        if not 1 <= len(command.description.strip()) <= 256:  # noqa: PLR2004
+        if not 1 <= len(command.description.strip()) <= 256:
             raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
 
 

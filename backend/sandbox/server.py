@@ -1,15 +1,17 @@
 """The Bot API over HTTP: /bot<token>/<method> and /file/bot<token>/<path>."""
 
-from starlette.datastructures import Headers
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from backend.sandbox.dispatch import dispatch
 from backend.sandbox.errors import Json, TelegramError
+from backend.sandbox.guard import cross_site
 from backend.sandbox.hub import Call, Hub
-from backend.sandbox.requests import Arguments, read_arguments
 from backend.sandbox.media import DOWNLOAD_BYTES, IMAGES, StoredFile
+from backend.sandbox.requests import Arguments, read_arguments
 
 BAD_GATEWAY = 502
 
@@ -22,6 +24,7 @@ class BotApi:
         return [
             Route("/bot{token}/{method}", self.call, methods=["GET", "POST"]),
             Route("/file/bot{token}/{path:path}", self.download, methods=["GET"]),
+            Route("/media/{bot:int}/{file_id}", self.show, methods=["GET"]),
         ]
 
     async def call(self, request: Request) -> Response:
@@ -46,7 +49,7 @@ class BotApi:
         async def alive() -> bool:
             return not await request.is_disconnected()
 
-        call: Call[object] = Call(self.hub, bot, None, arguments, alive)  # type: ignore[type-var]
+        call = Call[Any](self.hub, bot, None, arguments, alive)
         try:
             return await dispatch(call, request.path_params["method"].lower())
         finally:
@@ -59,7 +62,7 @@ class BotApi:
         if bot is None:
             return
         rest = {key: value for key, value in values.items() if key != "method"}
-        call: Call[object] = Call(self.hub, bot, None, Arguments(rest))  # type: ignore[type-var]
+        call = Call[Any](self.hub, bot, None, Arguments(rest))
         try:
             await dispatch(call, str(values["method"]).lower())
         except TelegramError:
@@ -74,8 +77,16 @@ class BotApi:
             return JSONResponse(TelegramError(404, "Not Found").body(), 404)
         return served(self.hub, stored)
 
+    async def show(self, request: Request) -> Response:
+        """A file for the chat page, which must not carry the bot's token in an address."""
+        params = request.path_params
+        stored = self.hub.files.find(params["bot"], params["file_id"])
+        if stored is None or cross_site(request):
+            return JSONResponse(TelegramError(404, "Not Found").body(), 404)
+        return served(self.hub, stored)
 
-def served(hub: Hub, stored: StoredFile, request_headers: Headers | None = None) -> Response:
+
+def served(hub: Hub, stored: StoredFile) -> Response:
     """A stored file; only pictures and videos are shown in place, the rest is a download."""
     inline = stored.mime in IMAGES or stored.mime.startswith("video/")
     return FileResponse(
@@ -85,6 +96,6 @@ def served(hub: Hub, stored: StoredFile, request_headers: Headers | None = None)
         content_disposition_type="inline" if inline else "attachment",
         headers={
             "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": "sandbox; default-src 'none'; media-src 'self'; img-src 'self'",
+            "Content-Security-Policy": "sandbox; default-src 'none'",
         },
     )

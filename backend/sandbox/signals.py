@@ -33,7 +33,7 @@ class Signals:
         seconds: float,
         alive: Callable[[], Awaitable[bool]] | None = None,
     ) -> T | None:
-        """The first result of `check` that is not None, or None when time is up or nobody listens."""
+        """The first result of `check` that is not None; None when time is up or nobody listens."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while (found := check()) is None:

@@ -1,4 +1,4 @@
-'''The students' side of the sandbox, for tests and scripts: plain blocking Python over HTTP.
+"""The students' side of the sandbox, for tests and scripts: plain blocking Python over HTTP.
 
     box = SandboxClient("http://127.0.0.1:8000")       # the origin; /sandbox is added
     account = box.create_bot("School", "school_bot")   # an own bot per test keeps tests apart
@@ -68,7 +68,7 @@ ChatMessage: .id .rev .text (text or caption) .by_bot .date .edited .protected .
     .button(text) -> Button;  .rows -> list[list[str]]
 Button(text, row, column, message_id, data, url, pay)
 Errors: StudentRefusedError(code, message) for what a client app would refuse; PurseError; NoAnswerError.
-'''
+"""
 
 import time
 from collections.abc import Callable
@@ -271,7 +271,7 @@ class SandboxClient:
         changed = {name: value for name, value in given.items() if value is not None}
         self.call("POST", f"{self._path(bot)}/rules", json=changed)
 
-    def fault(  # noqa: PLR0913 - the knobs of a fault
+    def fault(
         self,
         kind: str,
         *,

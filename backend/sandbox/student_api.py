@@ -155,7 +155,7 @@ class StudentApi:
     # --- one chat
 
     async def chat(self, request: Request) -> Json:
-        """Messages changed after `after`; with `wait`, once the chat has changed since `watched`."""
+        """Messages changed after `after`; with `wait`, once it has changed since `watched`."""
         bot, student = self._bot(request), self._student(request)
         after = int(request.query_params.get("after", 0))
         watched = int(request.query_params.get("watched", after))

@@ -53,7 +53,7 @@ def served(app: FastAPI, port: int = 0) -> Iterator[str]:
 def running_sandbox(path: Path | None = None) -> Iterator[SandboxClient]:
     """A sandbox alone, in a thread: `with running_sandbox() as box: ...`."""
     app = FastAPI(openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
-    mount(app, path=path)
+    mount(app, path=path, page=False)
     with served(app) as origin, SandboxClient(origin) as client:
         yield client
 

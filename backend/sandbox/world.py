@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import sqlite3
 import time
 from dataclasses import dataclass
 
@@ -211,7 +212,9 @@ class World:
 
     # --- messages
 
-    def add_message(self, bot_id: int, chat_id: int, body: Json, meta: Json | None = None) -> Message:
+    def add_message(
+        self, bot_id: int, chat_id: int, body: Json, meta: Json | None = None
+    ) -> Message:
         """`body` without message_id, date and chat, which are filled in here."""
         with self.store.tx():
             chat = self.chat(bot_id, chat_id)
@@ -303,7 +306,7 @@ class World:
         self.signals.wake("pulse")
 
     def pending(self, bot_id: int, offset: int, limit: int) -> list[Json]:
-        """What waits at or after `offset`; a negative offset counts from the end, as Telegram does."""
+        """What waits at or after `offset`; a negative offset counts from the end."""
         self.store.run(
             "DELETE FROM updates WHERE bot_id = ? AND done = 0 AND created < ?",
             bot_id,
@@ -325,7 +328,7 @@ class World:
             limit,
         )
         if rows:
-            # A repeated update (2) has been shown once whatever the offset; now it is like any other.
+            # A repeated update (2) is shown once whatever the offset; now it is like any other.
             self.store.run(
                 "UPDATE updates SET done = 0 WHERE bot_id = ? AND done = 2 AND update_id <= ?",
                 bot_id,
@@ -359,7 +362,7 @@ class World:
 
     # --- journal
 
-    def log(
+    def log(  # noqa: PLR0913 - a line has this many columns
         self,
         bot_id: int,
         student_id: int | None,
@@ -389,16 +392,15 @@ class World:
         self.signals.wake("page")
 
 
-def _message(row: object) -> Message:
-    get = row.__getitem__  # type: ignore[attr-defined]  # a sqlite3.Row
+def _message(row: sqlite3.Row) -> Message:
     return Message(
-        get("bot_id"),
-        get("message_id"),
-        get("chat_id"),
-        get("date"),
-        get("rev"),
-        load(get("body")),
-        load(get("meta")),
+        row["bot_id"],
+        row["message_id"],
+        row["chat_id"],
+        row["date"],
+        row["rev"],
+        load(row["body"]),
+        load(row["meta"]),
     )
 
 

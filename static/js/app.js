@@ -7,3 +7,4 @@ import "./lists.js";
 
 if (document.querySelector("[data-order]")) import("./order.js");
 if (document.querySelector("[data-chart]")) import("./chart.js");
+if (document.querySelector("[data-tools]")) import("./editor.js");

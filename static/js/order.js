@@ -38,14 +38,14 @@ document.addEventListener("pointerdown", (event) => {
   event.preventDefault();
   const from = rows(list).indexOf(row) + 1;
   row.classList.add("is-lifted");
-  grip.setPointerCapture(event.pointerId);
+  list.setPointerCapture(event.pointerId); // not the grip: moving it in the document would lose the capture
   const move = (moved) => place(list, row, moved.clientY);
   const finish = (ended) => {
-    grip.removeEventListener("pointermove", move);
+    list.removeEventListener("pointermove", move);
     row.classList.remove("is-lifted");
     if (ended.type === "pointerup") drop(list, row, from);
   };
-  grip.addEventListener("pointermove", move);
-  grip.addEventListener("pointerup", finish, { once: true });
-  grip.addEventListener("pointercancel", finish, { once: true });
+  list.addEventListener("pointermove", move);
+  list.addEventListener("pointerup", finish, { once: true });
+  list.addEventListener("pointercancel", finish, { once: true });
 });

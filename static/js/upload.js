@@ -66,7 +66,8 @@ function answered(form, request) {
     show(words.failed, { detail: id ? `${words.request} ${id}` : "" });
     return true;
   }
-  const swap = request.status >= 500 ? "none" : "outerMorph";
+  // An error for the toasts alone names another place; the form stays as it is.
+  const swap = request.getResponseHeader("HX-Reswap") || request.status >= 500 ? "none" : "outerMorph";
   window.htmx.swap({ sourceElement: form, target: form, swap, text });
   return true;
 }

@@ -53,7 +53,6 @@ class Blocking:
         self._thread.join(5)
         self._loop.close()
 
-
     async def _close(self) -> None:
         # aiogram's own close() sleeps for the sake of TLS, which there is none of here.
         inner = self.bot.session._session  # type: ignore[attr-defined]

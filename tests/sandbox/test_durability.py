@@ -1,4 +1,4 @@
-"""What has been acknowledged survives kill -9 of the sandbox; webhooks are delivered and retried."""
+"""What has been acknowledged survives kill -9; webhooks are delivered and retried."""
 
 import json
 import threading
@@ -111,7 +111,7 @@ def receiving() -> Iterator[Receiver]:
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+        def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, answer = receiver.take(
                 self.headers.get("X-Telegram-Bot-Api-Secret-Token"), body

@@ -48,7 +48,11 @@ VIDEO = b"\0\0\0\x18ftypmp42" + b"v" * 5000
 
 
 def test_a_photo_has_its_size(bot: Blocking, olga: Student) -> None:
-    sent = bot(SendPhoto(chat_id=olga.id, photo=file(png(40, 30), "a.png"), caption="<i>x</i>", parse_mode="HTML"))
+    sent = bot(
+        SendPhoto(
+            chat_id=olga.id, photo=file(png(40, 30), "a.png"), caption="<i>x</i>", parse_mode="HTML"
+        )
+    )
     assert sent.photo is not None
     assert (sent.photo[-1].width, sent.photo[-1].height) == (40, 30)
     assert (sent.caption, sent.caption_entities[0].type) == ("x", "italic")  # type: ignore[index]
@@ -56,7 +60,9 @@ def test_a_photo_has_its_size(bot: Blocking, olga: Student) -> None:
 
 
 def test_a_file_is_sent_again_by_its_id(bot: Blocking, olga: Student) -> None:
-    first = bot(SendVideo(chat_id=olga.id, video=file(VIDEO, "a.mp4"), width=640, height=360, duration=5))
+    first = bot(
+        SendVideo(chat_id=olga.id, video=file(VIDEO, "a.mp4"), width=640, height=360, duration=5)
+    )
     assert first.video is not None
     assert (first.video.width, first.video.duration, first.video.mime_type) == (640, 5, "video/mp4")
     again = bot(SendVideo(chat_id=olga.id, video=first.video.file_id, protect_content=True))

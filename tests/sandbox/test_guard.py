@@ -80,7 +80,14 @@ def test_a_page_of_another_site_cannot_write(box: SandboxClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"[]", b"{", b'{"first_name": ""}', b'{"first_name": "x", "username": "a b"}', b'{"first_name": "x", "id": "y"}']
+    "body",
+    [
+        b"[]",
+        b"{",
+        b'{"first_name": ""}',
+        b'{"first_name": "x", "username": "a b"}',
+        b'{"first_name": "x", "id": "y"}',
+    ],
 )
 def test_nonsense_is_a_400(box: SandboxClient, body: bytes) -> None:
     answer = httpx2.post(f"{box.api}/api/students", content=body, headers={"X-Sandbox": "1"})

@@ -1,6 +1,5 @@
 """Sending, editing and deleting, as Telegram allows it and no further."""
 
-
 import pytest
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramNotFound
 from aiogram.methods import (
@@ -68,7 +67,7 @@ def test_a_sent_message_is_read_by_the_student(bot: Blocking, olga: Student) -> 
         ("x" * 4097, "message is too long"),
         ("😀" * 2049, "message is too long"),
         ("<b></b>", "message text is empty"),
-        ("<b>x", 'can\'t parse entities: Can\'t find end tag corresponding to start tag "b"'),
+        ("<b>x", "can't parse entities: Can't find end tag corresponding to start tag \"b\""),
         ("a < b", "can't parse entities: Unclosed start tag at byte offset 2"),
         ("ж<div>x</div>", 'can\'t parse entities: Unsupported start tag "div" at byte offset 2'),
         ("x</b>", "can't parse entities: Unexpected end tag at byte offset 1"),
@@ -290,13 +289,9 @@ def test_a_chat_action_must_be_known(bot: Blocking, olga: Student) -> None:
     assert refusal(bot, method) == "Bad Request: wrong parameter action in request"
 
 
-def test_several_people_have_several_chats(
-    scene: Scene, bot: Blocking, olga: Student
-) -> None:
+def test_several_people_have_several_chats(scene: Scene, bot: Blocking, olga: Student) -> None:
     ivan = scene.box.student("Ivan", bot=scene.account)
     ivan.start()
     bot(SendMessage(chat_id=ivan.id, text="for Ivan"))
     assert [message.text for message in ivan.from_bot()] == ["for Ivan"]
     assert olga.from_bot() == []
-
-

@@ -91,7 +91,10 @@ def sell(bot: Blocking, olga: Student, **twist: Any) -> tuple[Payment, Successfu
     ("changes", "said"),
     [
         ({"title": "x" * 33}, "INVOICE_TITLE_INVALID: title must be 1-32 characters"),
-        ({"description": "x" * 256}, "INVOICE_DESCRIPTION_INVALID: description must be 1-255 characters"),
+        (
+            {"description": "x" * 256},
+            "INVOICE_DESCRIPTION_INVALID: description must be 1-255 characters",
+        ),
         ({"payload": "x" * 129}, "INVOICE_PAYLOAD_INVALID"),
         ({"payload": "ж" * 65}, "INVOICE_PAYLOAD_INVALID"),
         ({"payload": ""}, 'parameter "payload" is required'),
@@ -166,7 +169,9 @@ def test_a_sale(bot: Blocking, olga: Student, scene: Scene) -> None:
     assert olga.stars == purse - 199
     assert scene.box.balance(scene.account) == 199
     assert [message.paid for message in olga.messages() if message.invoice] == [True]
-    assert [message.payment["total_amount"] for message in olga.messages() if message.payment] == [199]
+    assert [message.payment["total_amount"] for message in olga.messages() if message.payment] == [
+        199
+    ]
 
 
 def test_a_refusal_carries_a_sentence(bot: Blocking, olga: Student, scene: Scene) -> None:
@@ -262,9 +267,7 @@ def test_an_empty_purse_pays_nothing(bot: Blocking, olga: Student) -> None:
 
 def test_a_forwarded_invoice_keeps_its_price(bot: Blocking, olga: Student) -> None:
     sent = bot(invoice(olga))
-    copy = bot(
-        ForwardMessage(chat_id=olga.id, from_chat_id=olga.id, message_id=sent.message_id)
-    )
+    copy = bot(ForwardMessage(chat_id=olga.id, from_chat_id=olga.id, message_id=sent.message_id))
     assert copy.invoice == sent.invoice
 
 

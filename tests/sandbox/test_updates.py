@@ -128,9 +128,7 @@ def test_commands_are_kept_by_language(bot: Blocking) -> None:
         ("help", "x" * 257, "BOT_COMMAND_DESCRIPTION_INVALID"),
     ],
 )
-def test_bad_commands_are_refused(
-    bot: Blocking, command: str, description: str, said: str
-) -> None:
+def test_bad_commands_are_refused(bot: Blocking, command: str, description: str, said: str) -> None:
     method = SetMyCommands(commands=[BotCommand(command=command, description=description)])
     assert refusal(bot, method) == f"Bad Request: {said}"
 

@@ -7,11 +7,12 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Integer, Row, and_, cast, func, select
+from sqlalchemy import ColumnElement, Integer, and_, cast, func, select
 from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.permissions import STUDENT
+from backend.database.listing import AnyRow
 from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
 from backend.database.models.purchases import Purchase
@@ -112,6 +113,7 @@ class AnalyticsCRUD:
         )
         waits: dict[date, list[float]] = {}
         for start, end in self.session.execute(statement):
+            assert end is not None  # by the condition
             minutes = (end - start).total_seconds() / 60
             waits.setdefault(start.astimezone(period.zone).date(), []).append(minutes)
         return waits
@@ -142,7 +144,7 @@ class AnalyticsCRUD:
         held = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at > border)
         return self.session.scalar(free) or 0, self.session.scalar(held) or 0
 
-    def waiting(self) -> tuple[int, Sequence[Row[Any]]]:
+    def waiting(self) -> tuple[int, Sequence[AnyRow]]:
         """(how many students wait for an answer, those who wait longest)."""
         waits = SupportTicket.waiting_since.is_not(None)
         statement = (
@@ -155,7 +157,7 @@ class AnalyticsCRUD:
         number = self.session.scalar(select(func.count()).select_from(SupportTicket).where(waits)) or 0
         return number, self.session.execute(statement).all()
 
-    def latest_sales(self) -> Sequence[Row[Any]]:
+    def latest_sales(self) -> Sequence[AnyRow]:
         statement = (
             select(
                 Purchase.id,
@@ -176,7 +178,7 @@ class AnalyticsCRUD:
         )
         return self.session.execute(statement).all()
 
-    def best_lessons(self, period: Period) -> Sequence[Row[Any]]:
+    def best_lessons(self, period: Period) -> Sequence[AnyRow]:
         """(id, title, revenue in Stars, sales) of the lessons that earned most."""
         stars = func.sum(Purchase.amount)
         statement = (

@@ -1,14 +1,17 @@
 """Sessions and tokens. Only hashes of secrets come near the database."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
-from sqlalchemy.orm import contains_eager
+from sqlalchemy.orm import contains_eager, joinedload
 
 from backend.core import clock, security
 from backend.core.errors import NotFoundError
+from backend.core.i18n import _
 from backend.database.crud.base import BaseCRUD
+from backend.database.crud.settings import SettingCRUD
 from backend.database.models.auth import ApiToken, AuthSession, OneTimeToken, RefreshToken
 from backend.database.models.users import User
 
@@ -18,6 +21,17 @@ REMEMBERED = timedelta(days=30)  # "stay signed in on this device": idle and abs
 API_ABSOLUTE = timedelta(days=14)
 TOUCH = timedelta(seconds=60)  # last_seen is written at most this often
 REUSE_GRACE = timedelta(seconds=10)
+SIGN_IN, SIGN_IN_LINK = "sign_in", timedelta(minutes=15)  # purpose and life of a one-time link
+FIRST_SIGN_IN = "first_sign_in"  # the setting that says that someone has come in
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """The outcome of a refresh: the session with its next `secret`, or no secret when it was refused."""
+
+    session: AuthSession | None = None
+    secret: str = ""
+    reused: bool = False  # a stolen or replayed token: the session is dead now
 
 
 class SessionCRUD(BaseCRUD[AuthSession]):
@@ -45,7 +59,6 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         return self._find_live(AuthSession.id == session_id, AuthSession.kind == "api")
 
     def _find_live(self, *conditions: ColumnElement[bool]) -> AuthSession | None:
-        now = clock.now()
         statement = (
             select(AuthSession)
             .join(AuthSession.user)
@@ -54,15 +67,17 @@ class SessionCRUD(BaseCRUD[AuthSession]):
             .where(
                 *conditions,
                 AuthSession.revoked_at.is_(None),
-                AuthSession.expires_at > now,
+                AuthSession.expires_at > clock.now(),
                 AuthSession.token_version == User.token_version,
                 User.is_active,
             )
         )
         found = self.session.scalars(statement).one_or_none()
-        if found is None or (found.kind == "cookie" and found.last_seen_at < now - self.idle_limit(found)):
-            return None
-        return found
+        return None if found is None or self._idle(found) else found
+
+    @staticmethod
+    def lifetime(*, remember: bool) -> timedelta:
+        return REMEMBERED if remember else ABSOLUTE
 
     @staticmethod
     def idle_limit(session: AuthSession) -> timedelta:
@@ -76,6 +91,9 @@ class SessionCRUD(BaseCRUD[AuthSession]):
             .values(last_seen_at=clock.now())
         )
 
+    def missing(self, row_id: int) -> str:
+        return _("This session has ended already.")
+
     def revoke(self, session_id: int) -> None:
         """The session and the refresh tokens of its chain are dead from the next request on."""
         self.session.execute(
@@ -83,6 +101,12 @@ class SessionCRUD(BaseCRUD[AuthSession]):
             .where(AuthSession.id == session_id, AuthSession.revoked_at.is_(None))
             .values(revoked_at=clock.now())
         )
+
+    def revoke_secret(self, secret: str) -> None:
+        """Ends the browser session of this cookie, if there is one."""
+        if secret:
+            condition = AuthSession.token_hash == security.digest(secret), AuthSession.revoked_at.is_(None)
+            self.session.execute(update(AuthSession).where(*condition).values(revoked_at=clock.now()))
 
     def revoke_all(self, user_id: int, *, but: int | None = None) -> None:
         condition = AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None)
@@ -98,9 +122,27 @@ class SessionCRUD(BaseCRUD[AuthSession]):
                 AuthSession.revoked_at.is_(None),
                 AuthSession.expires_at > clock.now(),
             )
-            .order_by(AuthSession.last_seen_at.desc())
+            .order_by(AuthSession.last_seen_at.desc(), AuthSession.id.desc())
         )
-        return list(self.session.scalars(statement))
+        return [found for found in self.session.scalars(statement) if not self._idle(found)]
+
+    def _idle(self, session: AuthSession) -> bool:
+        return session.kind == "cookie" and session.last_seen_at < clock.now() - self.idle_limit(session)
+
+    def revoke_own(self, session_id: int, user_id: int) -> None:
+        """Raises NotFoundError for a session of someone else."""
+        found = self.get_by_id(session_id)
+        if found.user_id != user_id:
+            raise NotFoundError(self.missing(session_id))
+        self.revoke(session_id)
+
+    def someone_signed_in(self) -> bool:
+        """Whether a person has ever come in through the browser."""
+        return SettingCRUD(self.session).find(FIRST_SIGN_IN) is not None
+
+    def note_sign_in(self) -> None:
+        if not self.someone_signed_in():
+            SettingCRUD(self.session).put(FIRST_SIGN_IN, {"at": clock.now().isoformat()})
 
     def issue_refresh(self, session: AuthSession, parent: RefreshToken | None = None) -> str:
         secret = security.new_token()
@@ -115,20 +157,20 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         self.flush()
         return secret
 
-    def rotate(self, secret: str) -> tuple[AuthSession, str] | None:
+    def rotate(self, secret: str) -> Rotation:
         """Exchange a refresh token for the next one of its chain, once.
 
         Reuse kills the chain, except of the direct predecessor within 10 s (a client that retries or runs in
-        parallel): that is refused too, but the chain lives. Returns None when refused.
+        parallel): that is refused too, but the chain lives. Whoever calls this commits even a refusal.
         """
         token = self.session.scalars(
             select(RefreshToken).where(RefreshToken.token_hash == security.digest(secret))
         ).one_or_none()
         if token is None or token.expires_at <= clock.now():
-            return None
+            return Rotation()
         session = self.find_api_session(token.session_id)
         if session is None:
-            return None
+            return Rotation()
         used = self.session.execute(
             update(RefreshToken)
             .where(RefreshToken.id == token.id, RefreshToken.used_at.is_(None))
@@ -136,16 +178,17 @@ class SessionCRUD(BaseCRUD[AuthSession]):
             .returning(RefreshToken.id)
         ).scalar_one_or_none()
         if used is None:
-            self._punish_reuse(token)
-            return None
-        return session, self.issue_refresh(session, parent=token)
+            return self._refuse_reuse(token, session)
+        return Rotation(session, self.issue_refresh(session, parent=token))
 
-    def _punish_reuse(self, token: RefreshToken) -> None:
+    def _refuse_reuse(self, token: RefreshToken, session: AuthSession) -> Rotation:
         self.session.refresh(token)
         child = self.session.scalars(select(RefreshToken).where(RefreshToken.parent_id == token.id)).one_or_none()
         direct = child is not None and child.used_at is None
-        if not (direct and token.used_at is not None and clock.now() - token.used_at <= REUSE_GRACE):
-            self.revoke(token.session_id)
+        if direct and token.used_at is not None and clock.now() - token.used_at <= REUSE_GRACE:
+            return Rotation()
+        self.revoke(session.id)
+        return Rotation(session, reused=True)
 
     def purge(self, older_than: datetime) -> None:
         self.session.execute(delete(AuthSession).where(AuthSession.expires_at < older_than))
@@ -166,11 +209,23 @@ class ApiTokenCRUD(BaseCRUD[ApiToken]):
         )
         return self.add(token), text
 
+    def keep(self, name: str, text: str, scopes: frozenset[str]) -> ApiToken:
+        """A token whose text is given: made when missing, alive and with these scopes afterwards."""
+        found = self.session.scalars(
+            select(ApiToken).where(ApiToken.token_hash == security.digest(text))
+        ).one_or_none()
+        if found is None:
+            hashed, hint = security.digest(text), text[-4:]
+            return self.add(ApiToken(name=name, token_hash=hashed, hint=hint, scopes=sorted(scopes)))
+        return self.assign(found, {"revoked_at": None, "scopes": sorted(scopes)})
+
     def find_by_text(self, text: str) -> ApiToken | None:
-        """A live token; one that belongs to a person dies with that person's account."""
+        """A live token, with its owner and their role; it dies with the owner's account."""
         statement = (
             select(ApiToken)
-            .outerjoin(User, User.id == ApiToken.user_id)
+            .outerjoin(ApiToken.user)
+            .outerjoin(User.role)
+            .options(contains_eager(ApiToken.user).contains_eager(User.role))
             .where(
                 ApiToken.token_hash == security.digest(text),
                 ApiToken.revoked_at.is_(None),
@@ -183,14 +238,18 @@ class ApiTokenCRUD(BaseCRUD[ApiToken]):
         self.session.execute(update(ApiToken).where(ApiToken.id == token_id).values(last_used_at=clock.now()))
 
     def live(self) -> list[ApiToken]:
+        """All tokens that work, the latest first, each with its owner."""
         statement = select(ApiToken).where(ApiToken.revoked_at.is_(None)).order_by(ApiToken.id.desc())
-        return list(self.session.scalars(statement))
+        return list(self.session.scalars(statement.options(joinedload(ApiToken.user))))
 
     def revoke(self, token_id: int) -> ApiToken:
         token = self.get_by_id(token_id)
         if token.revoked_at is None:
             self.assign(token, {"revoked_at": clock.now()})
         return token
+
+    def missing(self, row_id: int) -> str:
+        return _("There is no token number %s.") % row_id
 
 
 class OneTimeTokenCRUD(BaseCRUD[OneTimeToken]):
@@ -206,6 +265,19 @@ class OneTimeTokenCRUD(BaseCRUD[OneTimeToken]):
         }
         self.add(OneTimeToken(**row))
         return secret
+
+    def find_live(self, secret: str, purpose: str) -> OneTimeToken | None:
+        """A token that would still work, with its user; looking does not use it up."""
+        statement = select(OneTimeToken).where(
+            OneTimeToken.token_hash == security.digest(secret),
+            OneTimeToken.purpose == purpose,
+            OneTimeToken.used_at.is_(None),
+            OneTimeToken.expires_at > clock.now(),
+        )
+        return self.session.scalars(statement.options(joinedload(OneTimeToken.user))).one_or_none()
+
+    def purge(self, older_than: datetime) -> None:
+        self.session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < older_than))
 
     def redeem(self, secret: str, purpose: str) -> int:
         """The user whom the token was made for; works once. Raises NotFoundError."""

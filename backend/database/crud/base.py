@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, CursorResult, Select, select, update
+from sqlalchemy import ColumnElement, CursorResult, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.interfaces import ORMOption
@@ -14,7 +14,7 @@ from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _
 from backend.database import history, listing, search
 from backend.database.base import Base
-from backend.database.listing import Cursor, Page
+from backend.database.listing import AnySelect, Cursor, Page
 from backend.database.schemas.base import MAX_ID, ListParams
 
 M = TypeVar("M", bound=Base)
@@ -38,7 +38,7 @@ class BaseCRUD(Generic[M]):
 
     # -- reading
 
-    def list_statement(self) -> Select[Any]:
+    def list_statement(self) -> AnySelect:
         """What a list shows of a row: the whole entity, or only the columns a domain names."""
         return select(self.model)
 
@@ -66,7 +66,7 @@ class BaseCRUD(Generic[M]):
     def search(self, q: str) -> ColumnElement[bool]:
         return search.matches(self.session, self.model, q)
 
-    def _page(self, statement: Select[Any], params: ListParams, total: int | None, *, capped: bool) -> Page[Any]:
+    def _page(self, statement: AnySelect, params: ListParams, total: int | None, *, capped: bool) -> Page[Any]:
         sort = params.sort or self.default_sort
         known = {"id": self.model.id, **self.sorts}
         name, descending = listing.parse_sort(sort, list(known))
@@ -94,7 +94,7 @@ class BaseCRUD(Generic[M]):
             capped=capped,
         )
 
-    def _rows(self, statement: Select[Any]) -> Sequence[Any]:
+    def _rows(self, statement: AnySelect) -> Sequence[Any]:
         if len(statement.column_descriptions) == 1:
             return self.session.scalars(statement).all()
         return self.session.execute(statement).all()

@@ -14,7 +14,7 @@ from backend.core.errors import ConflictError, InvalidError
 from backend.core.i18n import _
 from backend.database import history
 from backend.database.crud.base import BaseCRUD, exact
-from backend.database.crud.lessons import Sales, sales_by, sold_words
+from backend.database.crud.catalogue import Sales, buyers_by, sales_by, sold_words
 from backend.database.listing import API_CAP, Page
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.lessons import Lesson
@@ -123,6 +123,16 @@ class CourseCRUD(BaseCRUD[Course]):
     def sales(self, course_ids: Sequence[int]) -> Mapping[int, Sales]:
         return sales_by(self, Purchase.course_id, course_ids)
 
+    def buyers(self, course_id: int) -> Sequence[Any]:
+        """The latest purchases of the course, with the person."""
+        return buyers_by(self, Purchase.course_id, course_id)
+
+    def holders(self, course_id: int) -> int:
+        """How many people may read the course now."""
+        live = Purchase.status == "completed", Purchase.revoked_at.is_(None)
+        statement = select(func.count()).where(Purchase.course_id == course_id, *live)
+        return self.session.scalars(statement).one()
+
     def places(self, course_ids: Sequence[int]) -> Mapping[int, list[Place]]:
         """The lessons of courses in order; positions count from 1 without gaps."""
         statement = (
@@ -168,7 +178,7 @@ class CourseCRUD(BaseCRUD[Course]):
             .where(CourseLesson.course_id.in_(course_ids))
             .group_by(CourseLesson.course_id)
         )
-        return dict(self.session.execute(statement).tuples().all())
+        return dict(self.session.execute(statement).all())
 
     # -- writing
 
@@ -214,11 +224,20 @@ class CourseCRUD(BaseCRUD[Course]):
         """One lesson `by` places down (negative: up); beyond the ends it stops there."""
         course = self._get_with_lessons(course_id)
         order = [link.lesson_id for link in course.course_lessons]
-        if lesson_id in order:
-            at = order.index(lesson_id)
-            order.insert(max(0, min(len(order) - 1, at + by)), order.pop(at))
-            self._arrange(course, order)
-            self.flush()
+        at = order.index(lesson_id) if lesson_id in order else None
+        return course if at is None else self._put(course, order, at, at + by)
+
+    def place(self, course_id: int, lesson_id: int, position: int) -> Course:
+        """One lesson to a position (from 1); beyond the end it becomes the last."""
+        course = self._get_with_lessons(course_id)
+        order = [link.lesson_id for link in course.course_lessons]
+        at = order.index(lesson_id) if lesson_id in order else None
+        return course if at is None else self._put(course, order, at, position - 1)
+
+    def _put(self, course: Course, order: list[int], old: int, new: int) -> Course:
+        order.insert(max(0, min(len(order) - 1, new)), order.pop(old))
+        self._arrange(course, order)
+        self.flush()
         return course
 
     def add_lesson(self, course_id: int, lesson_id: int) -> Course:

@@ -36,7 +36,7 @@ from backend.database.models.users import User
 __all__ = ["BULK", "REPLY", "DispatchCRUD"]
 
 BATCH = 25
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=30)  # a call takes 15 at most, and waits for its turn at most 1
 TRIES = 5
 # After the first, second, ... failed try; over a quarter of an hour in all.
 BACKOFF = (timedelta(seconds=2), timedelta(seconds=15), timedelta(minutes=2), timedelta(minutes=15))
@@ -46,9 +46,7 @@ ERRORS: dict[str, str] = {
     "blocked": N_("The student has blocked the bot. It will be sent when they unblock it."),
     "refused": N_("Telegram refused this message."),
     "unreachable": N_("Telegram did not answer."),
-    "interrupted": N_("The sender stopped in the middle several times."),
     "invalid": N_("This message cannot be sent: its content is wrong."),
-    "unauthorized": N_("Telegram does not accept the bot's token."),
 }
 UNKNOWN_ERROR = N_("The message could not be sent.")
 
@@ -149,30 +147,22 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         )
 
     def _release_expired(self) -> None:
-        """Rows of a sender that died go back to the queue, or fail when that keeps happening."""
-        expired = and_(Dispatch.state == "sending", Dispatch.lease_until < clock.now())
-        spent = Dispatch.attempts % TRIES == 0
-        statement = (
-            update(Dispatch)
-            .where(expired)
-            .values(
-                state=case((spent, "failed"), else_="pending"),
-                error=case((spent, "interrupted"), else_=Dispatch.error),
-                lease_until=None,
-            )
-        )
-        self._run(statement)
+        """Rows of a sender that died go back to the queue."""
+        expired = Dispatch.state == "sending", Dispatch.lease_until < clock.now()
+        self._run(update(Dispatch).where(*expired).values(state="pending", lease_until=None))
 
     def finish(self, dispatch_id: int, attempt: int, external_id: int | None = None) -> bool:
         """It has been sent. False when this attempt is no longer the row's."""
         values = {"state": "sent", "sent_at": clock.now(), "external_id": external_id}
         return self._settle(dispatch_id, attempt, **values, error=None)
 
-    def retry_or_fail(self, dispatch_id: int, attempt: int, error: str) -> bool:
-        """It was not sent, perhaps next time; after five tries it fails."""
+    @staticmethod
+    def last_try(attempt: int) -> bool:
+        return attempt % TRIES == 0
+
+    def retry(self, dispatch_id: int, attempt: int, error: str) -> bool:
+        """It was not sent, perhaps next time. Not for the last try."""
         nth = attempt % TRIES
-        if nth == 0:
-            return self.fail(dispatch_id, attempt, error)
         later = clock.now() + BACKOFF[nth - 1]
         return self._settle(
             dispatch_id, attempt, state="pending", not_before=later, error=error[:500]
@@ -201,6 +191,11 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         assert isinstance(result, CursorResult)
         return result.rowcount
 
+    def next_due(self) -> datetime | None:
+        """When the next row that still has to wait may leave."""
+        waits = Dispatch.state == "pending", Dispatch.not_before > clock.now()
+        return self.session.scalar(select(func.min(Dispatch.not_before)).where(*waits))
+
     def sent_since(self, moment: datetime) -> bool:
         """Whether anything has left since then, or may be leaving now."""
         recent = or_(Dispatch.sent_at >= moment, Dispatch.state == "sending")
@@ -224,6 +219,8 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         """A row that has not left never will. Raises ConflictError, NotFoundError."""
         row = self.get_by_id(dispatch_id)
         waits = Dispatch.id == dispatch_id, Dispatch.state.in_(("pending", "failed"))
+        if row.refund_id is not None:
+            raise ConflictError(_("Stars that go back cannot be kept."), code="refund")
         if not self._run(update(Dispatch).where(*waits).values(state="cancelled")):
             words = _("It is too late to cancel: the message is leaving.")
             raise ConflictError(words, code="too_late")

@@ -22,7 +22,7 @@ LIVE = Purchase.status == "completed", Purchase.revoked_at.is_(None)
 def insert_new(session: Session, model: type[Any], values: Mapping[str, Any]) -> Any | None:
     """Inserts a row unless a unique constraint has it already (None); recorded in the history.
 
-    Of several transactions that try the same, PostgreSQL lets the later ones wait for the first and then find it.
+    Of several transactions that try the same, PostgreSQL lets the later ones wait for the first.
     """
     session.flush()
     dialect: Any = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
@@ -44,10 +44,15 @@ class EntitlementCRUD(BaseCRUD[Purchase]):
     model = Purchase
 
     def buyer(self, user_id: int) -> User:
-        """The person, locked: whatever changes what they own happens one after another. Raises NotFoundError."""
+        """The person, locked: what changes what they own happens one after another.
+
+        Raises NotFoundError.
+        """
         # NO KEY UPDATE: rows that refer to the person may be inserted meanwhile.
         statement = select(User).where(User.id == user_id).with_for_update(key_share=True)
-        found = self.session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+        found = self.session.scalars(
+            statement.execution_options(populate_existing=True)
+        ).one_or_none()
         if found is None:
             raise NotFoundError(_("There is no person %s here any more.") % user_id)
         return found
@@ -73,13 +78,17 @@ class EntitlementCRUD(BaseCRUD[Purchase]):
 
     def owns(self, user_id: int, thing: Lesson | Course) -> bool:
         """A lesson is owned by itself or through a course that holds it."""
-        statement = select(Purchase.id).where(Purchase.user_id == user_id, *LIVE, _covers(thing)).limit(1)
+        statement = (
+            select(Purchase.id).where(Purchase.user_id == user_id, *LIVE, _covers(thing)).limit(1)
+        )
         return self.session.execute(statement).first() is not None
 
     def give(self, user_id: int, thing: Lesson | Course, **values: Any) -> Purchase:
-        """A live entitlement; `values` are the other columns. Raises ConflictError `already_owned`."""
+        """A live entitlement; `values`: its other columns. Raises ConflictError `already_owned`."""
         what = {"lesson_id": thing.id} if isinstance(thing, Lesson) else {"course_id": thing.id}
-        row = insert_new(self.session, Purchase, {"user_id": user_id, "status": "completed", **what, **values})
+        row = insert_new(
+            self.session, Purchase, {"user_id": user_id, "status": "completed", **what, **values}
+        )
         if row is None:
             raise already_owned()
         made: Purchase = row

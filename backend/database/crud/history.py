@@ -14,7 +14,7 @@ from backend.database import history, models
 from backend.database.base import Base
 from backend.database.models.history import Change, ChangeSet
 
-assert models  # every table is registered before the first undo
+__all__ = ["Entry", "HistoryCRUD", "models"]  # models: every table is registered before the first undo
 TIMELINE = 50
 
 

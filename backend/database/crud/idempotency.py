@@ -33,7 +33,8 @@ class IdempotencyCRUD:
             raise InvalidError(fields={"Idempotency-Key": _("1 to 128 printable ASCII characters")})
         found = self._find(owner, key)
         if found is None:
-            return self._insert(owner, key, request_hash)
+            self._insert(owner, key, request_hash)
+            return None
         if found.request_hash != request_hash:
             raise ConflictError(_("This Idempotency-Key was used for another request."), code="idempotency_key_reused")
         return Stored(found.status, found.response)

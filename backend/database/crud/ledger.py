@@ -1,4 +1,4 @@
-"""The ledger proves itself: the invariants of orders, payments, purchases and promo uses as queries that find nothing.
+"""The ledger proves itself: the invariants of money as queries that find nothing.
 
 Each check names the rows that break it. I3-I7 are the numbers of the design's invariants.
 """
@@ -26,7 +26,7 @@ class LedgerCRUD:
         self.session = session
 
     def problems(self) -> list[str]:
-        """One sentence for each broken rule, with the ids of the first rows; [] when the books are right."""
+        """A sentence for each broken rule, with the ids of its first rows; [] when all is right."""
         return [words for check in _checks() if (words := self._look(*check))]
 
     def _look(self, rule: str, statement: Select[Any]) -> str:
@@ -117,7 +117,9 @@ def _money() -> Iterator[Check]:
     twice = other.order_id == Payment.order_id, other.id != Payment.id, other.status.in_(HONOURED)
     yield (
         "I5 payments of an order that another payment has paid",
-        select(Payment.id).where(Payment.status.in_(HONOURED), select(other.id).where(*twice).exists()),
+        select(Payment.id).where(
+            Payment.status.in_(HONOURED), select(other.id).where(*twice).exists()
+        ),
     )
     yield (
         "I5 honoured payments without an order",

@@ -9,8 +9,9 @@ from sqlalchemy import ColumnElement, Row, Select, func, or_, select
 from sqlalchemy.orm import joinedload
 
 from backend.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from backend.core.i18n import _, ngettext
+from backend.core.i18n import _
 from backend.database.crud.base import BaseCRUD, exact
+from backend.database.crud.catalogue import Sales, buyers_by, sales_by, sold_words
 from backend.database.crud.media import MediaCRUD
 from backend.database.listing import API_CAP, Page
 from backend.database.models.courses import Course, CourseLesson
@@ -24,19 +25,6 @@ from backend.database.schemas.lessons import LessonFilters
 from backend.database.schemas.media import MediaContent
 
 COURSES_NAMED = 3
-# A sale: paid with real Stars and not given back.
-SOLD = (
-    Purchase.status == "completed",
-    Purchase.revoked_at.is_(None),
-    Purchase.amount > 0,
-    Purchase.is_test.is_(False),
-)
-
-
-@dataclass(frozen=True)
-class Sales:
-    count: int = 0
-    revenue: int = 0  # Stars
 
 
 @dataclass(frozen=True)
@@ -142,6 +130,10 @@ class LessonCRUD(BaseCRUD[Lesson]):
         for lesson_id, course_id, title in self.session.execute(statement):
             found.setdefault(lesson_id, []).append(CourseName(course_id, title))
         return found
+
+    def buyers(self, lesson_id: int) -> Sequence[Any]:
+        """The latest purchases of the lesson by itself, with the person."""
+        return buyers_by(self, Purchase.lesson_id, lesson_id)
 
     def get_with_media(self, lesson_id: int) -> Lesson:
         return self.get_by_id(lesson_id, joinedload(Lesson.media))
@@ -251,30 +243,6 @@ class LessonCRUD(BaseCRUD[Lesson]):
 class _FullLessonCRUD(LessonCRUD):
     def list_statement(self) -> Select[Any]:
         return select(Lesson)
-
-
-def sales_by(crud: BaseCRUD[Any], column: Any, ids: Sequence[int]) -> Mapping[int, Sales]:
-    """Sales of lessons or courses (`column` of Purchase) by id, in one query."""
-    statement = (
-        select(column, func.count(), func.coalesce(func.sum(Purchase.amount), 0))
-        .where(column.in_(ids), *SOLD)
-        .group_by(column)
-    )
-    return {
-        row_id: Sales(count, int(revenue))
-        for row_id, count, revenue in crud.session.execute(statement)
-    }
-
-
-def sold_words(sold: int) -> str:
-    """Why something that money points at stays."""
-    if not sold:
-        return _("There are orders for this, so it cannot be deleted. Hide it instead.")
-    return ngettext(
-        "It was sold %(num)s time and cannot be deleted. Hide it instead: buyers keep it.",
-        "It was sold %(num)s times and cannot be deleted. Hide it instead: buyers keep it.",
-        sold,
-    ) % {"num": sold}
 
 
 def _in_courses(courses: Sequence[CourseName]) -> str:

@@ -35,7 +35,12 @@ class Notices:
     def receipt(self, user: User, purchase: Purchase, title: str) -> None:
         with speaking(language_of(user)):
             text = _("Payment received: %(stars)s ★.\n“%(title)s” is yours.")
-            self._send(f"receipt:{purchase.id}", user, text % {"stars": purchase.amount, "title": title}, purchase)
+            self._send(
+                f"receipt:{purchase.id}",
+                user,
+                text % {"stars": purchase.amount, "title": title},
+                purchase,
+            )
 
     def granted(self, user: User, purchase: Purchase, title: str) -> None:
         with speaking(language_of(user)):
@@ -45,11 +50,15 @@ class Notices:
     def refunded(self, user: User, refund: Refund, title: str) -> None:
         with speaking(language_of(user)):
             text = _("We are returning %(stars)s ★ for “%(title)s”. It is closed now.")
-            self._send(f"refund-notice:{refund.id}", user, text % {"stars": refund.amount, "title": title})
+            self._send(
+                f"refund-notice:{refund.id}", user, text % {"stars": refund.amount, "title": title}
+            )
 
     def sent_back(self, user: User, refund: Refund) -> None:
         with speaking(language_of(user)):
-            text = _("We could not match your payment of %s ★ with an order, so we are returning it to you.")
+            text = _(
+                "We could not match your payment of %s ★ with an order, so we are returning it."
+            )
             self._send(f"refund-notice:{refund.id}", user, text % refund.amount)
 
     def _send(self, key: str, user: User, text: str, opens: Purchase | None = None) -> None:
@@ -57,7 +66,9 @@ class Notices:
             return
         params: dict[str, object] = {"text": text}
         if opens is not None:
-            kind, thing = ("lesson", opens.lesson_id) if opens.lesson_id else ("course", opens.course_id)
+            kind, thing = (
+                ("lesson", opens.lesson_id) if opens.lesson_id else ("course", opens.course_id)
+            )
             button = {"text": _("Open"), "callback_data": f"{kind}:{thing}"}
             params["reply_markup"] = {"inline_keyboard": [[button]]}
         self.dispatches.enqueue(

@@ -26,7 +26,7 @@ CURRENCY = "XTR"
 TTL = timedelta(hours=1)
 # An open order is offered again only while there is time left to pay it.
 REUSABLE = timedelta(minutes=20)
-# A payment may come late (Telegram keeps updates for a day): the student has paid, so the order is honoured.
+# A payment may come late (Telegram keeps updates for a day): who has paid gets what they paid for.
 PAYABLE = ("awaiting_payment", "expired", "cancelled")
 
 
@@ -51,15 +51,16 @@ class OrderCRUD(BaseCRUD[Order]):
     def place(self, data: OrderCreate, *, is_test: bool = False) -> Placed:
         """An order to pay, or, when nothing is to be paid, the thing itself at once.
 
-        An open order for the same at the same price is given again; any other for the same thing is closed.
-        Raises NotFoundError, ConflictError (`already_owned`, `not_on_sale`, `user_inactive`), InvalidError
-        (`promo_invalid`).
+        An open order on the same terms is given again; any other for the same thing is closed.
+        Raises NotFoundError, ConflictError (`already_owned`, `not_on_sale`, `user_inactive`),
+        InvalidError (`promo_invalid`).
         """
         entitlements = EntitlementCRUD(self.session)
         buyer = entitlements.buyer(data.user_id)
         thing = entitlements.sellable(data.lesson_id, data.course_id)
         self._sellable_to(buyer, thing)
         quote = self._quote(data.promo_code, buyer, thing)
+        history.describe(self.session, "order" if quote.price else "free")
         same = self._reuse(buyer, thing, quote, is_test=is_test)
         order = same or self._new(buyer, thing, quote, is_test=is_test)
         purchase = self._give_free(order, thing) if order.total == 0 else None
@@ -67,7 +68,9 @@ class OrderCRUD(BaseCRUD[Order]):
 
     def _sellable_to(self, buyer: User, thing: Lesson | Course) -> None:
         if not buyer.is_active:
-            raise ConflictError(_("This account is closed. Write to the school."), code="user_inactive")
+            raise ConflictError(
+                _("This account is closed. Write to the school."), code="user_inactive"
+            )
         if not thing.is_active:
             raise ConflictError(reason_text("not_on_sale"), code="not_on_sale")
         if EntitlementCRUD(self.session).owns(buyer.id, thing):
@@ -97,15 +100,31 @@ class OrderCRUD(BaseCRUD[Order]):
             paid_at=None if quote.price else now,
         )
         line = OrderLine(title=thing.title, unit_price=full, qty=1, total=full)
-        line.lesson_id, line.course_id = (thing.id, None) if isinstance(thing, Lesson) else (None, thing.id)
+        line.lesson_id, line.course_id = (
+            (thing.id, None) if isinstance(thing, Lesson) else (None, thing.id)
+        )
         order.lines = [line]
         return self.add(order)
 
-    def _reuse(self, buyer: User, thing: Lesson | Course, quote: Quote, *, is_test: bool) -> Order | None:
-        offer = (quote.price, quote.discount, quote.promo.id if quote.promo else None, thing.title, is_test)
+    def _reuse(
+        self, buyer: User, thing: Lesson | Course, quote: Quote, *, is_test: bool
+    ) -> Order | None:
+        offer = (
+            quote.price,
+            quote.discount,
+            quote.promo.id if quote.promo else None,
+            thing.title,
+            is_test,
+        )
         enough, found = clock.now() + REUSABLE, None
         for order in self._open(buyer.id, thing):
-            same = offer == (order.total, order.discount, order.promo_id, order.lines[0].title, order.is_test)
+            same = offer == (
+                order.total,
+                order.discount,
+                order.promo_id,
+                order.lines[0].title,
+                order.is_test,
+            )
             if same and found is None and order.expires_at > enough:
                 found = order
             else:
@@ -132,7 +151,6 @@ class OrderCRUD(BaseCRUD[Order]):
     def _give_free(self, order: Order, thing: Lesson | Course) -> Purchase:
         if order.promo_id is not None and PromoCodeCRUD(self.session).use(order) != "used":
             raise _promo_invalid(reason_text("used_up"))
-        history.describe(self.session, "free")
         return EntitlementCRUD(self.session).give(
             order.user_id,
             thing,
@@ -159,7 +177,9 @@ class OrderCRUD(BaseCRUD[Order]):
         """
         order = self.find_by_payload(data.payload)
         if order is None:
-            raise _refuse(_("This invoice is not known here. Open the lesson and ask for a new one."))
+            raise _refuse(
+                _("This invoice is not known here. Open the lesson and ask for a new one.")
+            )
         self.lock(order)
         buyer = EntitlementCRUD(self.session).person(order.user_id)
         self._same_deal(order, buyer, data)
@@ -171,9 +191,13 @@ class OrderCRUD(BaseCRUD[Order]):
     @staticmethod
     def _same_deal(order: Order, buyer: User, data: PreCheckout) -> None:
         if buyer.telegram_id != data.telegram_id:
-            raise _refuse(_("This invoice was made for another person. Open the lesson and buy it for yourself."))
+            raise _refuse(
+                _("This invoice is for another person. Open the lesson and buy it for yourself.")
+            )
         if data.currency != order.currency or data.total_amount != order.total:
-            raise _refuse(_("The amount of this invoice is wrong. Open the lesson and ask for a new one."))
+            raise _refuse(
+                _("The amount of this invoice is wrong. Open the lesson and ask for a new one.")
+            )
 
     @staticmethod
     def _still_open(order: Order) -> None:
@@ -199,7 +223,7 @@ class OrderCRUD(BaseCRUD[Order]):
     # -- time
 
     def expire_due(self, limit: int = 200) -> int:
-        """Frees promo uses whose reservation is over and closes orders that nobody paid. Returns how many rows.
+        """Frees promo uses whose time is over and closes unpaid orders. Returns how many rows.
 
         Exact beside a late payment: whoever locks the row first decides, and the other sees it.
         """
@@ -210,7 +234,11 @@ class OrderCRUD(BaseCRUD[Order]):
             Order.expires_at <= clock.now(),
         )
         orders = self.session.scalars(
-            select(Order).where(*overdue).order_by(Order.id).limit(limit).with_for_update(skip_locked=True)
+            select(Order)
+            .where(*overdue)
+            .order_by(Order.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
         ).all()
         for order in orders:
             self.update_where(order, *overdue, status="expired")

@@ -1,21 +1,21 @@
 """Promo codes: what a code does to a price, and its uses, which are counted exactly.
 
-`current_uses` only ever changes by conditional updates, so it never passes `max_uses` whoever comes at once; it equals
-the number of redemptions that are reserved or used.
+`current_uses` only ever changes by conditional updates, so it never passes `max_uses` whoever comes
+at once; it equals the number of redemptions that are reserved or used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
-from sqlalchemy import CursorResult, Row, Select, func, or_, select, update
+from sqlalchemy import CursorResult, Update, func, or_, select, update
 
 from backend.core import clock
 from backend.core.errors import ConflictError, InvalidError
 from backend.core.i18n import _, ngettext
-from backend.database.crud.base import BaseCRUD, exact
+from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.entitlements import EntitlementCRUD
 from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
@@ -35,7 +35,7 @@ def price_after(price: int, percent: int, amount: int | None) -> int:
 
 @dataclass(frozen=True)
 class Quote:
-    """What a thing costs with a code. `reason` says why the code does not count; then `price` is the full one."""
+    """What a thing costs with a code; the full price when there is a `reason` against the code."""
 
     price: int
     discount: int = 0
@@ -62,9 +62,13 @@ def reason_text(code: str) -> str:
 
 class PromoCodeCRUD(BaseCRUD[PromoCode]):
     model = PromoCode
-    sorts = {"created_at": PromoCode.created_at, "code": PromoCode.search_key, "current_uses": PromoCode.current_uses}
+    sorts: ClassVar[Mapping[str, Any]] = {
+        "created_at": PromoCode.created_at,
+        "code": PromoCode.search_key,
+        "current_uses": PromoCode.current_uses,
+    }
     default_sort = "-created_at"
-    filters = {"is_active": exact(PromoCode.is_active)}
+    filters: ClassVar[Mapping[str, Filter]] = {"is_active": exact(PromoCode.is_active)}
 
     def missing(self, row_id: int) -> str:
         return _("There is no promo code %s here any more.") % row_id
@@ -73,10 +77,12 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
 
     def find_by_code(self, code: str) -> PromoCode | None:
         key = code.strip().casefold()
-        return self.session.scalars(select(PromoCode).where(PromoCode.code_key == key)).one_or_none()
+        return self.session.scalars(
+            select(PromoCode).where(PromoCode.code_key == key)
+        ).one_or_none()
 
     def check(self, data: PromoCheck) -> Quote:
-        """What this person would pay with this code. Raises NotFoundError for an unknown person or thing."""
+        """What this person would pay. Raises NotFoundError for an unknown person or thing."""
         entitlements = EntitlementCRUD(self.session)
         thing = entitlements.sellable(data.lesson_id, data.course_id)
         buyer = entitlements.person(data.user_id)
@@ -108,7 +114,11 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
 
     def _holds_one(self, promo_id: int, user_id: int, thing: Lesson | Course) -> bool:
         """One of the uses is this person's own: reserved by their open order for the same thing."""
-        same = OrderLine.lesson_id == thing.id if isinstance(thing, Lesson) else OrderLine.course_id == thing.id
+        same = (
+            OrderLine.lesson_id == thing.id
+            if isinstance(thing, Lesson)
+            else OrderLine.course_id == thing.id
+        )
         statement = (
             select(PromoRedemption.id)
             .join(Order, Order.id == PromoRedemption.order_id)
@@ -127,7 +137,7 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
     # -- uses
 
     def take(self, promo_id: int, *, promised: bool = False) -> bool:
-        """One more use, if there is one. `promised`: the code counted when the buyer was let through to pay."""
+        """One more use, if there is one. `promised`: valid when the buyer was let through."""
         now = clock.now()
         statement = update(PromoCode).where(
             PromoCode.id == promo_id,
@@ -136,26 +146,32 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
         if not promised:
             current = or_(PromoCode.expires_at.is_(None), PromoCode.expires_at > now)
             statement = statement.where(PromoCode.is_active, current)
-        return self._count(statement.values(current_uses=PromoCode.current_uses + 1)) == 1
+        return self._count(statement, 1) == 1
 
     def give_back(self, promo_id: int, uses: int = 1) -> None:
         statement = update(PromoCode).where(PromoCode.id == promo_id)
-        self._count(statement.values(current_uses=PromoCode.current_uses - uses))
+        self._count(statement, -uses)
 
-    def _count(self, statement: Any) -> int:
-        # The counter is no edit: it moves neither `version` (open forms stay good) nor `updated_at`.
+    def _count(self, statement: Update, more: int) -> int:
         self.session.flush()
-        result = self.session.execute(statement, execution_options={"synchronize_session": False})
+        # The counter is no edit: `version` and `updated_at` stay, so that open forms remain good.
+        values = {"current_uses": PromoCode.current_uses + more, "updated_at": PromoCode.updated_at}
+        unsynchronised = {"synchronize_session": False}
+        result = self.session.execute(statement.values(values), execution_options=unsynchronised)
         assert isinstance(result, CursorResult)
         return result.rowcount
 
     def redemption_of(self, order_id: int) -> PromoRedemption | None:
         """The order's use of its code, locked."""
-        statement = select(PromoRedemption).where(PromoRedemption.order_id == order_id).with_for_update()
-        return self.session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+        statement = (
+            select(PromoRedemption).where(PromoRedemption.order_id == order_id).with_for_update()
+        )
+        return self.session.scalars(
+            statement.execution_options(populate_existing=True)
+        ).one_or_none()
 
     def reserve(self, order: Order) -> bool:
-        """Holds a use for an order for 15 minutes; again only prolongs it. False when there is none left."""
+        """Holds a use for an order for 15 minutes; again: longer. False when none is left."""
         assert order.promo_id is not None
         until = clock.now() + RESERVATION
         held = self.redemption_of(order.id)
@@ -171,8 +187,10 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
         return True
 
     def use(self, order: Order) -> str:
-        """The order's payment has come. "used"; "none" when the code is used up and nothing was ever reserved;
-        "overdrawn" when the reservation ran out and the uses are gone: the paid price counts all the same.
+        """The order's payment has come: "used".
+
+        "none" when the code is used up and no use was ever reserved; "overdrawn" when the
+        reservation ran out and the uses are gone: the paid price counts all the same.
         """
         assert order.promo_id is not None
         held = self.redemption_of(order.id)
@@ -190,7 +208,11 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
     def _redeem(self, order: Order, state: str, until: datetime) -> None:
         self.session.add(
             PromoRedemption(
-                promo_id=order.promo_id, user_id=order.user_id, order_id=order.id, state=state, reserved_until=until
+                promo_id=order.promo_id,
+                user_id=order.user_id,
+                order_id=order.id,
+                state=state,
+                reserved_until=until,
             )
         )
 
@@ -205,7 +227,9 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
         """Frees the reservations whose time is over. Returns how many."""
         due = self.session.scalars(
             select(PromoRedemption)
-            .where(PromoRedemption.state == "reserved", PromoRedemption.reserved_until <= clock.now())
+            .where(
+                PromoRedemption.state == "reserved", PromoRedemption.reserved_until <= clock.now()
+            )
             .order_by(PromoRedemption.id)
             .limit(limit)
             .with_for_update(skip_locked=True)  # one that is being paid for right now is left alone
@@ -226,7 +250,7 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
         return self.add(PromoCode(**values))
 
     def update(self, row_id: int, data: BaseModel) -> PromoCode:
-        """Replaces only the fields sent. Raises ConflictError `stale` or `code_taken`, InvalidError."""
+        """Replaces the fields sent. Raises ConflictError (`stale`, `code_taken`), InvalidError."""
         promo = self.get_by_id(row_id)
         values = data.model_dump(exclude_unset=True)
         self.check_version(promo, values.pop("version", None))
@@ -249,7 +273,9 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
     @staticmethod
     def _room(promo: PromoCode, max_uses: int | None) -> None:
         if max_uses is not None and max_uses < promo.current_uses:
-            raise InvalidError(fields={"max_uses": _("It has been used %s times already.") % promo.current_uses})
+            raise InvalidError(
+                fields={"max_uses": _("It has been used %s times already.") % promo.current_uses}
+            )
 
     def set_active(self, promo_id: int, active: bool) -> PromoCode:
         return self.assign(self.get_by_id(promo_id), {"is_active": active})
@@ -269,13 +295,9 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
         self.flush()
         return promo
 
-    def redemptions(self, promo_id: int, limit: int = SHOWN) -> Sequence[Row[Any]]:
+    def redemptions(self, promo_id: int, limit: int = SHOWN) -> Sequence[Any]:
         """The latest uses: who, in which order, what it took off."""
-        return self.session.execute(self._redemptions(promo_id).limit(limit)).all()
-
-    @staticmethod
-    def _redemptions(promo_id: int) -> Select[Any]:
-        return (
+        statement = (
             select(
                 PromoRedemption.id,
                 PromoRedemption.state,
@@ -296,7 +318,9 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
             .join(User, User.id == PromoRedemption.user_id)
             .where(PromoRedemption.promo_id == promo_id)
             .order_by(PromoRedemption.id.desc())
+            .limit(limit)
         )
+        return self.session.execute(statement).all()
 
 
 def _refused(full: int, code: str) -> Quote:

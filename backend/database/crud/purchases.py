@@ -1,7 +1,9 @@
-"""Purchases: what payments, gifts and refunds do to what people own. Each verb is one transaction, all or nothing."""
+"""Purchases: what payments, gifts and refunds do to what people own."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, or_, select
 
@@ -9,7 +11,7 @@ from backend.core import clock
 from backend.core.errors import AppError, ConflictError
 from backend.core.i18n import _
 from backend.database import history, search
-from backend.database.crud.base import BaseCRUD, exact
+from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.entitlements import LIVE, EntitlementCRUD
 from backend.database.crud.notices import Notices
 from backend.database.crud.orders import PAYABLE, OrderCRUD
@@ -33,9 +35,12 @@ class Settled:
 
 class PurchaseCRUD(BaseCRUD[Purchase]):
     model = Purchase
-    sorts = {"created_at": Purchase.created_at, "amount": Purchase.amount}
+    sorts: ClassVar[Mapping[str, Any]] = {
+        "created_at": Purchase.created_at,
+        "amount": Purchase.amount,
+    }
     default_sort = "-created_at"
-    filters = {
+    filters: ClassVar[Mapping[str, Filter]] = {
         "status": exact(Purchase.status),
         "user_id": exact(Purchase.user_id),
         "lesson_id": exact(Purchase.lesson_id),
@@ -43,7 +48,9 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         "is_test": exact(Purchase.is_test),
         "since": lambda moment: Purchase.created_at >= moment,
         "until": lambda moment: Purchase.created_at < moment,
-        "revoked": lambda on: Purchase.revoked_at.is_not(None) if on else Purchase.revoked_at.is_(None),
+        "revoked": lambda on: (
+            Purchase.revoked_at.is_not(None) if on else Purchase.revoked_at.is_(None)
+        ),
     }
 
     def missing(self, row_id: int) -> str:
@@ -62,9 +69,9 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
     def settle(self, data: PurchaseCreate, *, is_test: bool = False) -> Settled:
         """Books a payment of Telegram's under its charge id and hands over what it was for.
 
-        The same charge again gives the same answer. Money that no order can honour is booked as "unmatched" and sent
-        back, in this very transaction, so the caller must not raise. Raises ConflictError `payment_mismatch` when
-        the charge is known with other values.
+        The same charge again gives the same answer. Money that no order can honour is booked as
+        "unmatched" and sent back in this very transaction, so the caller must not raise. Raises
+        ConflictError `payment_mismatch` when the charge is known with other values.
         """
         orders, payments = OrderCRUD(self.session), PaymentCRUD(self.session)
         order = orders.find_by_payload(data.payload)
@@ -74,10 +81,10 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
             orders.lock(order)
         refusal = self._refusal(order, data)
         status = "unmatched" if refusal else "settled"
+        history.describe(self.session, "payment")
         payment = payments.record(data, order, status=status, is_test=is_test)
         if payment is None:
             return self._repeated(data)
-        history.describe(self.session, "payment")
         if order is not None and not refusal:
             refusal = self._use_promo(order, payment)
         if order is None or refusal:
@@ -106,7 +113,9 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
             return ""
         used = PromoCodeCRUD(self.session).use(order)
         if used == "overdrawn":
-            PaymentCRUD(self.session).note(payment, promo="honoured after its reservation had run out")
+            PaymentCRUD(self.session).note(
+                payment, promo="honoured after its reservation had run out"
+            )
         return "promo_used_up" if used == "none" else ""
 
     def _hand_over(self, order: Order, payment: Payment) -> Purchase:
@@ -140,7 +149,12 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
 
     def _repeated(self, data: PurchaseCreate) -> Settled:
         payment = PaymentCRUD(self.session).of_charge(data.payment_id)
-        known = (payment.raw.get("payload"), payment.payer_telegram_id, payment.amount, payment.currency)
+        known = (
+            payment.raw.get("payload"),
+            payment.payer_telegram_id,
+            payment.amount,
+            payment.currency,
+        )
         if known != (data.payload, data.telegram_id, data.amount, data.currency):
             words = _("This payment is recorded already, with other values.")
             raise ConflictError(words, code="payment_mismatch")
@@ -151,8 +165,10 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
 
     # -- money back
 
-    def refund(self, purchase_id: int, *, reason: str = "", actor_id: int | None = None) -> Purchase:
-        """Takes the access away now and asks Telegram to return the Stars. Again: the same purchase, nothing more.
+    def refund(
+        self, purchase_id: int, *, reason: str = "", actor_id: int | None = None
+    ) -> Purchase:
+        """Takes the access away now and asks Telegram to return the Stars. Again: nothing more.
 
         Raises NotFoundError, and ConflictError `not_refundable` when nothing was paid.
         """
@@ -160,15 +176,22 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         line = self._line(purchase)
         payment = PaymentCRUD(self.session).find_settled(line.order_id) if line else None
         if line is None or payment is None:
-            raise ConflictError(_("Nothing was paid for this, so there is nothing to return."), code="not_refundable")
+            raise ConflictError(
+                _("Nothing was paid for this, so there is nothing to return."),
+                code="not_refundable",
+            )
+        history.describe(self.session, "refund")
         if not self._revoke(purchase):
             return purchase
-        history.describe(self.session, "refund")
         order = OrderCRUD(self.session).get_by_id(line.order_id)
         OrderCRUD(self.session).update_where(order, Order.status == "paid", status="refunded")
-        PaymentCRUD(self.session).update_where(payment, Payment.status == "settled", status="refunded")
+        PaymentCRUD(self.session).update_where(
+            payment, Payment.status == "settled", status="refunded"
+        )
         buyer = EntitlementCRUD(self.session).person(purchase.user_id)
-        refund = RefundCRUD(self.session).request(payment, reason=reason, actor_id=actor_id, user=buyer)
+        refund = RefundCRUD(self.session).request(
+            payment, reason=reason, actor_id=actor_id, user=buyer
+        )
         Notices(self.session).refunded(buyer, refund, line.title)
         return purchase
 
@@ -179,14 +202,18 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         return purchase
 
     def _line(self, purchase: Purchase) -> OrderLine | None:
-        return self.session.get(OrderLine, purchase.order_line_id) if purchase.order_line_id else None
+        return (
+            self.session.get(OrderLine, purchase.order_line_id) if purchase.order_line_id else None
+        )
 
     def _revoke(self, purchase: Purchase) -> bool:
         return self.update_where(purchase, *LIVE, revoked_at=clock.now())
 
     # -- gifts
 
-    def grant(self, user_id: int, *, lesson_id: int | None = None, course_id: int | None = None) -> Purchase:
+    def grant(
+        self, user_id: int, *, lesson_id: int | None = None, course_id: int | None = None
+    ) -> Purchase:
         """Access without payment. Raises NotFoundError, ConflictError `already_owned`."""
         entitlements = EntitlementCRUD(self.session)
         user = entitlements.buyer(user_id)
@@ -195,12 +222,14 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
             words = _("This person has it already.")
             raise ConflictError(words, code="already_owned")
         history.describe(self.session, "grant")
-        purchase = entitlements.give(user_id, thing, payment_id=f"grant:{secrets.token_urlsafe(12)}", amount=0)
+        purchase = entitlements.give(
+            user_id, thing, payment_id=f"grant:{secrets.token_urlsafe(12)}", amount=0
+        )
         Notices(self.session).granted(user, purchase, thing.title)
         return purchase
 
     def revoke_grant(self, purchase_id: int) -> Purchase:
-        """Takes a gift back; again changes nothing. Raises ConflictError `not_a_grant` for what was bought."""
+        """Takes a gift back; again: nothing more. Raises ConflictError `not_a_grant`."""
         purchase = self._locked(purchase_id)
         if not is_grant(purchase):
             raise ConflictError(_("This was bought: return the money instead."), code="not_a_grant")

@@ -1,11 +1,10 @@
 """Everything about one student on one page; reads across domains."""
 
 from collections.abc import Sequence
-from typing import Any
-
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 
 from backend.database.crud.base import BaseCRUD
+from backend.database.listing import AnyRow
 from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
 from backend.database.models.orders import Order, Payment, Refund
@@ -19,7 +18,7 @@ SHOWN = 20
 class StudentPageCRUD(BaseCRUD[User]):
     model = User
 
-    def purchases(self, user_id: int) -> Sequence[Row[Any]]:
+    def purchases(self, user_id: int) -> Sequence[AnyRow]:
         """The latest purchases with what was bought."""
         statement = (
             select(

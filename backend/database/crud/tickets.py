@@ -8,12 +8,13 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, func, select, union
 
 from backend.core import clock
-from backend.core.errors import ConflictError, InvalidError, NotFoundError
-from backend.core.i18n import _, negotiate, speaking
+from backend.core.errors import InvalidError, NotFoundError
+from backend.core.i18n import _
 from backend.core.permissions import Permission
 from backend.database import history, search
 from backend.database.crud.base import BaseCRUD, exact
 from backend.database.crud.dispatches import DispatchCRUD
+from backend.database.crud.notices import language_of, speaking
 from backend.database.crud.users import UserCRUD
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.tickets import Chat, Message, SupportTicket
@@ -26,7 +27,7 @@ SUBJECT_SHOWN = 80
 
 
 class TicketCRUD(BaseCRUD[SupportTicket]):
-    """Every verb locks the ticket, so that messages of two people at once stand one after the other.
+    """Every verb locks the ticket: what two people write at once stands one after the other.
 
     A ticket's `message`, `admin_response`, `waiting_since` and `first_reply_at` always say what its
     thread says; notes count for nothing there.
@@ -82,9 +83,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         UserCRUD(self.session).get_by_id(data.user_id)
         now = clock.now()
         ticket = Ticket(**data.model_dump(), waiting_since=now, last_message_at=now, created_at=now)
-        first = Message(
-            side="student", sender_id=data.user_id, body=data.message, created_at=now
-        )
+        first = Message(side="student", sender_id=data.user_id, body=data.message, created_at=now)
         ticket.chat = Chat(kind="ticket", messages=[first])
         return self.add(ticket)
 
@@ -139,11 +138,22 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         return found
 
     def _write(
-        self, ticket: SupportTicket, side: str, text: str, sender: int | None, *, internal: bool = False
+        self,
+        ticket: SupportTicket,
+        side: str,
+        text: str,
+        sender: int | None,
+        *,
+        internal: bool = False,
     ) -> Message:
         chat_id = self.session.scalars(select(Chat.id).where(Chat.ticket_id == ticket.id)).one()
         message = Message(
-            chat_id=chat_id, side=side, body=text, sender_id=sender, internal=internal, created_at=clock.now()
+            chat_id=chat_id,
+            side=side,
+            body=text,
+            sender_id=sender,
+            internal=internal,
+            created_at=clock.now(),
         )
         self.session.add(message)
         self.session.flush()
@@ -168,7 +178,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
     def update(self, row_id: int, data: BaseModel, author_id: int | None = None) -> SupportTicket:
         """Replaces only the fields sent; a new `admin_response` is a reply.
 
-        Raises ConflictError for a stale version, InvalidError for an assignee who answers no tickets.
+        Raises ConflictError for a stale version, InvalidError for an unfit assignee.
         """
         assert isinstance(data, TicketUpdate)
         ticket = self._locked(row_id)
@@ -195,7 +205,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         return self.assign(ticket, {"assignee_id": user_id})
 
     def set_status(self, ticket_id: int, status: str) -> SupportTicket:
-        """A closed ticket waits for nothing; one that is opened again waits since the last question."""
+        """A closed ticket waits for nothing; opened again, it waits since the question."""
         ticket = self._locked(ticket_id)
         if status == ticket.status:
             return ticket
@@ -264,15 +274,15 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
 
 
 def answer_params(student: User, ticket: SupportTicket, text: str) -> dict[str, Any]:
-    """sendMessage in the student's language: what it is an answer to, in bold, then the answer as typed."""
+    """sendMessage in the student's language: what it answers, in bold, then the text as typed."""
     subject = ticket.subject
     if len(subject) > SUBJECT_SHOWN:
         subject = subject[: SUBJECT_SHOWN - 1] + "…"
-    with speaking(student.ui_language or negotiate(student.language_code)):
+    with speaking(language_of(student)):
         heading = _("Answer to “%(subject)s”") % {"subject": subject}
-        button = _("Reply")
+        button = _("Open the conversation")
     bold = {"type": "bold", "offset": 0, "length": len(heading.encode("utf-16-le")) // 2}
-    keyboard = [[{"text": button, "callback_data": f"ticket:{ticket.id}"}]]
+    keyboard = [[{"text": button, "callback_data": f"s1:ticket:{ticket.id}:0"}]]
     return {
         "text": f"{heading}\n\n{text}",
         "entities": [bold],

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Row, Select, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.interfaces import ORMOption
@@ -13,6 +13,7 @@ from backend.core.errors import NotFoundError
 from backend.core.i18n import _
 from backend.core.permissions import STUDENT, SYSTEM_ROLES
 from backend.database.crud.base import BaseCRUD, exact
+from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
@@ -132,7 +133,7 @@ class StudentCRUD(UserCRUD):
             raise NotFoundError(self.missing(row_id))
         return user
 
-    def get_row(self, row_id: int) -> Row[Any]:
+    def get_row(self, row_id: int) -> AnyRow:
         """One student as the list shows them. Raises NotFoundError."""
         row = self.session.execute(self.list_statement().where(User.id == row_id)).one_or_none()
         if row is None:
@@ -147,7 +148,7 @@ class StudentCRUD(UserCRUD):
         "joined_until": User.created_at.__lt__,
     }
 
-    def list_statement(self) -> Select[Any]:
+    def list_statement(self) -> AnySelect:
         bought, spent = _purchases()
         return select(
             User.id,

@@ -58,6 +58,8 @@ class ApiToken(Identified, Base):
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
+    user: Mapped[User | None] = relationship(lazy="raise")
+
 
 class OneTimeToken(Identified, Base):
     __tablename__ = "one_time_tokens"
@@ -68,6 +70,8 @@ class OneTimeToken(Identified, Base):
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship(lazy="raise")
 
 
 class RateBucket(Base):

@@ -27,7 +27,7 @@ class CourseCreate(Input):
         Stars | None, Field(description="Stars; asked instead of total_price")
     ] = None
     is_active: bool = True
-    lesson_ids: LessonIds = []
+    lesson_ids: Annotated[LessonIds, Field(default_factory=list)]
 
     @field_validator("discount_price", mode="after")
     @classmethod
@@ -94,3 +94,27 @@ class CourseResponse(Output):
     created_at: UTCMoment
     updated_at: UTCMoment
     version: int
+
+
+class CourseDraft(Input):
+    """What the preview shows of an unfinished form; prices are whatever was typed."""
+
+    title: str = ""
+    description: str = ""
+    total_price: Annotated[str, Field(max_length=20)] = ""
+    discount_price: Annotated[str, Field(max_length=20)] = ""
+
+
+class AddLesson(Input):
+    lesson_id: Id
+
+
+class MoveLesson(Input):
+    by: Annotated[int, Field(ge=-MAX_LESSONS, le=MAX_LESSONS, description="Places down")]
+
+
+class PlaceLesson(Input):
+    """A lesson dropped somewhere else."""
+
+    id: Id
+    position: Annotated[int, Field(ge=1, le=MAX_LESSONS, description="From 1")]

@@ -124,3 +124,20 @@ class LessonContent(Output):
     text_content: str | None
     video_path: str | None
     media: MediaContent | None
+
+
+class LessonDraft(Input):
+    """What the preview shows of an unfinished form; the price is whatever was typed."""
+
+    title: str = ""
+    description: str = ""
+    is_free: bool = False
+    price: Annotated[str, Field(max_length=20)] = ""
+    text_content: str = ""
+    has_video: bool = False
+
+
+class Switch(Input):
+    """A button that puts something on sale or hides it."""
+
+    is_active: bool = False

@@ -3,7 +3,16 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from backend.core.i18n import _
-from backend.database.schemas.base import MAX_STARS, Id, Input, ListParams, Moment, Output, Stars, UTCMoment
+from backend.database.schemas.base import (
+    MAX_STARS,
+    Id,
+    Input,
+    ListParams,
+    Moment,
+    Output,
+    Stars,
+    UTCMoment,
+)
 
 MAX_USES = 1_000_000
 
@@ -104,10 +113,14 @@ class PromoCheck(Sellable):
 
 class PromoCheckResponse(Output):
     valid: bool
-    price: Annotated[int, Field(description="Stars to pay; the full price when the code is not valid")]
+    price: Annotated[
+        int, Field(description="Stars to pay; the full price when the code is not valid")
+    ]
     discount: Annotated[Stars, Field(description="Stars taken off")]
     reason: Annotated[str | None, Field(description="Why not, in the language of the request")]
     reason_code: Annotated[
         str | None,
-        Field(description="unknown, off, expired, used_up, already_owned, not_on_sale or does_nothing"),
+        Field(
+            description="unknown, off, expired, used_up, already_owned, not_on_sale or does_nothing"
+        ),
     ]

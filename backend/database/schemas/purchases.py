@@ -3,7 +3,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from backend.core.i18n import _
-from backend.database.schemas.base import MAX_STARS, Id, Input, ListParams, Moment, Output, UTCMoment
+from backend.database.schemas.base import (
+    MAX_STARS,
+    Id,
+    Input,
+    ListParams,
+    Moment,
+    Output,
+    UTCMoment,
+)
 
 # payment_id of a purchase without a payment begins like this, so no charge may.
 OWN_PREFIXES = ("free:", "grant:")
@@ -18,11 +26,18 @@ def telegrams(value: str) -> str:
 class PurchaseCreate(Input):
     """Telegram's successful_payment."""
 
-    payload: Annotated[str, Field(min_length=1, max_length=128, examples=["Jm4yW0mB2m0cQqkP0n5cXb1u4GJx2b8d"])]
+    payload: Annotated[
+        str, Field(min_length=1, max_length=128, examples=["Jm4yW0mB2m0cQqkP0n5cXb1u4GJx2b8d"])
+    ]
     telegram_id: Annotated[Id, Field(description="Who paid", examples=[123456789])]
     payment_id: Annotated[
         str,
-        Field(min_length=1, max_length=255, description="telegram_payment_charge_id", examples=["stxQ3p8aB0"]),
+        Field(
+            min_length=1,
+            max_length=255,
+            description="telegram_payment_charge_id",
+            examples=["stxQ3p8aB0"],
+        ),
         AfterValidator(telegrams),
     ]
     amount: Annotated[int, Field(ge=1, le=MAX_STARS, description="Stars", examples=[199])]

@@ -1,6 +1,6 @@
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from backend.core.i18n import _, ngettext
 from backend.database.schemas.base import Id, Input, ListParams, Output, Title, UTCMoment
@@ -85,8 +85,10 @@ class QueueFilters(TicketFilters):
 
 class MessageResponse(Output):
     id: int
-    side: Annotated[Side, Field(serialization_alias="from")]
-    text: Annotated[str, Field(validation_alias="body")]
+    side: Annotated[
+        Side, Field(validation_alias=AliasChoices("side", "from"), serialization_alias="from")
+    ]
+    text: Annotated[str, Field(validation_alias=AliasChoices("body", "text"))]
     internal: bool
     created_at: UTCMoment
 

@@ -2,7 +2,7 @@ from typing import Annotated, Literal
 
 from pydantic import EmailStr, Field, field_validator
 
-from backend.core.i18n import LANGUAGES, _
+from backend.core.i18n import _
 from backend.database.schemas.base import Id, Input, ListParams, Moment, Output, UTCMoment
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
@@ -58,7 +58,7 @@ class NewStudentForm(Input):
     first_name: Name
     last_name: Annotated[str | None, Field(max_length=128)] = None
     username: Username | None = None
-    language_code: Literal["ru", "en"] = LANGUAGES[0]
+    language_code: Literal["ru", "en"] = "ru"
 
 
 class UserFilters(ListParams):

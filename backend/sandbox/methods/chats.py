@@ -62,7 +62,9 @@ def get_file(call: Call[GetFile]) -> Json:
 def answer_callback(call: Call[AnswerCallbackQuery]) -> bool:
     hub, request = call.hub, call.method
     row = hub.store.one(
-        "SELECT * FROM callbacks WHERE id = ? AND bot_id = ?", request.callback_query_id, call.bot.id
+        "SELECT * FROM callbacks WHERE id = ? AND bot_id = ?",
+        request.callback_query_id,
+        call.bot.id,
     )
     if row is None or time.time() - row["created"] > rules.CALLBACK_SECONDS:
         raise bad_request(QUERY_TOO_OLD)

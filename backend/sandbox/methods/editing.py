@@ -101,7 +101,7 @@ async def edit_media(call: Call[EditMessageMedia]) -> Json:
     message, item = _editable(call), call.method.media
     if item.type not in MEDIA:
         raise bad_request("unsupported type of media")
-    if "media_group_id" in message.body and item.type == "document":
+    if "media_group_id" in message.body and str(item.type) == "document":
         raise bad_request("can't use the media of the specified type in the album")
     shown, meta = await media_body(call, str(item.type), item.media, item)
     dropped = {*MEDIA, "text", "entities", "caption", "caption_entities", "has_media_spoiler"}

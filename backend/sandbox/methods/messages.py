@@ -59,7 +59,7 @@ async def send_file(call: Call[Any]) -> Json:
 
 
 async def media_body(call: Call[Any], kind: str, source: object, given: Any) -> tuple[Json, Json]:
-    """The part of a message that shows a file, with its caption; and what the server keeps of it."""
+    """The part of a message that shows a file; and what the server keeps of it."""
     text, entities = formatted(given.caption or "", given.parse_mode, given.caption_entities)
     rules.caption(text)
     if not isinstance(source, str):

@@ -91,7 +91,7 @@ def refund(call: Call[RefundStarPayment]) -> bool:
 def star_transactions(call: Call[GetStarTransactions]) -> Json:
     offset = call.method.offset or 0
     limit = 100 if call.method.limit is None else call.method.limit
-    if offset < 0 or not 1 <= limit <= 100:  # noqa: PLR2004 - the documented range
+    if offset < 0 or not 1 <= limit <= 100:
         raise bad_request("LIMIT_INVALID" if offset >= 0 else "OFFSET_INVALID")
     return {"transactions": call.hub.cashier.transactions(call.bot.id, offset, limit)}
 

@@ -46,7 +46,8 @@ async def get_updates(call: Call[GetUpdates]) -> list[Json]:
             raise conflict("terminated by setWebhook request")
         return hub.world.pending(bot.id, request.offset or 0, limit) or None
 
-    return await hub.signals.until(f"updates:{bot.id}", look, timeout, call.alive) or []
+    with hub.polling(bot.id):
+        return await hub.signals.until(f"updates:{bot.id}", look, timeout, call.alive) or []
 
 
 @performs(SetWebhook)

@@ -1,0 +1,72 @@
+from aiogram.filters import Command, CommandObject, CommandStart
+from markupsafe import Markup
+
+from backend.bot.client import Item
+from backend.bot.handlers.catalogue import show_item
+from backend.bot.keyboards import Place, at
+from backend.bot.routes import TalkRouter
+from backend.bot.screen import fill
+from backend.bot.talk import Talk
+from backend.bot.texts import checkout
+from backend.bot.texts import menu as texts
+from backend.core.i18n import _
+
+MAX_ID_DIGITS = 19
+MAX_CODE = 64
+
+
+async def start(talk: Talk, command: CommandObject) -> None:
+    """/start, alone or with what a link carries: lesson_7, course_3, promo_SPRING."""
+    kind, _sep, value = (command.args or "").partition("_")
+    if (
+        kind in ("lesson", "course")
+        and value.isascii()
+        and value.isdigit()
+        and len(value) < MAX_ID_DIGITS
+    ):
+        await show_item(talk, Item(kind, int(value)))
+    elif kind == "promo" and 1 <= len(value) <= MAX_CODE:
+        talk.memory.promo = value
+        await show_menu(talk)
+    else:
+        await show_menu(talk)
+
+
+async def show_menu(talk: Talk, note: Markup | None = None) -> None:
+    free = await talk.api.lessons(is_free=True, limit=1)
+    gift = next(iter(free.items), None)
+    await talk.show(texts.menu(talk.student, talk.school, gift, promo=talk.memory.promo, note=note))
+
+
+async def cancel(talk: Talk) -> None:
+    await show_menu(talk, fill(_("Cancelled.")))
+
+
+async def show_help(talk: Talk) -> None:
+    await talk.show(texts.help_(talk.school))
+
+
+async def show_terms(talk: Talk) -> None:
+    await talk.show(
+        checkout.terms(talk.school, accepted=talk.student.terms_accepted_at is not None)
+    )
+
+
+async def agree(talk: Talk) -> None:
+    talk.student = await talk.api.accept_terms(talk.student.id)
+    await show_terms(talk)
+
+
+def make_router() -> TalkRouter:
+    router = TalkRouter(name="menu")
+    router.said(start, CommandStart())
+    router.said(show_menu, Command("menu"))
+    router.said(cancel, Command("cancel"))
+    router.said(show_help, Command("help"))
+    router.said(show_terms, Command("terms"))
+    router.pressed(show_menu, at(Place.MENU))
+    router.pressed(cancel, at(Place.CANCEL))
+    router.pressed(show_help, at(Place.HELP))
+    router.pressed(show_terms, at(Place.TERMS))
+    router.pressed(agree, at(Place.AGREE))
+    return router

@@ -1,0 +1,75 @@
+"""What lessons and courses share: their sales, who bought them, and why what was sold stays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from backend.core.i18n import _, ngettext
+from backend.database.crud.base import BaseCRUD
+from backend.database.models.purchases import Purchase
+from backend.database.models.users import User
+
+LATEST = 10
+# A sale: paid with real Stars and not given back.
+SOLD = (
+    Purchase.status == "completed",
+    Purchase.revoked_at.is_(None),
+    Purchase.amount > 0,
+    Purchase.is_test.is_(False),
+)
+
+
+@dataclass(frozen=True)
+class Sales:
+    count: int = 0
+    revenue: int = 0  # Stars
+
+
+def sales_by(crud: BaseCRUD[Any], column: Any, ids: Sequence[int]) -> Mapping[int, Sales]:
+    """Sales of lessons or courses (`column` of Purchase) by id, in one query."""
+    statement = (
+        select(column, func.count(), func.coalesce(func.sum(Purchase.amount), 0))
+        .where(column.in_(ids), *SOLD)
+        .group_by(column)
+    )
+    return {
+        row_id: Sales(count, int(revenue))
+        for row_id, count, revenue in crud.session.execute(statement)
+    }
+
+
+def sold_words(sold: int) -> str:
+    """Why something that money points at stays."""
+    if not sold:
+        return _("There are orders for this, so it cannot be deleted. Hide it instead.")
+    return ngettext(
+        "It was sold %(num)s time and cannot be deleted. Hide it instead: buyers keep it.",
+        "It was sold %(num)s times and cannot be deleted. Hide it instead: buyers keep it.",
+        sold,
+    ) % {"num": sold}
+
+
+def buyers_by(crud: BaseCRUD[Any], column: Any, row_id: int) -> Sequence[Any]:
+    """The latest purchases of one lesson or course (`column` of Purchase), with the person."""
+    statement = (
+        select(
+            Purchase.id,
+            Purchase.user_id,
+            Purchase.amount,
+            Purchase.status,
+            Purchase.payment_id,
+            Purchase.is_test,
+            Purchase.revoked_at,
+            Purchase.created_at,
+            User.first_name,
+            User.last_name,
+            User.username,
+        )
+        .join(User, User.id == Purchase.user_id)
+        .where(column == row_id)
+        .order_by(Purchase.created_at.desc(), Purchase.id.desc())
+        .limit(LATEST)
+    )
+    return crud.session.execute(statement).all()

@@ -1,0 +1,79 @@
+"""Attempts, counted before they are looked at, by one statement: parallel requests cannot slip through together."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+from typing import Any
+
+from sqlalchemy import case, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from backend.core import clock
+from backend.database.models.auth import RateBucket
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `count` attempts under `key` in a window of `seconds`, which begins with the first of them."""
+
+    key: str
+    count: int
+    seconds: int
+
+
+class ThrottleCRUD:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def take(self, limits: Iterable[Limit]) -> int:
+        """Counts one attempt under each limit in order. 0, or the seconds to wait when one of them is used up.
+
+        What stands behind the refusing limit is not counted: whoever is shut out for their address cannot also use up
+        the account's tries.
+        """
+        for limit in limits:
+            if not self._count(limit):
+                return self._wait(limit)
+        return 0
+
+    def _count(self, limit: Limit) -> bool:
+        now = clock.now()
+        over = RateBucket.expires_at <= now
+        fresh = now + timedelta(seconds=limit.seconds)
+        statement = self._insert().values(key=limit.key, count=1, expires_at=fresh)
+        statement = statement.on_conflict_do_update(
+            index_elements=[RateBucket.key],
+            set_={
+                "count": case((over, 1), else_=RateBucket.count + 1),
+                "expires_at": case((over, fresh), else_=RateBucket.expires_at),
+            },
+            where=or_(over, RateBucket.count < limit.count),
+        ).returning(RateBucket.count)
+        return self.session.execute(statement).scalar_one_or_none() is not None
+
+    def _insert(self) -> Any:
+        dialect = postgresql if self.session.get_bind().dialect.name == "postgresql" else sqlite
+        return dialect.insert(RateBucket)
+
+    def _wait(self, limit: Limit) -> int:
+        ends = self.session.execute(select(RateBucket.expires_at).where(RateBucket.key == limit.key)).scalar_one()
+        return max(1, ceil((ends - clock.now()).total_seconds()))
+
+    def give_back(self, limits: Iterable[Limit]) -> None:
+        """An attempt that turned out to be right does not count. Rows are locked in the order of `take`."""
+        for limit in limits:
+            statement = update(RateBucket).where(RateBucket.key == limit.key, RateBucket.count > 0)
+            self.session.execute(statement.values(count=RateBucket.count - 1))
+
+    def reset(self, keys: Sequence[str]) -> None:
+        self.session.execute(delete(RateBucket).where(RateBucket.key.in_(keys)))
+
+    def reset_beginning(self, *prefixes: str) -> int:
+        """Forgets the attempts under all keys that begin so; the number of keys."""
+        begins = [RateBucket.key.startswith(prefix, autoescape=True) for prefix in prefixes]
+        return len(self.session.scalars(delete(RateBucket).where(or_(*begins)).returning(RateBucket.key)).all())
+
+    def purge(self) -> None:
+        self.session.execute(delete(RateBucket).where(RateBucket.expires_at <= clock.now()))

@@ -1,0 +1,76 @@
+"""Chores that come round. In each period one process does each of them: whoever takes its lease."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from backend.core import clock
+from backend.database.crud.auth import SessionCRUD
+from backend.database.crud.idempotency import IdempotencyCRUD
+from backend.database.crud.leases import LeaseCRUD
+from backend.database.crud.orders import OrderCRUD
+from backend.database.crud.throttle import ThrottleCRUD
+from backend.database.models.auth import OneTimeToken
+from backend.database.session import Database
+
+log = structlog.get_logger()
+
+KEYS_KEPT = timedelta(hours=48)
+SESSIONS_KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Chore:
+    """`work` does a bounded piece in one transaction; True asks for the next piece at once."""
+
+    name: str
+    seconds: float
+    work: Callable[[Session], bool]
+
+
+def expire_orders(session: Session) -> bool:
+    return OrderCRUD(session).expire_due() > 0
+
+
+def purge(session: Session) -> bool:
+    """What nobody can use any more."""
+    now = clock.now()
+    SessionCRUD(session).purge(now - SESSIONS_KEPT)
+    IdempotencyCRUD(session).purge(now - KEYS_KEPT)
+    ThrottleCRUD(session).purge()
+    session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < now - SESSIONS_KEPT))
+    return False
+
+
+CHORES = (Chore("expire-orders", 30, expire_orders), Chore("purge", 3600, purge))
+
+
+async def repeat(database: Database, chore: Chore, stop: asyncio.Event) -> None:
+    """Does a chore once a period until `stop`; a failure waits for the next one."""
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(do, database, chore)
+        except Exception as error:  # noqa: BLE001 - one failure must not end the chores for good
+            log.error("chore.failed", chore=chore.name, error=type(error).__name__)
+        try:
+            await asyncio.wait_for(stop.wait(), chore.seconds)
+        except TimeoutError:
+            continue
+
+
+def do(database: Database, chore: Chore) -> bool:
+    """False when this period's turn has been taken, by whichever process."""
+    turn = secrets.token_hex(8)
+    if not database.run(
+        lambda session: LeaseCRUD(session).hold(f"chore:{chore.name}", turn, chore.seconds - 1)
+    ):
+        return False
+    while database.run(chore.work):
+        pass
+    return True

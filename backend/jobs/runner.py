@@ -1,0 +1,61 @@
+"""Background work: in the web process by default, or as `python -m backend.jobs`."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from aiogram.utils.token import TokenValidationError
+
+from backend.core.config import Settings
+from backend.database.session import Database
+from backend.jobs.outbox import Outbox
+from backend.jobs.periodic import CHORES, repeat
+from backend.jobs.sending import make_bot
+
+log = structlog.get_logger()
+STOP_SECONDS = 25
+
+
+async def run_jobs(settings: Settings, database: Database, token: str, stop: asyncio.Event) -> None:
+    """All jobs until `stop`. Without a bot token nothing is sent: what is queued waits."""
+    async with asyncio.TaskGroup() as group:
+        for chore in CHORES:
+            group.create_task(repeat(database, chore, stop))
+        if token:
+            group.create_task(_send(settings, database, token, stop))
+
+
+async def _send(settings: Settings, database: Database, token: str, stop: asyncio.Event) -> None:
+    try:
+        bot = make_bot(token, settings.bot_api_url)
+    except TokenValidationError:
+        log.error("outbox.off", reason="TELEGRAM_BOT_TOKEN is not a bot's token")
+        return
+    try:
+        await Outbox(database, bot, process_name()).run(stop)
+    finally:
+        await bot.session.close()
+
+
+@asynccontextmanager
+async def jobs_running(settings: Settings, database: Database, token: str) -> AsyncIterator[None]:
+    """The jobs beside the block; at its end they finish what they are doing."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_jobs(settings, database, token, stop), name="jobs")
+    try:
+        yield
+    finally:
+        stop.set()
+        try:
+            await asyncio.wait_for(task, STOP_SECONDS)
+        except TimeoutError:
+            log.warning("jobs.cut_off")
+
+
+def process_name() -> str:
+    """Tells the processes of all machines apart, also two with the same number."""
+    return f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"

@@ -1,0 +1,201 @@
+"""The outbox table: one row a cause, one holder a row, the order of a chat."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from backend.core import clock
+from backend.core.errors import ConflictError
+from backend.database import outbox
+from backend.database.crud.dispatches import BULK, LEASE, DispatchCRUD
+from backend.database.models.dispatches import Dispatch
+from backend.database.session import Database
+from tests.factories import make_user
+
+
+def queue(db: Session, key: str, chat_id: int = 1, **values: object) -> int:
+    made = DispatchCRUD(db).enqueue(
+        key,
+        chat_id=chat_id,
+        method="sendMessage",
+        params={"text": key},
+        **values,  # type: ignore[arg-type] # what a test wants different
+    )
+    db.commit()
+    return made.id
+
+
+def claimed(db: Session) -> list[str]:
+    keys = [row.dedupe_key for row in DispatchCRUD(db).claim()]
+    db.commit()
+    return keys
+
+
+def state(db: Session, dispatch_id: int) -> tuple[str, int, str | None]:
+    db.expire_all()
+    row = db.get_one(Dispatch, dispatch_id)
+    found = row.state, row.attempts, row.error
+    db.commit()
+    return found
+
+
+def test_a_cause_has_one_row(db: Session) -> None:
+    first = queue(db, "receipt:1")
+    DispatchCRUD(db).finish(first, 0)
+    again = DispatchCRUD(db).enqueue("receipt:1", chat_id=2, method="other", params={})
+    assert (again.id, again.chat_id, again.method, again.state) == (first, 1, "sendMessage", "sent")
+    assert db.scalar(select(func.count()).select_from(Dispatch)) == 1
+
+
+def test_a_chat_gets_its_messages_one_after_the_other(db: Session) -> None:
+    first = queue(db, "a")
+    queue(db, "b")
+    queue(db, "other", chat_id=2)
+    assert claimed(db) == ["a", "other"]
+    assert claimed(db) == []
+    DispatchCRUD(db).finish(first, 1)
+    assert claimed(db) == ["b"]
+
+
+def test_a_message_that_is_tried_again_holds_back_the_later_ones(db: Session) -> None:
+    first = queue(db, "a")
+    queue(db, "b")
+    assert claimed(db) == ["a"]
+    DispatchCRUD(db).retry(first, 1, "unreachable: 502")
+    db.commit()
+    assert claimed(db) == []
+    DispatchCRUD(db).fail(first, 1, "refused: no")
+    assert claimed(db) == ["b"]
+
+
+def test_a_message_for_later_holds_back_nothing(db: Session) -> None:
+    queue(db, "later", not_before=clock.now() + timedelta(hours=1))
+    queue(db, "now")
+    assert claimed(db) == ["now"]
+
+
+def test_replies_leave_before_bulk(db: Session) -> None:
+    queue(db, "bulk", chat_id=1, priority=BULK)
+    queue(db, "bulk too", chat_id=2, priority=BULK)
+    queue(db, "reply", chat_id=2)
+    assert claimed(db) == ["reply", "bulk"]
+
+
+def test_a_dead_senders_row_comes_back_and_its_word_no_longer_counts(
+    db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = queue(db, "a")
+    assert claimed(db) == ["a"]
+    start = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: start + LEASE - timedelta(seconds=1))
+    assert claimed(db) == []
+    monkeypatch.setattr(clock, "now", lambda: start + LEASE + timedelta(seconds=1))
+    assert claimed(db) == ["a"]
+
+    dispatches = DispatchCRUD(db)
+    assert dispatches.fail(row, 1, "refused: late") is False
+    assert dispatches.finish(row, 1) is False
+    assert dispatches.finish(row, 2, external_id=88) is True
+    assert dispatches.fail(row, 2, "refused: later still") is False
+    db.commit()
+    assert state(db, row) == ("sent", 2, None)
+
+
+def test_tries_wait_longer_and_longer_and_the_fifth_is_the_last(db: Session) -> None:
+    row = queue(db, "a")
+    dispatches, waits = DispatchCRUD(db), []
+    for attempt in range(1, 5):
+        db.execute(update(Dispatch).values(not_before=clock.now()))
+        assert claimed(db) == ["a"]
+        assert dispatches.last_try(attempt) is False
+        dispatches.retry(row, attempt, "unreachable: 502")
+        db.commit()
+        db.expire_all()
+        waits.append(round((db.get_one(Dispatch, row).not_before - clock.now()).total_seconds()))
+        db.commit()
+    assert waits == [2, 15, 120, 900]
+    assert dispatches.last_try(5) is True
+
+
+def test_a_person_sends_a_failed_message_again_for_five_more_tries(db: Session) -> None:
+    row = queue(db, "a")
+    dispatches = DispatchCRUD(db)
+    with pytest.raises(ConflictError):
+        dispatches.resend(row)
+    assert claimed(db) == ["a"]
+    dispatches.fail(row, 1, "refused: chat not found")
+    assert state(db, row) == ("failed", 1, "refused: chat not found")
+    dispatches.resend(row)
+    db.commit()
+    assert state(db, row) == ("pending", 5, None)
+    assert claimed(db) == ["a"]
+    assert dispatches.last_try(6) is False
+
+
+def test_only_what_has_not_left_is_cancelled(db: Session) -> None:
+    row = queue(db, "a")
+    dispatches = DispatchCRUD(db)
+    assert claimed(db) == ["a"]
+    with pytest.raises(ConflictError):
+        dispatches.cancel(row)
+    dispatches.give_back(row, 1)
+    assert state(db, row) == ("pending", 0, None)
+    dispatches.cancel(row)
+    db.commit()
+    assert claimed(db) == []
+    assert state(db, row)[0] == "cancelled"
+
+
+def test_owed_is_what_a_block_stopped(db: Session) -> None:
+    student = make_user(db)
+    blocked, refused = queue(db, "a", 1, user_id=student.id), queue(db, "b", 2, user_id=student.id)
+    assert claimed(db) == ["a", "b"]
+    dispatches = DispatchCRUD(db)
+    dispatches.fail(blocked, 1, "blocked: bot was blocked by the user")
+    dispatches.fail(refused, 1, "refused: chat not found")
+    assert dispatches.resend_owed(student.id) == 1
+    db.commit()
+    assert (state(db, blocked)[0], state(db, refused)[0]) == ("pending", "failed")
+
+
+def test_many_senders_never_share_a_row(database: Database, db: Session) -> None:
+    for number in range(200):
+        DispatchCRUD(db).enqueue(f"m:{number}", chat_id=number + 1, method="sendMessage", params={})
+    db.commit()
+    taken: list[int] = []
+
+    def work() -> None:
+        while rows := database.run(
+            lambda session: [row.id for row in DispatchCRUD(session).claim(10)]
+        ):
+            taken.extend(rows)
+
+    threads = [threading.Thread(target=work) for _sender in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(taken), len(set(taken))) == (200, 200)
+
+
+def test_the_sender_wakes_after_the_commit_and_only_then(database: Database) -> None:
+    woken: list[str] = []
+    stop = outbox.subscribe(lambda: woken.append("now"))
+    with database.write_sessions() as session, session.begin():
+        DispatchCRUD(session).enqueue("a", chat_id=1, method="sendMessage", params={})
+        with session.begin_nested():
+            DispatchCRUD(session).enqueue("b", chat_id=1, method="sendMessage", params={})
+        assert woken == []
+    assert woken == ["now"]
+    with database.write_sessions() as session:
+        session.begin()
+        DispatchCRUD(session).enqueue("c", chat_id=1, method="sendMessage", params={})
+        session.rollback()
+    with database.transaction():
+        pass
+    stop()
+    database.run(lambda s: DispatchCRUD(s).enqueue("d", chat_id=1, method="sendMessage", params={}))
+    assert woken == ["now"]
