@@ -8,7 +8,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from backend.core import handlers, logging, templating
+from backend.core import handlers, logging, school, templating
 from backend.core.config import Settings
 from backend.core.metrics import Metrics
 from backend.core.middleware import Outermost
@@ -31,7 +31,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    async with beside(app):
+    async with school.followed(app), beside(app):
         yield
     app.state.database.dispose()
 
@@ -52,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.database = Database(settings.database_url, pool_size=settings.threads + 4)
+    app.state.school = school.School(settings, app.state.database)
     app.state.metrics = Metrics()
     handlers.install(app)
     templating.prepare(debug=settings.debug)

@@ -19,6 +19,12 @@ from backend.crm import dashboard as crm_dashboard
 from backend.crm import history as crm_history
 from backend.crm import lessons as crm_lessons
 from backend.crm import media as crm_media
+from backend.crm import outbox as crm_outbox
+from backend.crm import payments as crm_payments
+from backend.crm import promo_codes as crm_promo_codes
+from backend.crm import sales as crm_sales
+from backend.crm import settings as crm_settings
+from backend.crm import tickets as crm_tickets
 from backend.crm import users as crm_users
 
 API: tuple[APIRouter, ...] = (
@@ -37,12 +43,18 @@ API: tuple[APIRouter, ...] = (
 )
 CRM: tuple[APIRouter, ...] = (
     crm_auth.router,
+    crm_settings.router,
     crm_dashboard.router,
     crm_history.router,
     crm_users.router,
     crm_lessons.router,
     crm_courses.router,
     crm_media.router,
+    crm_promo_codes.router,
+    crm_payments.router,  # before sales: /dashboard/sales/payments is no purchase
+    crm_sales.router,
+    crm_tickets.router,
+    crm_outbox.router,
 )
 OTHER: tuple[APIRouter, ...] = (api_system.router,)
 ROUTERS: tuple[APIRouter, ...] = (*API, *CRM, *OTHER)

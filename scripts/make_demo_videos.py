@@ -1,4 +1,4 @@
-"""Makes the two silent videos of the demo school: a ball in the light of a window, and its shadow filled.
+"""Makes the two silent videos of the demo school: a ball in window light, and its shadow filled.
 
 The files are committed; make them again only to change them, in an environment of its own:
 
@@ -25,13 +25,13 @@ Y, X = np.mgrid[0:HEIGHT, 0:WIDTH].astype(float)
 
 
 def direction(angle: float, height: float = 0.45) -> Any:
-    """A unit vector towards the light: 0 behind the camera, a quarter turn to the left at pi / 2."""
+    """A unit vector towards the light: 0 is behind the camera, pi / 2 to the left of the ball."""
     vector = np.array([-np.sin(angle), -height, np.cos(angle)])
     return vector / np.linalg.norm(vector)
 
 
 def ball(frame: Frame, key: Any, fill: float) -> None:
-    """A matt ball lit by a soft light from `key` and by a reflector of strength `fill` opposite of it."""
+    """A matt ball lit softly from `key` and by a reflector of strength `fill` opposite of it."""
     dx, dy = (X - CENTRE[0]) / RADIUS, (Y - CENTRE[1]) / RADIUS
     inside = dx**2 + dy**2
     normal = np.stack([dx, dy, np.sqrt(np.clip(1 - inside, 0, 1))], axis=-1)
@@ -39,7 +39,8 @@ def ball(frame: Frame, key: Any, fill: float) -> None:
     lit = np.clip((normal @ key + wrap) / (1 + wrap), 0, 1) ** 1.25
     mirror = np.array([-key[0], key[1] * 0.2, key[2]])
     filled = fill * np.clip(normal @ mirror + 0.2, 0, 1.2)
-    glow = 0.22 * np.clip(normal @ ((key + [0, 0, 1]) / np.linalg.norm(key + [0, 0, 1])), 0, 1) ** 40
+    between = key + np.array([0, 0, 1])
+    glow = 0.22 * np.clip(normal @ (between / np.linalg.norm(between)), 0, 1) ** 40
     light = lit[..., None] * COOL + filled[..., None] * WARM * 0.55 + 0.035
     edge = np.clip((1 - np.sqrt(inside)) * RADIUS / 1.5, 0, 1)[..., None]
     frame[:] = frame * (1 - edge) + np.clip(light * SKIN + glow[..., None], 0, 1) * edge
@@ -62,7 +63,7 @@ def disc(frame: Frame, at: tuple[float, float], radius: float, colour: tuple[flo
 
 
 def plan(frame: Frame, angle: float, fill: float) -> None:
-    """The same seen from above, in the corner: ball, camera, window, and the reflector if there is one."""
+    """The same from above, in the corner: ball, camera, window, and the reflector if any."""
     x, y, arm = 566, 284, 46
     frame[y - 66 : y + 70, x - 68 : x + 68] *= 0.55
     disc(frame, (x, y), 13, (0.86, 0.70, 0.60))

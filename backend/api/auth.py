@@ -8,7 +8,17 @@ from fastapi import Request
 
 from backend.core.auth import client_ip, create_access_token
 from backend.core.config import Settings
-from backend.core.deps import Caller, DatabaseDep, Routes, SettingsDep, crud, detached, hashing, public, signed_in
+from backend.core.deps import (
+    Caller,
+    DatabaseDep,
+    Routes,
+    SettingsDep,
+    crud,
+    detached,
+    hashing,
+    public,
+    signed_in,
+)
 from backend.core.errors import ForbiddenError, NotAuthenticatedError
 from backend.core.forms import body_of, body_schema
 from backend.core.i18n import _
@@ -53,7 +63,10 @@ def both(add: Callable[[Routes], Callable[[Any], Any]]) -> Callable[[Any], Any]:
     )
 )
 def login(
-    request: Request, sent: Annotated[Credentials, body_of(Credentials)], database: DatabaseDep, settings: SettingsDep
+    request: Request,
+    sent: Annotated[Credentials, body_of(Credentials)],
+    database: DatabaseDep,
+    settings: SettingsDep,
 ) -> object:
     """JSON or a form. 401 `invalid_credentials` says nothing about whether the login exists.
 
@@ -84,25 +97,37 @@ def login(
     )
 )
 def refresh(
-    sent: Annotated[RefreshRequest, body_of(RefreshRequest)], database: DatabaseDep, settings: SettingsDep
+    sent: Annotated[RefreshRequest, body_of(RefreshRequest)],
+    database: DatabaseDep,
+    settings: SettingsDep,
 ) -> object:
     """A new pair; the token sent is used up. Sending a used one again ends the session."""
     # Committed even when refused: the end of a replayed chain must outlive the 401.
     rotation = database.run(lambda session: SessionCRUD(session).rotate(sent.refresh_token))
     if rotation.reused and rotation.session:
-        log.warning("authn_token_reuse", user_id=rotation.session.user_id, session_id=rotation.session.id)
+        log.warning(
+            "authn_token_reuse", user_id=rotation.session.user_id, session_id=rotation.session.id
+        )
     if not rotation.secret or rotation.session is None:
-        raise NotAuthenticatedError(_("This refresh token does not work any more. Sign in again."), code="invalid_token")
+        raise NotAuthenticatedError(
+            _("This refresh token does not work any more. Sign in again."), code="invalid_token"
+        )
     return _pair(settings, rotation.session, rotation.secret)
 
 
 @both(
     lambda routes: routes.post(
-        "/logout", status_code=204, dependencies=[signed_in], summary="End the session of this access token"
+        "/logout",
+        status_code=204,
+        dependencies=[signed_in],
+        summary="End the session of this access token",
     )
 )
 def logout(caller: Caller, sessions: Sessions) -> None:
-    """Access and refresh token are dead at once. An API token (`lyc_...`) is revoked in the settings instead: 403."""
+    """Access and refresh token are dead at once.
+
+    An API token (`lyc_...`) is revoked in the settings instead: 403.
+    """
     if caller.me.session_id is None:
         raise ForbiddenError(_("An API token is revoked in the settings."))
     sessions.revoke(caller.me.session_id)

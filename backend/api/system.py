@@ -1,4 +1,6 @@
-"""What operators and developers ask: is it alive, is it ready, what does it measure, how is it called."""
+"""What operators and developers ask: is it alive, is it ready, what does it measure, how is it
+called.
+"""
 
 import ipaddress
 from collections.abc import Callable
@@ -25,10 +27,11 @@ from backend.database.session import Database
 router = Routes(tags=["system"], include_in_schema=True)
 REDIS_SECONDS = 1
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
-# ReDoc makes <style> elements: empty ones that it fills through the CSSOM, and one fixed text. Their hashes let in
-# these and nothing else, on this page alone.
+# ReDoc makes <style> elements: empty ones that it fills through the CSSOM, and one fixed text.
+# Their hashes let in these and nothing else, on this page alone.
 REDOC_STYLES = (
-    "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' 'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='"
+    "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+    " 'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='"
 )
 known_head = cache(head)
 
@@ -57,13 +60,25 @@ def health() -> Response:
         200: {"content": {"application/json": {"example": {"status": "ok"}}}},
         503: {
             "description": "Something that requests need is missing",
-            "content": {"application/json": {"example": {"status": "unavailable", "checks": {"database": "failed"}}}},
+            "content": {
+                "application/json": {
+                    "example": {"status": "unavailable", "checks": {"database": "failed"}}
+                }
+            },
         },
     },
 )
-def ready(request: Request, caller: Caller, database: DatabaseDep, settings: SettingsDep) -> Response:
-    """Database, migrations, Redis when configured. `checks` shows on this machine or with `operations:read`."""
-    checks = {"database": _outcome(lambda: _ask(database)), "migrations": _outcome(lambda: _compare(database))}
+def ready(
+    request: Request, caller: Caller, database: DatabaseDep, settings: SettingsDep
+) -> Response:
+    """Database, migrations, Redis when configured.
+
+    `checks` shows on this machine or with `operations:read`.
+    """
+    checks = {
+        "database": _outcome(lambda: _ask(database)),
+        "migrations": _outcome(lambda: _compare(database)),
+    }
     if settings.redis_url:
         checks["redis"] = _outcome(lambda: _ping(settings.redis_url))
     well = all(outcome == "ok" for outcome in checks.values())
@@ -80,15 +95,21 @@ def ready(request: Request, caller: Caller, database: DatabaseDep, settings: Set
     description="Open on this machine, otherwise with `operations:read`.",
     responses={200: {"content": {"text/plain": {"example": "lyceum_http_requests_total 1.0"}}}},
 )
-def metrics(request: Request, caller: Caller, found: Annotated[Metrics, Depends(_metrics)]) -> Response:
+def metrics(
+    request: Request, caller: Caller, found: Annotated[Metrics, Depends(_metrics)]
+) -> Response:
     if not _may_look(request, caller.me):
         raise ForbiddenError if caller.me.signed_in else NotAuthenticatedError
     return Response(found.render(), media_type=found.content_type)
 
 
 @router.get("/openapi.json", dependencies=[public, detached], summary="This document")
-def openapi(request: Request, caller: Caller, database: DatabaseDep, settings: SettingsDep) -> Response:
-    """Open on a school that only this machine reaches, otherwise for signed-in staff, by session or token."""
+def openapi(
+    request: Request, caller: Caller, database: DatabaseDep, settings: SettingsDep
+) -> Response:
+    """Open on a school that only this machine reaches, otherwise for signed-in staff, by session or
+    token.
+    """
     me = caller.me
     if not me.signed_in:
         with database.read() as session:
@@ -107,7 +128,9 @@ def swagger(request: Request, caller: Caller, settings: SettingsDep) -> Response
 def redoc(request: Request, caller: Caller, settings: SettingsDep) -> Response:
     _check_reader(settings, caller.me)
     response = render(request, "docs/redoc.html")
-    response.headers["Content-Security-Policy"] = CSP.replace("style-src 'self'", f"style-src 'self' {REDOC_STYLES}")
+    response.headers["Content-Security-Policy"] = CSP.replace(
+        "style-src 'self'", f"style-src 'self' {REDOC_STYLES}"
+    )
     return response
 
 
@@ -121,7 +144,9 @@ def _check_reader(settings: Settings, me: Principal) -> None:
 
 
 def _server(request: Request, settings: Settings) -> str:
-    """The address under which the reader sees us: one of our names (the middleware refuses all others)."""
+    """The address under which the reader sees us: one of our names (the middleware refuses all
+    others).
+    """
     name = request.url.hostname or ""
     return settings.url if name == settings.host else f"http://{request.headers['host']}"
 
@@ -159,5 +184,7 @@ def _compare(database: Database) -> None:
 
 
 def _ping(url: str) -> None:
-    with redis.Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS) as client:
+    with redis.Redis.from_url(
+        url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
+    ) as client:
         client.ping()

@@ -80,7 +80,13 @@ class OpenCourse(CallbackData, prefix="course"):
     id: Id
 
 
-class AnswerTicket(CallbackData, prefix="ticket"):
+class OpenTicket(CallbackData, prefix="ticket"):
+    id: Id
+
+
+class Reply(CallbackData, prefix="r1"):
+    """One more message into a ticket."""
+
     id: Id
 
 

@@ -11,7 +11,7 @@ from aiogram.types import CallbackQuery, Message, TelegramObject, User
 
 from backend.bot.client import Api
 from backend.bot.http import ApiError, ApiRefusedError
-from backend.bot.keyboards import AnswerTicket, Go, Place, Show
+from backend.bot.keyboards import Go, OpenTicket, Place, Reply, Show
 from backend.bot.memory import Ask, Memory
 from backend.bot.profile import language_of, resolve
 from backend.bot.talk import TOAST, Talk
@@ -25,7 +25,8 @@ SUPPORT_PLACES = (Place.SUPPORT, Place.TICKETS, Place.NEW_TICKET)
 SUPPORT_BUTTONS = (
     *(f"{Go.__prefix__}:{place}:" for place in SUPPORT_PLACES),
     f"{Show.__prefix__}:ticket:",
-    f"{AnswerTicket.__prefix__}:",
+    f"{OpenTicket.__prefix__}:",
+    f"{Reply.__prefix__}:",
 )
 SUPPORT_STATES = {Ask.subject.state, Ask.message.state, Ask.reply.state}
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]

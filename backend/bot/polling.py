@@ -28,7 +28,7 @@ TOKEN_PAUSE = 60.0
 FIRST_NAP, LONGEST_NAP = 0.2, 2.0
 # An update still at work after so long (an upload) is confirmed all the same; a payment never is.
 HOLD_SECONDS = 20.0
-GRACE_SECONDS = 10.0
+GRACE_SECONDS = 5.0
 
 
 class Poller:

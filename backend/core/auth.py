@@ -1,4 +1,6 @@
-"""Who is asking: turns a cookie, a JWT or an API token into a Principal, checked against the database each time."""
+"""Who is asking: turns a cookie, a JWT or an API token into a Principal, checked against the
+database each time.
+"""
 
 import re
 from datetime import timedelta
@@ -28,8 +30,12 @@ def cookie_name(settings: Settings, name: str = SESSION_COOKIE) -> str:
     return f"__Host-{name}" if settings.https else name
 
 
-def set_cookie(response: Response, settings: Settings, name: str, value: str, *, seconds: int | None) -> None:
-    """A cookie for this site alone, out of reach of scripts; `seconds=None` ends with the browser's session."""
+def set_cookie(
+    response: Response, settings: Settings, name: str, value: str, *, seconds: int | None
+) -> None:
+    """A cookie for this site alone, out of reach of scripts; `seconds=None` ends with the browser's
+    session.
+    """
     response.set_cookie(
         cookie_name(settings, name),
         value,
@@ -63,7 +69,11 @@ def client_ip(request: Request) -> str:
 def authenticate(request: Request, session: Session, *, api: bool) -> Principal:
     """The principal of a request, anonymous when nothing valid is presented. One query."""
     settings: Settings = request.app.state.settings
-    return _from_bearer(request, session, settings) if api else _from_cookie(request, session, settings)
+    return (
+        _from_bearer(request, session, settings)
+        if api
+        else _from_cookie(request, session, settings)
+    )
 
 
 def _from_cookie(request: Request, session: Session, settings: Settings) -> Principal:
@@ -89,7 +99,10 @@ def visitor_key(request: Request, settings: Settings) -> str:
 
 
 def visitor(request: Request, settings: Settings) -> Principal:
-    """A signed-out browser. Without a cookie it gets one with the page (middleware) and the page's forms fit it."""
+    """A signed-out browser.
+
+    Without a cookie it gets one with the page (middleware) and the page's forms fit it.
+    """
     key = visitor_key(request, settings) or getattr(request.state, "new_visitor", "")
     request.state.csrf_key = key
     token = csrf.make_token(settings, key) if key else ""
@@ -133,7 +146,9 @@ def _from_api_token(request: Request, session: Session, text: str) -> Principal:
     )
 
 
-def principal_of(user: User, *, kind: str, session_id: int | None, csrf_token: str = "") -> Principal:
+def principal_of(
+    user: User, *, kind: str, session_id: int | None, csrf_token: str = ""
+) -> Principal:
     language = user.ui_language if user.ui_language in LANGUAGES else current_language.get()
     return Principal(
         kind=kind,

@@ -1,4 +1,6 @@
-"""CSRF for cookie-authenticated writes: Fetch-Metadata or Origin first, then a token bound to the session."""
+"""CSRF for cookie-authenticated writes: Fetch-Metadata or Origin first, then a token bound to the
+session.
+"""
 
 import secrets
 from collections.abc import Mapping
@@ -20,11 +22,18 @@ def make_token(settings: Settings, session_key: str) -> str:
     return f"{security.sign(settings, PURPOSE, _message(session_key, random))}.{random}"
 
 
-def check(settings: Settings, headers: Mapping[str, str], session_key: str, token: str | None) -> None:
-    """Raises ForbiddenError unless the request comes from our own page and carries its session's token."""
+def check(
+    settings: Settings, headers: Mapping[str, str], session_key: str, token: str | None
+) -> None:
+    """Raises ForbiddenError unless the request comes from our own page and carries its session's
+    token.
+    """
     if not (same_origin(settings, headers) and _token_fits(settings, session_key, token or "")):
         raise ForbiddenError(
-            _("This form is out of date or came from another site. Reload the page and send it again."),
+            _(
+                "This form is out of date or came from another site. Reload the page and send it"
+                " again."
+            ),
             code="csrf",
         )
 
@@ -37,7 +46,10 @@ def same_origin(settings: Settings, headers: Mapping[str, str]) -> bool:
     if origin is None:
         return False
     ours = urlsplit(settings.url)
-    return origin.lower() in {f"{ours.scheme}://{ours.netloc}".lower(), _own_host(settings, headers)}
+    return origin.lower() in {
+        f"{ours.scheme}://{ours.netloc}".lower(),
+        _own_host(settings, headers),
+    }
 
 
 def _own_host(settings: Settings, headers: Mapping[str, str]) -> str:
@@ -52,5 +64,6 @@ def _token_fits(settings: Settings, session_key: str, token: str) -> bool:
 
 
 def _message(session_key: str, random: str) -> str:
-    # A visitor's key comes from the visitor: with its length in front, no other split of the text reads the same.
+    # A visitor's key comes from the visitor: with its length in front, no other split of the text
+    # reads the same.
     return f"{len(session_key)}!{session_key}!{random}"

@@ -22,7 +22,17 @@ from backend.database.crud.base import BaseCRUD
 from backend.database.schemas.base import ErrorResponse
 from backend.database.session import Database
 
-__all__ = ["Reply", "Routes", "crud", "current", "detached", "hashing", "public", "require", "signed_in"]
+__all__ = [
+    "Reply",
+    "Routes",
+    "crud",
+    "current",
+    "detached",
+    "hashing",
+    "public",
+    "require",
+    "signed_in",
+]
 
 C = TypeVar("C", bound=BaseCRUD[Any])
 BIG_BODY = 1_000_000  # bytes; a larger one is not read before the sender is known
@@ -34,9 +44,15 @@ API_ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": ErrorResponse, "description": "`fields` names what is wrong"},
     429: {"model": ErrorResponse, "description": "Too many requests; see Retry-After"},
 }
-NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorResponse, "description": "No such record"}}
-CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": ErrorResponse, "description": "The state forbids it"}}
-BAD_LIST: dict[int | str, dict[str, Any]] = {400: {"model": ErrorResponse, "description": "Bad cursor or sort"}}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorResponse, "description": "No such record"}
+}
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": ErrorResponse, "description": "The state forbids it"}
+}
+BAD_LIST: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorResponse, "description": "Bad cursor or sort"}
+}
 
 
 class UnitRoute(APIRoute):
@@ -45,9 +61,13 @@ class UnitRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, _in_unit(endpoint), **options)
         marks = set(_walk(self.dependant))
-        self.policy = Policy(tuple(_declared(self.dependant)), signed_in=_declare_signed_in in marks)
+        self.policy = Policy(
+            tuple(_declared(self.dependant)), signed_in=_declare_signed_in in marks
+        )
         if self.policy.public and _declare_public not in marks:
-            raise TypeError(f"{path}: declare require(Permission.X) or public on the route or its router")
+            raise TypeError(
+                f"{path}: declare require(Permission.X) or public on the route or its router"
+            )
         self.detached = _declare_detached in marks
         if self.detached and any(hasattr(mark, "on_session") for mark in marks):
             raise TypeError(f"{path}: a detached route has no session; use database.run(...)")
@@ -67,7 +87,9 @@ class UnitRoute(APIRoute):
                 await _read_csrf(request, unit)
                 return await inner(request)
             except RequestValidationError:
-                await run_in_threadpool(unit.admit)  # an outsider learns 401, not what a body should hold
+                await run_in_threadpool(
+                    unit.admit
+                )  # an outsider learns 401, not what a body should hold
                 raise
             finally:
                 current_unit.reset(token)
@@ -102,7 +124,10 @@ def _in_unit(endpoint: Callable[..., Any]) -> Callable[..., Response]:
 
 
 class Routes(APIRouter):
-    """A router of UnitRoutes. "/" answers without its slash too; only API routes are part of the documentation."""
+    """A router of UnitRoutes.
+
+    "/" answers without its slash too; only API routes are part of the documentation.
+    """
 
     def __init__(self, **options: Any) -> None:
         if is_api(options.get("prefix", "") + "/"):
@@ -136,7 +161,9 @@ async def _declare_signed_in() -> None:
 
 
 async def _declare_detached() -> None:
-    """Marks a route that does slow work (a password hash) between transactions of its own: `database.run(...)`."""
+    """Marks a route that does slow work (a password hash) between transactions of its own:
+    `database.run(...)`.
+    """
 
 
 async def _turn() -> AsyncIterator[None]:
@@ -146,14 +173,17 @@ async def _turn() -> AsyncIterator[None]:
 public = Depends(_declare_public)
 signed_in = Depends(_declare_signed_in)
 detached = Depends(_declare_detached)
-# Two of these requests at a time; the others wait without holding one of the few threads that serve everyone.
+# Two of these requests at a time; the others wait without holding one of the few threads that serve
+# everyone.
 hashing = Depends(_turn, scope="function", max_concurrency=2)
 
 
 def _needs(policy: Policy) -> str:
     if policy.public:
         return "Open to everyone."
-    groups = [" or ".join(f"`{permission}`" for permission in sorted(group)) for group in policy.groups]
+    groups = [
+        " or ".join(f"`{permission}`" for permission in sorted(group)) for group in policy.groups
+    ]
     return f"Needs {' and '.join(groups)}." if groups else "Needs any valid token."
 
 

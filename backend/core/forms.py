@@ -46,12 +46,18 @@ class Form(Generic[S]):
 
 
 def form_of(schema: type[S]) -> Any:
-    """The submitted form as `Form[schema]`. An empty field means "not given"; a checkbox that is off is False."""
+    """The submitted form as `Form[schema]`.
+
+    An empty field means "not given"; a checkbox that is off is False.
+    """
     return Depends(_reader(schema))
 
 
 def body_of(schema: type[S]) -> Any:
-    """The body as JSON or as a form, whichever its Content-Type names. A form's other fields are not looked at."""
+    """The body as JSON or as a form, whichever its Content-Type names.
+
+    A form's other fields are not looked at.
+    """
 
     async def read(request: Request) -> S:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -74,7 +80,12 @@ async def _json(request: Request) -> Any:
     try:
         return await request.json()
     except (ValueError, RecursionError) as error:
-        problem = {"type": "json_invalid", "loc": ("body",), "msg": "JSON decode error", "input": None}
+        problem = {
+            "type": "json_invalid",
+            "loc": ("body",),
+            "msg": "JSON decode error",
+            "input": None,
+        }
         raise RequestValidationError([problem]) from error
 
 
@@ -83,7 +94,9 @@ def body_schema(schema: type[BaseModel]) -> dict[str, Any]:
     described = schema.model_json_schema()
     content = {
         "application/json": {"schema": described},
-        "application/x-www-form-urlencoded": {"schema": {**described, "additionalProperties": True}},
+        "application/x-www-form-urlencoded": {
+            "schema": {**described, "additionalProperties": True}
+        },
     }
     return {"requestBody": {"required": True, "content": content}}
 
@@ -109,18 +122,25 @@ def parse(schema: type[S], sent: FormData) -> Form[S]:
         return Form(None, values, explain(error.errors()), files)
 
 
-def _values(schema: type[BaseModel], sent: FormData) -> tuple[dict[str, Any], dict[str, UploadFile]]:
+def _values(
+    schema: type[BaseModel], sent: FormData
+) -> tuple[dict[str, Any], dict[str, UploadFile]]:
     files = {k: v for k, v in sent.items() if isinstance(v, UploadFile) and v.filename}
-    # A browser sends CR LF whatever was in the field; kept, it would look like a change of every line.
+    # A browser sends CR LF whatever was in the field; kept, it would look like a change of every
+    # line.
     texts: Mapping[str, Any] = {
-        k: v.replace("\r\n", "\n") for k, v in sent.items() if isinstance(v, str) and k != csrf.FIELD
+        k: v.replace("\r\n", "\n")
+        for k, v in sent.items()
+        if isinstance(v, str) and k != csrf.FIELD
     }
     values: dict[str, Any] = dict(texts)
     for name, about in schema.model_fields.items():
         key = about.alias or name
         origin = getattr(about.annotation, "__origin__", about.annotation)
         if origin in LISTS:
-            values[key] = [item for item in sent.getlist(key) if isinstance(item, str) and item != ""]
+            values[key] = [
+                item for item in sent.getlist(key) if isinstance(item, str) and item != ""
+            ]
         elif about.annotation is bool:
             values[key] = texts.get(key) in ("on", "true", "1", "True")
     return values, files

@@ -1,5 +1,8 @@
-"""One error, three audiences: JSON for the API, a toast for an HTMX swap, a page or the sign-in for a browser."""
+"""One error, three audiences: JSON for the API, a toast for an HTMX swap, a page or the sign-in for
+a browser.
+"""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -7,67 +10,95 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from backend.core import errors
 from backend.core.context import request_id_var
-from backend.core.errors import AppError, NotAuthenticatedError
-from backend.core.i18n import current_language
+from backend.core.errors import (
+    AppError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotAuthenticatedError,
+    NotFoundError,
+    TooLargeError,
+    TooManyRequestsError,
+    UnavailableError,
+    UnsupportedMediaError,
+)
+from backend.core.i18n import N_, current_language
 from backend.core.templating import render
 from backend.core.units import is_api
 from backend.core.validation import explain
 
 log = structlog.get_logger()
+METHOD_NOT_ALLOWED, SERVER_ERROR = 405, 500
 
 BY_STATUS: dict[int, type[AppError]] = {
     400: AppError,
-    401: errors.NotAuthenticatedError,
-    403: errors.ForbiddenError,
-    404: errors.NotFoundError,
-    409: errors.ConflictError,
-    413: errors.TooLargeError,
-    415: errors.UnsupportedMediaError,
-    422: errors.InvalidError,
-    429: errors.TooManyRequestsError,
-    503: errors.UnavailableError,
+    401: NotAuthenticatedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: TooLargeError,
+    415: UnsupportedMediaError,
+    422: InvalidError,
+    429: TooManyRequestsError,
+    503: UnavailableError,
 }
 
 
 class MethodNotAllowedError(AppError):
     status = 405
     code = "method_not_allowed"
-    default = errors.N_("This address does not take that kind of request.")
+    default = N_("This address does not take that kind of request.")
 
 
 class InternalError(AppError):
     status = 500
     code = "internal"
-    default = errors.N_("Something broke on our side. The administrator can find it by the request number.")
+    default = N_(
+        "Something broke on our side. The administrator can find it by the request number."
+    )
+
+
+def _of_http(error: HTTPException) -> AppError:
+    if error.status_code == METHOD_NOT_ALLOWED:
+        return MethodNotAllowedError(headers=error.headers)
+    return BY_STATUS.get(error.status_code, AppError)()
+
+
+# The first that fits. What the database cannot do now (away, full, locked, slow) stored nothing:
+# trying again is right.
+MEANINGS: tuple[tuple[type[Exception], Callable[[Any], AppError]], ...] = (
+    (AppError, lambda error: error),
+    (RequestValidationError, lambda error: InvalidError(fields=explain(error.errors()))),
+    (HTTPException, _of_http),
+    (StaleDataError, lambda _error: ConflictError(code="stale")),
+    (IntegrityError, lambda _error: ConflictError()),
+    (DataError, lambda _error: InvalidError()),
+    (OverflowError, lambda _error: InvalidError()),
+    (UnicodeEncodeError, lambda _error: InvalidError()),
+    (OperationalError, lambda _error: UnavailableError()),
+    (PoolTimeoutError, lambda _error: UnavailableError()),
+)
 
 
 def as_app_error(error: Exception) -> AppError:
     """What a person is told about any exception."""
-    if isinstance(error, AppError):
-        return error
-    if isinstance(error, RequestValidationError):
-        return errors.InvalidError(fields=explain(error.errors()))
-    if isinstance(error, HTTPException):
-        if error.status_code == 405:
-            return MethodNotAllowedError(headers=error.headers)
-        return BY_STATUS.get(error.status_code, AppError)()
-    if isinstance(error, StaleDataError):
-        return errors.ConflictError(code="stale")
-    if isinstance(error, IntegrityError):
-        return errors.ConflictError()
-    if isinstance(error, DataError | OverflowError | UnicodeEncodeError):
-        return errors.InvalidError()
-    if isinstance(error, OperationalError | PoolTimeoutError) or getattr(error, "connection_invalidated", False):
-        # The database is away, full, locked or slow: nothing was stored, and trying again is right.
-        return errors.UnavailableError()
-    return InternalError()
+    for kind, mean in MEANINGS:
+        if isinstance(error, kind):
+            return mean(error)
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return UnavailableError() if lost else InternalError()
 
 
 def respond(request: Request, error: Exception) -> Response:
@@ -76,7 +107,7 @@ def respond(request: Request, error: Exception) -> Response:
     if me is not None and me.signed_in:
         current_language.set(me.language)
     told = as_app_error(error)
-    if told.status >= 500:
+    if told.status >= SERVER_ERROR:
         log.error("request_failed", exc_info=error)
     response = _for_audience(request, told)
     response.headers.update(told.headers)
@@ -90,16 +121,28 @@ def _for_audience(request: Request, error: AppError) -> Response:
     if isinstance(error, NotAuthenticatedError):
         return _to_sign_in(request, htmx=htmx)
     if htmx:
-        response = render(request, "errors/_toast.html", error.status, error=error, request_id=request_id_var.get())
+        response = render(
+            request,
+            "errors/_toast.html",
+            error.status,
+            error=error,
+            request_id=request_id_var.get(),
+        )
         response.headers["HX-Retarget"] = "#toasts"
         response.headers["HX-Reswap"] = "beforeend"
         return response
-    return render(request, "errors/page.html", error.status, error=error, request_id=request_id_var.get())
+    return render(
+        request, "errors/page.html", error.status, error=error, request_id=request_id_var.get()
+    )
 
 
 def describe(error: AppError) -> dict[str, Any]:
     """The `error` object of the API contract."""
-    told: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": request_id_var.get()}
+    told: dict[str, Any] = {
+        "code": error.code,
+        "message": error.message,
+        "request_id": request_id_var.get(),
+    }
     if error.fields:
         told["fields"] = error.fields
     return told
@@ -122,6 +165,12 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    kinds: tuple[Any, ...] = (AppError, RequestValidationError, HTTPException, StaleDataError, SQLAlchemyError)
+    kinds: tuple[Any, ...] = (
+        AppError,
+        RequestValidationError,
+        HTTPException,
+        StaleDataError,
+        SQLAlchemyError,
+    )
     for kind in (*kinds, OverflowError, UnicodeEncodeError):
         app.add_exception_handler(kind, _on_error)

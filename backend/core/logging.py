@@ -1,4 +1,5 @@
-"""JSON lines on stderr, one event a line, UTC, the request's id in each; secrets never reach a line.
+"""JSON lines on stderr, one event a line, UTC, the request's id in each; secrets never reach a
+line.
 
 Names of security events follow OWASP's logging vocabulary: authn_login_fail, authz_fail, ...
 """
@@ -17,7 +18,8 @@ from backend.core.context import request_id_var
 
 SECRET_WORDS = ("password", "token", "secret", "authorization", "cookie", "csrf", "api_key")
 MASK = "***"
-# What a secret looks like wherever it stands: a bot's token, an API token, a JWT, the password in a database's address.
+# What a secret looks like wherever it stands: a bot's token, an API token, a JWT, the password in a
+# database's address.
 SECRET_TEXT = re.compile(
     r"\b\d{6,}:[\w-]{30,}|\blyc_[\w-]{20,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+|(?<=://)[^\s:/@\"]*:[^\s/@\"]+(?=@)"
 )
@@ -27,7 +29,9 @@ TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 TALKATIVE = ("httpx", "httpx2", "httpcore", "alembic", "aiogram.event", "asyncio")
 
 
-def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def mask_secrets(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     for name, value in event.items():
         if any(word in name.lower() for word in SECRET_WORDS) and not name.endswith("_id"):
             event[name] = MASK
@@ -36,7 +40,9 @@ def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
     return event
 
 
-def add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def add_request_id(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     if request_id := request_id_var.get():
         event.setdefault("request_id", request_id)
     return event
@@ -88,7 +94,10 @@ def configure(*, debug: bool = False) -> None:
         )
     )
     root = logging.getLogger()
-    root.handlers = [*(known for known in root.handlers if not isinstance(known, _Handler)), handler]
+    root.handlers = [
+        *(known for known in root.handlers if not isinstance(known, _Handler)),
+        handler,
+    ]
     root.setLevel(logging.INFO)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

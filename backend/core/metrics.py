@@ -1,6 +1,12 @@
 """Prometheus metrics of one process, in a registry of the app's own."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -14,7 +20,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # memory, CPU seconds, open files, start time
         self.requests = Counter(
-            "lyceum_http_requests", "Answered requests", ("method", "route", "status"), registry=self.registry
+            "lyceum_http_requests",
+            "Answered requests",
+            ("method", "route", "status"),
+            registry=self.registry,
         )
         self.seconds = Histogram(
             "lyceum_http_request_seconds",

@@ -1,5 +1,6 @@
 """Pure ASGI layers around every response, errors and static files included."""
 
+import asyncio
 import re
 import time
 import uuid
@@ -22,8 +23,10 @@ from backend.core.units import is_api
 log = structlog.get_logger()
 
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; font-src 'self';"
-    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src"
+    " 'self'; font-src 'self';"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src"
+    " 'none'"
 )
 SECURITY_HEADERS = {
     "Content-Security-Policy": CSP,
@@ -35,6 +38,9 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 HSTS = "max-age=31536000; includeSubDomains"
+LONGEST_LENGTH = 15  # digits of a Content-Length that can be meant
+TOO_LARGE = 413
+CLIENT_LEFT = 499  # of the log and the metrics alone: nobody is there to be answered
 GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # Addresses that carry a secret are logged without it.
 SECRET_PATH = re.compile(r"^(/enter/|/sandbox/(?:file/)?bot).*$", re.DOTALL)
@@ -43,17 +49,23 @@ SECRET_PATH = re.compile(r"^(/enter/|/sandbox/(?:file/)?bot).*$", re.DOTALL)
 class BadHostError(AppError):
     status = 400
     code = "bad_host"
-    default = i18n.N_("This address does not belong to the school. Use the address from the settings.")
+    default = i18n.N_(
+        "This address does not belong to the school. Use the address from the settings."
+    )
 
 
-class _Complete(OSError):
+class _CompleteError(OSError):
     """A streamed answer to HEAD goes no further; Starlette takes it as a client that left."""
 
 
 class Outermost:
-    """Request id, language, security headers, log line, metrics; turns a crash into a 500 with all of these."""
+    """Request id, language, security headers, log line, metrics; turns a crash into a 500 with all
+    of these.
+    """
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, limiter: RateLimiter) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, limiter: RateLimiter
+    ) -> None:
         self.app = app
         self.settings = settings
         self.metrics = metrics
@@ -75,10 +87,15 @@ class Outermost:
         request_id_var.set(request_id)
         i18n.current_language.set(self._language(request))
         self._meet(request)
-        watched = _Watched(request, send, self.settings, {**self.headers, "X-Request-ID": request_id}, method)
+        watched = _Watched(
+            request, send, self.settings, {**self.headers, "X-Request-ID": request_id}, method
+        )
         started = time.perf_counter()
         try:
             await self._guarded(request, receive, watched)
+        except asyncio.CancelledError:
+            watched.status = watched.status or CLIENT_LEFT
+            raise
         finally:
             self._report(request, method, watched.status or 500, time.perf_counter() - started)
 
@@ -115,7 +132,7 @@ class Outermost:
 
     def _refusal(self, request: Request) -> AppError | None:
         length = request.headers.get("content-length", "0")
-        if not (length.isascii() and length.isdecimal() and len(length) < 16):
+        if not (length.isascii() and length.isdecimal() and len(length) <= LONGEST_LENGTH):
             return AppError()
         return None if self._known_host(request.headers.get("host", "")) else BadHostError()
 
@@ -136,7 +153,11 @@ class Outermost:
 
     def _language(self, request: Request) -> str:
         chosen = request.cookies.get(auth.cookie_name(self.settings, auth.LANGUAGE_COOKIE), "")
-        return chosen if chosen in i18n.LANGUAGES else i18n.negotiate(request.headers.get("accept-language"))
+        return (
+            chosen
+            if chosen in i18n.LANGUAGES
+            else i18n.negotiate(request.headers.get("accept-language"))
+        )
 
     def _report(self, request: Request, method: str, status: int, seconds: float) -> None:
         route = request.scope.get("route")
@@ -156,7 +177,7 @@ def _forget_host(request: Request) -> None:
 
 
 class _Watched:
-    """`send` that adds the headers, remembers the status and leaves the body of a HEAD answer out."""
+    """`send` that adds the headers, remembers the status and drops the body of a HEAD answer."""
 
     def __init__(
         self, request: Request, send: Send, settings: Settings, headers: dict[str, str], method: str
@@ -173,11 +194,14 @@ class _Watched:
 
     async def __call__(self, message: Message) -> None:
         if self.complete:
-            raise _Complete
+            raise _CompleteError
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            # The framework's own refusal of a large body is plain text: ours says it in the reader's words.
-            self.too_large = message["status"] == 413 and headers.get("content-type", "").startswith("text/plain")
+            # The framework's own refusal of a large body is plain text: ours says it in the
+            # reader's words.
+            self.too_large = message["status"] == TOO_LARGE and headers.get(
+                "content-type", ""
+            ).startswith("text/plain")
             if not self.too_large:
                 self.status = message["status"]
                 self._dress(headers)

@@ -9,7 +9,10 @@ from backend.core.permissions import Permission
 
 @dataclass(frozen=True)
 class Item:
-    """`badge`: a key of `request.state.badges`, how much waits there; `waiting` says it aloud."""
+    """`badge`: a key of `request.state.badges`, how much waits there; `waiting` says it aloud.
+
+    The route `crm:<badge>:badge`, where there is one, keeps the figure up to date.
+    """
 
     label: str
     icon: str
@@ -73,6 +76,7 @@ SECTIONS: tuple[Section, ...] = (
 FOOT = Section(
     "",
     (
+        Item(N_("Outbox"), "send", "crm:outbox:index", Permission.OPERATIONS_READ),
         Item(N_("Sandbox"), "flask", "sandbox:index", Permission.DASHBOARD_READ),
         Item(N_("Settings"), "settings", "crm:settings:index", Permission.PROFILE_WRITE),
     ),
@@ -87,5 +91,7 @@ class Link:
     icon: str
     url: str
     current: bool
-    count: int
+    count: int | None  # None: this page has not counted
     waiting: str
+    badge: str = ""
+    live: str = ""  # asked for the figure

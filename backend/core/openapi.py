@@ -1,4 +1,6 @@
-"""The description of the API: what FastAPI derives from the routes, with who may call each and what refuses it."""
+"""The description of the API: what FastAPI derives from the routes, with who may call each and what
+refuses it.
+"""
 
 from typing import Any
 
@@ -10,20 +12,27 @@ from backend.core.deps import UnitRoute
 from backend.core.units import Policy
 
 DESCRIPTION = """
-Sign in with `POST /auth/login` (the Authorize button does that) or use an API token, `lyc_...`, from the settings page:
-`Authorization: Bearer <token>`. Cookies are not read here.
+Sign in with `POST /auth/login` (the Authorize button does that) or use an API token, `lyc_...`,
+from the settings page: `Authorization: Bearer <token>`. Cookies are not read here.
 
-Times are RFC 3339 in UTC, money is an integer number of Stars. Lists answer `{"items", "next", "total"}`: send `next` as
-`cursor` for the following page; `total` is null above 10,000. Errors answer
-`{"error": {"code", "message", "fields"?, "request_id"}}`; the message is in the language of `Accept-Language`.
-A `POST` with an `Idempotency-Key` may be repeated: it takes effect once and is answered the same for 48 hours.
+Times are RFC 3339 in UTC, money is an integer number of Stars. Lists answer
+`{"items", "next", "total"}`: send `next` as `cursor` for the following page; `total` is null above
+10,000. Errors answer `{"error": {"code", "message", "fields"?, "request_id"}}`; the message is in
+the language of `Accept-Language`. A `POST` with an `Idempotency-Key` may be repeated: it takes
+effect once and is answered the same for 48 hours.
 """
 SCHEMES: dict[str, Any] = {
-    "token": {"type": "http", "scheme": "bearer", "description": "A JWT from /auth/login or an API token `lyc_...`"},
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A JWT from /auth/login or an API token `lyc_...`",
+    },
     "password": {
         "type": "oauth2",
         "description": "Login and password of a member of staff",
-        "flows": {"password": {"tokenUrl": "/auth/login", "refreshUrl": "/auth/refresh", "scopes": {}}},
+        "flows": {
+            "password": {"tokenUrl": "/auth/login", "refreshUrl": "/auth/refresh", "scopes": {}}
+        },
     },
 }
 REFUSALS = {
@@ -52,7 +61,9 @@ def _build(app: FastAPI) -> dict[str, Any]:
     document["components"]["securitySchemes"] = SCHEMES
     for context in iter_route_contexts(app.router.routes):
         route = context.original_route
-        described = document["paths"].get(context.path_format, {}) if isinstance(route, UnitRoute) else {}
+        if not isinstance(route, UnitRoute):
+            continue
+        described = document["paths"].get(context.path_format, {})
         for method in context.methods or ():
             if operation := described.get(method.lower()):
                 _complete(operation, route.policy, writes=method != "GET")

@@ -1,4 +1,7 @@
-"""Passwords, random tokens and signatures. Slow functions here are never called inside a transaction."""
+"""Passwords, random tokens and signatures.
+
+Slow functions here are never called inside a transaction.
+"""
 
 import hashlib
 import hmac
@@ -30,7 +33,8 @@ _hashing = BoundedSemaphore(2)
 
 @cache
 def _passwords() -> CryptContext:
-    # OWASP's second argon2id profile: 19 MiB, 2 passes (security.md 9). bcrypt hashes are verified and upgraded.
+    # OWASP's second argon2id profile: 19 MiB, 2 passes (security.md 9). bcrypt hashes are verified
+    # and upgraded.
     return CryptContext(
         schemes=["argon2", "bcrypt"],
         deprecated="auto",
@@ -49,14 +53,19 @@ def normal(password: str) -> str:
 def hash_password(password: str) -> str:
     """About 20 ms and 19 MiB."""
     with _hashing:
-        return _passwords().hash(normal(password))
+        return str(_passwords().hash(normal(password)))
 
 
 def check_password(password: str, password_hash: str | None) -> tuple[bool, str | None]:
-    """(matches, a better hash to store or None). An unknown login costs the same time as a wrong password."""
+    """(matches, a better hash to store or None).
+
+    An unknown login costs the same time as a wrong password.
+    """
     with _hashing:
         try:
-            fits, better = _passwords().verify_and_update(normal(password), password_hash or NOBODYS_HASH)
+            fits, better = _passwords().verify_and_update(
+                normal(password), password_hash or NOBODYS_HASH
+            )
         except ValueError:  # a hash of no scheme that we know, or a password no scheme takes
             _passwords().verify("", NOBODYS_HASH)
             return False, None
@@ -81,13 +90,16 @@ def sign(settings: Settings, purpose: str, message: str) -> str:
 def verify_signature(settings: Settings, purpose: str, message: str, signature: str) -> bool:
     """True when any of the configured keys made the signature."""
     given = signature.encode("utf-8", "replace")
-    return any(
-        [hmac.compare_digest(_mac(key, purpose, message).encode(), given) for key in settings.secret_keys]
-    )
+    fits = False
+    for key in settings.secret_keys:  # all of them: the time says nothing about which one fitted
+        fits |= hmac.compare_digest(_mac(key, purpose, message).encode(), given)
+    return fits
 
 
 def _mac(key: str, purpose: str, message: str) -> str:
-    return hmac.new(key.encode(), f"{len(purpose)}!{purpose}!{message}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(
+        key.encode(), f"{len(purpose)}!{purpose}!{message}".encode(), hashlib.sha256
+    ).hexdigest()
 
 
 def _jwt_key(key: str) -> bytes:
@@ -113,7 +125,9 @@ def encode_jwt(settings: Settings, claims: dict[str, Any], lifetime: timedelta) 
         **claims,
     }
     key = settings.secret_keys[0]
-    return jwt.encode(payload, _jwt_key(key), algorithm=settings.algorithm, headers={"kid": _key_id(key)})
+    return jwt.encode(
+        payload, _jwt_key(key), algorithm=settings.algorithm, headers={"kid": _key_id(key)}
+    )
 
 
 def decode_jwt(settings: Settings, token: str) -> dict[str, Any] | None:
@@ -133,4 +147,3 @@ def decode_jwt(settings: Settings, token: str) -> dict[str, Any] | None:
     except (jwt.PyJWTError, StopIteration, ValueError, UnicodeError):
         return None
     return claims if claims["typ"] == "access" and isinstance(claims["sid"], int) else None
-

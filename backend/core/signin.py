@@ -1,7 +1,7 @@
 """Signing in: count the attempt, check the password outside any transaction, then open the session.
 
-What someone outside can see is the same for a wrong password, an unknown login and a switched-off account: the same
-words after the same work.
+What someone outside can see is the same for a wrong password, an unknown login and a switched-off
+account: the same words after the same work.
 """
 
 import ipaddress
@@ -29,7 +29,8 @@ ADDRESS, ADDRESS_SECONDS = 20, 3600
 EVERYONE, EVERYONE_SECONDS = 1000, 5 * 60
 DEVICE = 10  # tries of a browser that this person has signed in with before
 PEOPLE_PER_DEVICE = 5
-# Only failures count against an address or everyone: an office behind one address may sign in all morning.
+# Only failures count against an address or everyone: an office behind one address may sign in all
+# morning.
 SHARED = BY_ADDRESS, BY_EVERYONE = ("login-ip:", "login-all")
 
 
@@ -40,7 +41,7 @@ class InvalidCredentialsError(NotAuthenticatedError):
 
 @dataclass(frozen=True)
 class Device:
-    """A browser that people have signed in with: an attack on their account does not lock it out."""
+    """A browser that people have signed in with: attacks on their account do not lock it out."""
 
     name: str = ""
     people: tuple[int, ...] = ()
@@ -75,7 +76,9 @@ class Attempt:
     device: Device = Device()
 
     @classmethod
-    def of(cls, request: Request, username: str, password: str, *, device: Device | None = None) -> "Attempt":
+    def of(
+        cls, request: Request, username: str, password: str, *, device: Device | None = None
+    ) -> "Attempt":
         return cls(username, password, client_ip(request), user_agent(request), device or Device())
 
 
@@ -94,7 +97,10 @@ def user_agent(request: Request) -> str:
 
 
 def verify(database: Database, attempt: Attempt) -> Verified:
-    """Raises InvalidCredentialsError or TooManyRequestsError. Never call it inside a transaction."""
+    """Raises InvalidCredentialsError or TooManyRequestsError.
+
+    Never call it inside a transaction.
+    """
     with database.read() as session:
         user = UserCRUD(session).find_by_login(attempt.username)
     limits = _limits(attempt, user)
@@ -126,7 +132,9 @@ def welcome(session: Session, verified: Verified) -> User:
     throttle = ThrottleCRUD(session)
     shared = [limit for limit in verified.limits if limit.key.startswith(SHARED)]
     throttle.give_back(shared)
-    throttle.reset([account_key(user.id), *(limit.key for limit in verified.limits if limit not in shared)])
+    throttle.reset(
+        [account_key(user.id), *(limit.key for limit in verified.limits if limit not in shared)]
+    )
     log.info("authn_login_success", user_id=user.id)
     return user
 
@@ -134,7 +142,10 @@ def welcome(session: Session, verified: Verified) -> User:
 def open_browser_session(
     session: Session, user: User, request: Request, *, remember: bool, replaces: str = ""
 ) -> str:
-    """The secret of a new browser session. `replaces` is the cookie that came along: that session ends."""
+    """The secret of a new browser session.
+
+    `replaces` is the cookie that came along: that session ends.
+    """
     sessions = SessionCRUD(session)
     sessions.revoke_secret(replaces)
     sessions.note_sign_in()
@@ -155,6 +166,11 @@ def account_key(user_id: int) -> str:
 def device_key(user_id: int) -> str:
     """The beginning of the keys of all devices that know this person."""
     return f"login-device:{user_id}:"
+
+
+def password_key(user_id: int) -> str:
+    """Tries at one's own old password, from a session that may be someone else's by now."""
+    return f"password:{user_id}:"
 
 
 def _limits(attempt: Attempt, user: User | None) -> tuple[Limit, ...]:

@@ -12,20 +12,22 @@ set_filters, col, choice, between, now, navigation; and the filters of core.text
 In a template's `_("...")` a literal per cent sign is written `%%`.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
+from types import FunctionType, MethodType
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from backend.core import clock, text, wording
+from backend.core import atoms, clock, text, wording
 from backend.core.config import Settings, is_loopback
 from backend.core.context import ANONYMOUS, Principal
 from backend.core.figures import line_path, nice_top, sparse
@@ -224,13 +226,6 @@ def here() -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
-@lru_cache(maxsize=500)
-def icon(name: str, cls: str = "") -> Markup:
-    """One symbol of the sprite, hidden from screen readers: the word beside it says the same."""
-    tag = Markup('<svg class="{}" aria-hidden="true"><use href="{}#icon-{}"/></svg>')
-    return tag.format(f"icon {cls}".strip(), assets.url("vendor/sprite.svg"), name)
-
-
 def navigation() -> dict[str, Any]:
     """The sidebar of this page: [(title, [Link])] and the foot's links."""
     request = _request.get()
@@ -245,9 +240,12 @@ def navigation() -> dict[str, Any]:
     badges: dict[str, int] = getattr(request.state, "badges", {})
 
     def link(item: Item) -> Link:
-        url, count = urls[item.route], badges.get(item.badge, 0)
+        url, count = urls[item.route], badges.get(item.badge)
         waiting = _(item.waiting) if item.waiting else ""
-        return Link(_(item.label), item.icon, url, url == current, count, waiting)
+        keeper = f"crm:{item.badge}:badge"
+        live = links.url(keeper) if links.has(keeper) else ""
+        shown_as = _(item.label), item.icon, url, url == current
+        return Link(*shown_as, count, waiting, item.badge, live)
 
     drawn = [
         (_(title) if title else "", [link(item) for item in items]) for title, items in sections
@@ -271,16 +269,47 @@ def _current(path: str, urls: list[str]) -> str:
 
 def site() -> dict[str, Any]:
     """What the shell says about this installation."""
-    settings: Settings = _request.get().app.state.settings
+    state = _request.get().app.state
+    settings: Settings = state.settings
     return {
-        "school": settings.school_name,
+        "school": state.school.name if hasattr(state, "school") else settings.school_name,
         "sandbox": settings.sandbox_on,
         "insecure": not settings.https and not is_loopback(settings.host),
     }
 
 
+class QuickContext(Context):
+    """Calls plain functions and macros at once; Jinja asks each callable five questions first.
+
+    They are half of a list's calls. Autoescaping is on everywhere, so a macro need not be told.
+    """
+
+    def call(self, obj: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if type(obj) in QUICK and not hasattr(obj, "jinja_pass_arg"):
+            kwargs.pop("_block_vars", None)
+            kwargs.pop("_loop_vars", None)
+            return obj(*args, **kwargs)
+        return super().call(obj, *args, **kwargs)
+
+
+class PageEnvironment(Environment):
+    context_class = QuickContext
+
+
+QUICK = {Macro, FunctionType, MethodType, type(atoms.icon)}
+
+
+def _translated(message: str, /, **values: Any) -> str:
+    return Markup(gettext(message)) % values  # noqa: S704 - the catalogue is ours, values are escaped
+
+
+def _counted(singular: str, plural: str, num: int, /, **values: Any) -> str:
+    found = ngettext(singular, plural, num)
+    return Markup(found) % {"num": num, **values}  # noqa: S704 - the same
+
+
 def _environment() -> Environment:
-    made = Environment(
+    made = PageEnvironment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(["html"], default_for_string=True, default=True),
         undefined=StrictUndefined,
@@ -293,12 +322,16 @@ def _environment() -> Environment:
     made.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined] # by the extension
     made.filters |= text.FILTERS
     made.globals |= {
+        "_": _translated,
+        "gettext": _translated,
+        "ngettext": _counted,
         "url_for": url_for,
         "route_exists": route_exists,
         "here": here,
         "static": assets.url,
         "assets": assets,
-        "icon": icon,
+        "icon": atoms.icon,
+        "atoms": atoms,
         "url_with": url_with,
         "set_filters": set_filters,
         "col": Column,

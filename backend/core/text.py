@@ -34,7 +34,7 @@ _MONTHS = {
 }
 _SHORT_MONTHS = {
     language: {
-        at: name.rstrip(".")[:4]
+        at: name[:3]
         for at, name in Locale(language).months["format"]["abbreviated"].items()
     }
     for language in LANGUAGES

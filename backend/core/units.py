@@ -1,8 +1,9 @@
 """One request = one unit of work = one thread hop.
 
-A `Unit` opens the session, finds out who asks, checks the declared rights, runs the endpoint, serialises or renders its
-result, remembers an Idempotency-Key's answer and commits, all in the worker thread that runs the endpoint. The response
-leaves after the commit. The session is lazy: making it costs no I/O, so cheap dependencies may hold it beforehand.
+A `Unit` opens the session, finds out who asks, checks the declared rights, runs the endpoint,
+serialises or renders its result, remembers an Idempotency-Key's answer and commits, all in the
+worker thread that runs the endpoint. The response leaves after the commit. The session is lazy:
+making it costs no I/O, so cheap dependencies may hold it beforehand.
 """
 
 import hashlib
@@ -31,6 +32,7 @@ from backend.database.crud.idempotency import IdempotencyCRUD, Stored
 from backend.database.session import Database, retrying
 
 log = structlog.get_logger()
+NO_CONTENT = 204
 current_unit: ContextVar["Unit"] = ContextVar("current_unit")
 
 
@@ -45,7 +47,9 @@ class Reply:
 
 @dataclass(frozen=True)
 class Policy:
-    """Who may call a route: whoever holds one right of each of `groups`, anyone who is `signed_in`, or everyone."""
+    """Who may call a route: whoever holds one right of each of `groups`, anyone who is `signed_in`,
+    or everyone.
+    """
 
     groups: tuple[frozenset[Permission], ...] = ()
     signed_in: bool = False
@@ -64,7 +68,10 @@ class Policy:
 
 
 class Unit:
-    """The unit of work of one request. A detached one admits the caller and leaves transactions to the endpoint."""
+    """The unit of work of one request.
+
+    A detached one admits the caller and leaves transactions to the endpoint.
+    """
 
     def __init__(
         self,
@@ -98,7 +105,10 @@ class Unit:
         return response
 
     def admit(self, *, form: bool = True) -> None:
-        """Only the door: raises what an outsider gets. `form=False` leaves out the form's token, which is not read yet."""
+        """Only the door: raises what an outsider gets.
+
+        `form=False` leaves out the form's token, which is not read yet.
+        """
         with self.database.read_sessions() as session:
             self._admit(session, form=form)
 
@@ -127,16 +137,18 @@ class Unit:
         if form and self.writing and not self.api:
             settings: Settings = self.request.app.state.settings
             state = self.request.state
-            csrf.check(settings, self.request.headers, state.csrf_key, getattr(state, "csrf_sent", None))
+            csrf.check(
+                settings, self.request.headers, state.csrf_key, getattr(state, "csrf_sent", None)
+            )
         session.info["actor"] = self.actor
 
     @property
     def actor(self) -> Actor:
-        if self.me.may(Permission.BOT):
-            door = Door.BOT
-        else:
-            door = Door.API if self.api else Door.WEB
-        return Actor(door, self.me.user_id, self.me.token_id, client_ip(self.request), request_id_var.get())
+        door = Door.API if self.api else Door.WEB
+        door = Door.BOT if self.me.may(Permission.BOT) else door
+        return Actor(
+            door, self.me.user_id, self.me.token_id, client_ip(self.request), request_id_var.get()
+        )
 
     @property
     def _repeatable(self) -> bool:
@@ -148,12 +160,16 @@ class Unit:
             return value
         reply = value if isinstance(value, Reply) else Reply(value, self.status)
         body = b""
-        if self.adapter is not None and reply.status != 204:
+        if self.adapter is not None and reply.status != NO_CONTENT:
             typed = self.adapter.validate_python(reply.value, from_attributes=True)
             body = self.adapter.dump_json(typed, by_alias=True)
-        return Response(body, reply.status, reply.headers, media_type="application/json" if body else None)
+        return Response(
+            body, reply.status, reply.headers, media_type="application/json" if body else None
+        )
 
-    def _answer_once(self, keys: IdempotencyCRUD, key: str, endpoint: Callable[[], Any]) -> Response:
+    def _answer_once(
+        self, keys: IdempotencyCRUD, key: str, endpoint: Callable[[], Any]
+    ) -> Response:
         owner = f"token:{self.me.token_id}" if self.me.token_id else f"user:{self.me.user_id}"
         body: bytes = getattr(self.request, "_body", b"")
         url = self.request.url
@@ -167,9 +183,15 @@ class Unit:
         return Response(stored.response, stored.status, headers, media_type="application/json")
 
     def _touch(self) -> None:
-        """Notes that the session or token was used. A full disk must not turn a read into an error."""
+        """Notes that the session or token was used.
+
+        A full disk must not turn a read into an error.
+        """
         state = self.request.state
-        session_id, token_id = getattr(state, "touch_session", None), getattr(state, "touch_token", None)
+        session_id, token_id = (
+            getattr(state, "touch_session", None),
+            getattr(state, "touch_token", None),
+        )
         if not (session_id or token_id):
             return
         try:

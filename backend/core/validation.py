@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from backend.core.i18n import _, ngettext
+from backend.core.i18n import _, current_language, ngettext
 
 Maker = Callable[[Mapping[str, Any]], str]
 
@@ -14,10 +14,12 @@ def _words() -> dict[str, Maker]:
         "string_too_short": lambda c: (
             _("Fill in this field.")
             if c["min_length"] == 1
-            else ngettext("At least %d character.", "At least %d characters.", c["min_length"]) % c["min_length"]
+            else ngettext("At least %d character.", "At least %d characters.", c["min_length"])
+            % c["min_length"]
         ),
         "string_too_long": lambda c: (
-            ngettext("At most %d character.", "At most %d characters.", c["max_length"]) % c["max_length"]
+            ngettext("At most %d character.", "At most %d characters.", c["max_length"])
+            % c["max_length"]
         ),
         "int_parsing": lambda c: _("Enter a whole number."),
         "int_type": lambda c: _("Enter a whole number."),
@@ -42,6 +44,15 @@ def _words() -> dict[str, Maker]:
         "model_attributes_type": lambda c: _("Send a JSON object."),
         "dict_type": lambda c: _("Send a JSON object."),
         "too_long": lambda c: _("Too many items."),
+        "too_short": lambda c: _("Choose at least one."),
+        "float_parsing": lambda c: _("Enter a number."),
+        "float_type": lambda c: _("Enter a number."),
+        "finite_number": lambda c: _("Enter a number."),
+        "date_parsing": lambda c: _("Enter a date."),
+        "date_from_datetime_parsing": lambda c: _("Enter a date."),
+        "date_type": lambda c: _("Enter a date."),
+        "datetime_type": lambda c: _("Enter a date and time."),
+        "model_type": lambda c: _("Send a JSON object."),
         "string_unicode": lambda c: _("This text holds a character that cannot be stored."),
     }
 
@@ -51,13 +62,25 @@ def explain(errors: Iterable[Any]) -> dict[str, str]:
     words = _words()
     found: dict[str, str] = {}
     for error in errors:
-        path = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header", "form")]
+        path = [
+            str(part)
+            for part in error["loc"]
+            if part not in ("body", "query", "path", "header", "form")
+        ]
         make = words.get(error["type"])
         found.setdefault(".".join(path), make(error.get("ctx", {})) if make else _own(error))
     return found
 
 
 def _own(error: Mapping[str, Any]) -> str:
-    """Our validators raise ValueError with a translated sentence; anything else is pydantic's own English."""
+    """Our validators raise ValueError with a translated sentence; of anything else the reader
+    learns what can be said.
+    """
     cause = error.get("ctx", {}).get("error")
-    return str(cause) if isinstance(cause, ValueError) else str(error["msg"])
+    if isinstance(cause, ValueError):
+        return str(cause)
+    if error["type"] == "value_error" and "email" in error["msg"]:
+        return _("This is not an e-mail address.")
+    # Pydantic's own words are English: for a developer better than nothing, for another reader
+    # worse.
+    return str(error["msg"]) if current_language.get() == "en" else _("This value does not fit.")

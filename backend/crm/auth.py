@@ -7,7 +7,16 @@ from fastapi.responses import RedirectResponse, Response
 
 from backend.core import auth, signin
 from backend.core.config import Settings
-from backend.core.deps import Caller, DatabaseDep, Routes, SettingsDep, crud, detached, hashing, public
+from backend.core.deps import (
+    Caller,
+    DatabaseDep,
+    Routes,
+    SettingsDep,
+    crud,
+    detached,
+    hashing,
+    public,
+)
 from backend.core.errors import AppError, NotFoundError, TooManyRequestsError
 from backend.core.forms import Form, form_of
 from backend.core.i18n import _
@@ -48,14 +57,18 @@ def login(
         return _page(request, form, form.value("next"), 422)
     sent, device = form.data, signin.device_of(request, settings)
     try:
-        verified = signin.verify(database, Attempt.of(request, sent.username, sent.password, device=device))
+        verified = signin.verify(
+            database, Attempt.of(request, sent.username, sent.password, device=device)
+        )
     except (InvalidCredentialsError, TooManyRequestsError) as error:
         return _refused(request, form, error, sent.next)
 
     def open_session(session: Any) -> tuple[User, str]:
         user = signin.welcome(session, verified)
         old = request.cookies.get(auth.cookie_name(settings), "")
-        return user, signin.open_browser_session(session, user, request, remember=sent.remember, replaces=old)
+        return user, signin.open_browser_session(
+            session, user, request, remember=sent.remember, replaces=old
+        )
 
     user, secret = database.run(open_session)
     response = go_to(request, local_path(sent.next))
@@ -71,7 +84,9 @@ def enter_page(request: Request, token: str, links: Links) -> Response:
 
 
 @router.post("/enter/{token}", dependencies=[public])
-def enter(request: Request, token: str, links: Links, users: Users, settings: SettingsDep) -> Response:
+def enter(
+    request: Request, token: str, links: Links, users: Users, settings: SettingsDep
+) -> Response:
     try:
         user = users.get_by_id(links.redeem(token, SIGN_IN))
     except NotFoundError:
@@ -81,7 +96,11 @@ def enter(request: Request, token: str, links: Links, users: Users, settings: Se
     old = request.cookies.get(auth.cookie_name(settings), "")
     secret = signin.open_browser_session(links.session, user, request, remember=False, replaces=old)
     if user.password_hash is None:
-        flash(request, _("Set a password in the settings, so that you can come back without a link."), kind="info")
+        flash(
+            request,
+            _("Set a password in the settings, so that you can come back without a link."),
+            kind="info",
+        )
     return _come_in(request, go_to(request, "/dashboard/"), user, secret, remember=False)
 
 
@@ -90,17 +109,23 @@ def logout(request: Request, caller: Caller, sessions: Sessions, settings: Setti
     if caller.me.session_id is not None:
         sessions.revoke(caller.me.session_id)
     response = go_to(request, "/login")
-    response.delete_cookie(auth.cookie_name(settings), secure=settings.https, httponly=True, samesite="lax")
+    response.delete_cookie(
+        auth.cookie_name(settings), secure=settings.https, httponly=True, samesite="lax"
+    )
     # Whoever signs out leaves nothing on this device, not even that it is known here.
     response.headers["Clear-Site-Data"] = '"cookies", "storage"'
     return response
 
 
-def _come_in(request: Request, response: Response, user: User, secret: str, *, remember: bool) -> Response:
+def _come_in(
+    request: Request, response: Response, user: User, secret: str, *, remember: bool
+) -> Response:
     settings: Settings = request.app.state.settings
     auth.keep_signed_in(response, settings, secret, remember=remember)
     device = signin.device_of(request, settings).with_person(user.id)
-    auth.set_cookie(response, settings, auth.DEVICE_COOKIE, device.seal(settings), seconds=auth.YEAR_SECONDS)
+    auth.set_cookie(
+        response, settings, auth.DEVICE_COOKIE, device.seal(settings), seconds=auth.YEAR_SECONDS
+    )
     return response
 
 

@@ -83,6 +83,8 @@ def new(request: Request) -> Response:
 
 @router.post("/preview", name="crm:courses:preview", dependencies=can_write)
 def preview(request: Request, form: Annotated[Form[CourseDraft], form_of(CourseDraft)]) -> Response:
+    if "title" not in form.values:  # typed a moment before the form made way for something else
+        return Response(status_code=204)
     return render(request, "courses/_preview.html", draft=form.data or CourseDraft())
 
 

@@ -70,6 +70,8 @@ def new(request: Request) -> Response:
 
 @router.post("/preview", name="crm:lessons:preview", dependencies=can_write)
 def preview(request: Request, form: Annotated[Form[LessonDraft], form_of(LessonDraft)]) -> Response:
+    if "title" not in form.values:  # typed a moment before the form made way for something else
+        return Response(status_code=204)
     return render(request, "lessons/_preview.html", draft=form.data or LessonDraft())
 
 

@@ -34,13 +34,18 @@ def current(database: Database) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
+def is_known(revision: str) -> bool:
+    """Whether this version of the program has a migration of that name; one of a newer version it has not."""
+    scripts = ScriptDirectory.from_config(alembic_config("")).walk_revisions()
+    return revision in {script.revision for script in scripts}
+
+
 def check_schema(database: Database) -> None:
     """Raises SchemaError unless the database stands at our head."""
     found, wanted = current(database), head()
     if found == wanted:
         return
-    known = {script.revision for script in ScriptDirectory.from_config(alembic_config("")).walk_revisions()}
-    if found is None or found in known:
+    if found is None or is_known(found):
         raise SchemaError(
             f"The database is behind the program (at {found or 'nothing'}, needs {wanted}). Run: alembic upgrade head"
         )

@@ -42,7 +42,9 @@ def build(
     files: Mapping[str, StoredFile],
     taken: frozenset[str] = frozenset(),
 ) -> Catalogue:
-    """`files`: the stored videos by their names in the data. `taken`: promo codes, folded, that the school has."""
+    """`files`: the stored videos by their names in the data. `taken`: the school's own promo
+    codes, folded.
+    """
     data, made = read("school"), Catalogue()
     for entry in data["staff"]:
         made.staff[entry["key"]] = _person(entry, now, roles, made.steps)

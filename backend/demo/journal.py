@@ -19,7 +19,9 @@ Values = dict[str, Any]
 
 @dataclass
 class Step:
-    """What happened at one moment. `values` of a made row say how it was then, where it differs from now."""
+    """What happened at one moment. The values of a made row say how it was then, where it differs
+    from now.
+    """
 
     at: datetime
     label: str = ""
@@ -62,10 +64,7 @@ def write(session: Session, steps: Sequence[Step]) -> None:
 
 
 def _changes(step: Step) -> list[Values]:
-    made = [
-        _change(row, "create", {}, _whole(row) | _json(row, then))
-        for row, then in step.made
-    ]
+    made = [_change(row, "create", {}, _whole(row) | _json(row, then)) for row, then in step.made]
     moved = [
         _change(row, "update", _json(row, before), _json(row, after))
         for row, before, after in step.moved

@@ -38,7 +38,10 @@ class School:
 
 
 def load(database: Database, settings: Settings, now: datetime | None = None) -> Summary:
-    """Writes the whole school in one transaction, as it stands at `now`; an empty summary when it is there already."""
+    """Writes the whole school in one transaction, as it stands at `now`.
+
+    An empty summary when it is there already.
+    """
     folder = MediaFolder(settings.media_dir)
     files: Files = {}
     summary = Summary()
@@ -47,7 +50,9 @@ def load(database: Database, settings: Settings, now: datetime | None = None) ->
             with path.open("rb") as file:
                 files[path.name] = folder.keep(file, path.name)
         moment = now or clock.now()
-        summary = database.run(lambda session: _load(session, folder, files, moment), Actor(Door.DEMO))
+        summary = database.run(
+            lambda session: _load(session, folder, files, moment), Actor(Door.DEMO)
+        )
     finally:
         if not summary.rows:
             for stored in files.values():

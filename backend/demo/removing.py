@@ -1,4 +1,7 @@
-"""Takes the demo school out again, with all that test sales hung on it. What real Stars bought stays, off sale."""
+"""Takes the demo school out again, with all that test sales hung on it.
+
+What real Stars bought stays, off sale.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -29,7 +32,8 @@ from backend.demo.summary import KEY, Summary, from_ranges
 
 CHUNK = 500
 REAL = and_(~Payment.is_test, Payment.provider == "stars")
-# Rows are numbered anew on SQLite: what was noted under these names must not meet another row of the same number.
+# Rows are numbered anew on SQLite: what was noted under these names must not meet another row of
+# the same number.
 NOTICES = {
     Purchase: ("receipt", "grant"),
     Refund: ("refund", "refund-notice"),
@@ -72,7 +76,7 @@ class _Removal:
         self._catalogue()
         self._people()
         folder = Path(remembered["media_dir"])
-        paths += [folder / name for name in self._files()]
+        paths += [folder / name for name in sorted(self._files())]
         self._history()
         self._delete(Setting, Setting.key, [KEY])
         rows = {model.__tablename__: len(ids) for model, ids in self.gone.items() if ids}
@@ -82,7 +86,9 @@ class _Removal:
         """Nobody buys or writes here meanwhile."""
         for model in (User, Lesson, Course, PromoCode):
             self._find(
-                lambda ids, model=model: select(model.id).where(model.id.in_(ids)).with_for_update(),  # type: ignore[misc] # bound now
+                lambda ids, model=model: (
+                    select(model.id).where(model.id.in_(ids)).with_for_update()
+                ),  # type: ignore[misc] # bound now
                 self.demo[model.__tablename__],
             )
 
@@ -91,7 +97,10 @@ class _Removal:
     def _sales(self) -> None:
         orders = self._orders()
         lines, payments = self._of(OrderLine.order_id, orders), self._of(Payment.order_id, orders)
-        refunds, redeemed = self._of(Refund.payment_id, payments), self._of(PromoRedemption.order_id, orders)
+        refunds, redeemed = (
+            self._of(Refund.payment_id, payments),
+            self._of(PromoRedemption.order_id, orders),
+        )
         bought = self._of(Purchase.order_line_id, lines)
         promos = self._values(PromoRedemption.promo_id, PromoRedemption.id, redeemed)
         self._remove(Refund, refunds)
@@ -103,7 +112,9 @@ class _Removal:
         self._recount(promos)
 
     def _orders(self) -> Ids:
-        """All orders by demo people or for demo things, and test orders with demo codes; none that has real Stars."""
+        """All orders by demo people or for demo things, and test orders with demo codes; none that
+        has real Stars.
+        """
         by_promo = self._of(Order.promo_id, self.demo["promo_codes"])
         found = self._of(Order.user_id, self.demo["users"]) | self._kept_if(by_promo, Order.is_test)
         for column in (OrderLine.lesson_id, OrderLine.course_id):
@@ -136,7 +147,9 @@ class _Removal:
         # Whoever holds a course opens its lessons through it.
         inside = self._values(CourseLesson.lesson_id, CourseLesson.course_id, kept)
         lessons = self._unnamed(Lesson, OrderLine.lesson_id, Purchase.lesson_id, named=inside)
-        places = self._of(CourseLesson.course_id, courses) | self._of(CourseLesson.lesson_id, lessons)
+        places = self._of(CourseLesson.course_id, courses) | self._of(
+            CourseLesson.lesson_id, lessons
+        )
         self._remove(CourseLesson, places)
         self._remove(Course, courses)
         self._remove(Lesson, lessons)
@@ -148,7 +161,7 @@ class _Removal:
         self._delete(BotChat, BotChat.telegram_id, chats)
         self._remove(User, people)
 
-    def _files(self) -> Ids:
+    def _files(self) -> set[str]:
         """Removes the videos that no lesson shows any more; their paths."""
         media = self.demo.get("media", Ids())
         unused = media - self._values(Lesson.media_id, Lesson.media_id, media)
@@ -159,7 +172,9 @@ class _Removal:
     def _unnamed(self, model: type[Any], *by: Column, named: Iterable[int] = ()) -> Ids:
         """The demo rows that nothing names any more. The others stay, off sale."""
         mine = self.demo[model.__tablename__]
-        kept = mine.intersection(named).union(*(self._values(column, column, mine) for column in by))
+        kept = mine.intersection(named).union(
+            *(self._values(column, column, mine) for column in by)
+        )
         for row in self.session.scalars(select(model).where(model.id.in_(kept)).order_by(model.id)):
             if isinstance(row, User):
                 self.kept.append(_("%s has paid with real Stars and stays.") % row.name)

@@ -20,7 +20,9 @@ from backend.demo.content import DAYS, WEEK, ZONE, days_before, dice, moment, re
 from backend.demo.journal import Step
 
 FIRST_DAY, LAST_DAY = 3.4, 10.5  # sales on an average day, sixty days ago and now
-WITH_CODE, GIVEN_UP, OPEN_NOW, REFUNDS, GRANTS = 0.24, 0.13, 3, 7, 5
+BUYERS, TAKERS = 0.68, 0.4  # of all students; of the newcomers, who take the free lesson
+WITH_CODE, GIVEN_UP, EXPIRED = 0.24, 0.13, 0.7
+OPEN_NOW, REFUNDS, GRANTS = 3, 7, 5
 TTL, RESERVED = timedelta(hours=1), timedelta(minutes=15)
 
 
@@ -52,7 +54,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.appetite = {
-            id(student): self.rng.expovariate(1) if self.rng.random() < 0.68 else 0.0
+            id(student): self.rng.expovariate(1) if self.rng.random() < BUYERS else 0.0
             for student in self.students
         }
 
@@ -91,7 +93,9 @@ class Shop:
         return sum(held) > 1
 
     def own(self, student: User, item: Item) -> None:
-        lessons = [] if isinstance(item, Lesson) else [place.lesson for place in item.course_lessons]
+        lessons = (
+            [] if isinstance(item, Lesson) else [place.lesson for place in item.course_lessons]
+        )
         self.owned.update((id(student), id(thing)) for thing in (item, *lessons))
 
     def code(self, at: datetime, price: int) -> PromoCode | None:
@@ -103,7 +107,7 @@ class Shop:
         ]
         if not usable or self.rng.random() >= WITH_CODE:
             return None
-        return self.rng.choices(*zip(*usable, strict=True))[0]
+        return self.rng.choices([promo for promo, _ in usable], [weight for _, weight in usable])[0]
 
     # -- what happens
 
@@ -194,7 +198,7 @@ class Shop:
         """Nobody paid: the invoice ran out or a newer one took its place."""
         order = sale.order
         assert order is not None
-        order.status = "expired" if self.rng.random() < 0.7 else "cancelled"
+        order.status = "expired" if self.rng.random() < EXPIRED else "cancelled"
         order.updated_at = min(self.now, order.expires_at)
         if order.expires_at > self.now:
             order.status = "cancelled"
@@ -249,7 +253,7 @@ def _sale_moments(rng: random.Random, now: datetime) -> Iterator[datetime]:
 def _free_moments(shop: Shop) -> Iterator[datetime]:
     """Some newcomers take the free lesson within the hour."""
     for student in shop.students:
-        if student.created_at > days_before(shop.now, DAYS) and shop.rng.random() < 0.4:
+        if student.created_at > days_before(shop.now, DAYS) and shop.rng.random() < TAKERS:
             at = student.created_at + timedelta(minutes=shop.rng.randrange(1, 50))
             if at < shop.now - timedelta(minutes=10):
                 yield at
@@ -301,7 +305,9 @@ def _refund(shop: Shop) -> None:
     reasons = read("people")["refund_reasons"]
     for sale, reason in zip(shop.rng.sample(old, REFUNDS), reasons, strict=True):
         order, payment, purchase = sale.order, sale.payment, sale.purchase
-        assert order and payment and purchase
+        assert order is not None
+        assert payment is not None
+        assert purchase is not None
         at = sale.at + timedelta(hours=shop.rng.uniform(2, 70))
         order.status = payment.status = "refunded"
         order.updated_at = payment.updated_at = purchase.updated_at = at

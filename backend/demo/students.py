@@ -10,7 +10,10 @@ from backend.demo.content import dice, moment, read
 
 STUDENTS, ENGLISH = 200, 30
 OLDEST = 118  # days
-# Telegram gives out no such numbers: nobody who exists can get a message that was meant for a demo student.
+HAS_NAME = 0.9  # a last name, and apart from it a @username
+USERNAME = range(5, 33)  # letters
+# Telegram gives out no such numbers: nobody who exists can get a message that was meant for a demo
+# student.
 FIRST_TELEGRAM_ID = 990_000_000_000
 
 
@@ -31,9 +34,7 @@ def build(now: datetime, role: Role) -> list[User]:
 def _russian(rng: random.Random) -> Iterator[tuple[str, str, str]]:
     data = read("people")
     names = [(name, 1) for name in data["women"]] + [(name, 0) for name in data["men"]]
-    everyone = [
-        (name, forms[female], "ru") for name, female in names for forms in data["surnames"]
-    ]
+    everyone = [(name, forms[female], "ru") for name, female in names for forms in data["surnames"]]
     # The student whom the documentation and the pictures know comes first.
     known = ("Мария", "Ковалёва", "ru")
     yield known
@@ -62,14 +63,14 @@ def _student(
     used: set[str],
 ) -> User:
     first, last, language = person
-    sources = read("people")["sources"]
-    source = rng.choices([name for name, _ in sources], [weight for _, weight in sources])[0]
+    sources = [row for row in read("people")["sources"] if language == "ru" or row[2]]
+    source = rng.choices([row[0] for row in sources], [row[1] for row in sources])[0]
     return User(
         role=role,
         telegram_id=telegram_id,
         first_name=first,
-        last_name=last if rng.random() < 0.9 else None,
-        username=_username(rng, first, last, used) if rng.random() < 0.9 else None,
+        last_name=last if rng.random() < HAS_NAME else None,
+        username=_username(rng, first, last, used) if rng.random() < HAS_NAME else None,
         language_code=language,
         source=source or None,
         is_active=True,
@@ -80,7 +81,7 @@ def _student(
 
 
 def _username(rng: random.Random, first: str, last: str, used: set[str]) -> str:
-    name, surname = _latin(first), _latin(last)
+    name, surname = latin(first), latin(last)
     forms = (
         f"{name}_{surname}",
         f"{surname}_{name[0]}",
@@ -90,7 +91,7 @@ def _username(rng: random.Random, first: str, last: str, used: set[str]) -> str:
         f"{name}_photo",
     )
     for form in rng.sample(forms, len(forms)):
-        if form not in used and 5 <= len(form) <= 32:
+        if form not in used and len(form) in USERNAME:
             break
     else:
         form = f"{name}_{surname}{rng.randrange(10, 100)}"
@@ -98,7 +99,7 @@ def _username(rng: random.Random, first: str, last: str, used: set[str]) -> str:
     return form
 
 
-def _latin(name: str) -> str:
+def latin(name: str) -> str:
     letters: dict[str, Any] = read("people")["letters"]
     latin = "".join(letters.get(char, char) for char in name.casefold())
     return "".join(char for char in latin if char.isascii() and char.isalnum())

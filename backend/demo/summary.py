@@ -11,7 +11,10 @@ Ranges = list[list[int]]
 
 @dataclass(frozen=True)
 class Summary:
-    """`rows`: table -> rows written or deleted. `kept`: sentences about what stays and why. Both empty: nothing to do."""
+    """`rows`: table -> rows written or deleted. `kept`: sentences about what stays and why.
+
+    Both empty: there was nothing to do.
+    """
 
     rows: Mapping[str, int] = field(default_factory=dict)
     kept: tuple[str, ...] = ()

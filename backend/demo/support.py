@@ -22,9 +22,7 @@ class Thread:
     steps: list[Step]
 
 
-def build(
-    now: datetime, students: list[User], sales: list[Sale], support: User
-) -> list[Thread]:
+def build(now: datetime, students: list[User], sales: list[Sale], support: User) -> list[Thread]:
     rng, taken = dice("support"), set[int]()
     entries = sorted(read("tickets")["tickets"], key=lambda entry: -int(entry["opened"]))
     return [

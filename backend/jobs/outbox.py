@@ -21,7 +21,6 @@ from backend.database import outbox
 from backend.database.crud.dispatches import BATCH, DispatchCRUD
 from backend.database.crud.leases import LeaseCRUD
 from backend.database.crud.payments import RefundCRUD
-from backend.database.crud.settings import SettingCRUD
 from backend.database.session import Database
 from backend.jobs.pace import Pace
 from backend.jobs.sending import Again, Call, Outcome, Refused, Sent, Wait, send
@@ -36,7 +35,6 @@ POLL_SECONDS = 1.0
 IN_FLIGHT = BATCH + 5  # when full of bulk there is still room for replies
 FEW = 5
 LONGEST_BREAK = 60.0
-PAUSE = "outbox.pause"
 RECORD_TRIES = 5
 
 
@@ -135,11 +133,9 @@ class Outbox:
         room = min(BATCH, IN_FLIGHT - len(self._tasks))
         if quiet or room <= 0:
             return Round(held=True)
-        pause = SettingCRUD(session).find(PAUSE)
-        until = datetime.fromisoformat(pause["until"]) if pause else None
-        if until is not None and until > clock.now():
-            return Round(held=True, paused_until=until)
         dispatches = DispatchCRUD(session)
+        if (until := dispatches.paused_until()) is not None:
+            return Round(held=True, paused_until=until)
         second = timedelta(seconds=1)
         if fresh and dispatches.sent_since(clock.now() - second):
             # What another process has just sent counts for the pace: let that second pass.
@@ -196,8 +192,7 @@ def record(session: Session, call: Call, outcome: Outcome | None) -> None:
         case Wait():
             dispatches.give_back(call.id, call.attempt)
             if outcome.flood:
-                until = clock.now() + timedelta(seconds=outcome.seconds)
-                SettingCRUD(session).put(PAUSE, {"until": until.isoformat()})
+                dispatches.pause(clock.now() + timedelta(seconds=outcome.seconds))
         case Sent():
             if dispatches.finish(call.id, call.attempt, outcome.message_id) and call.refund_id:
                 RefundCRUD(session).refund_done(call.refund_id)

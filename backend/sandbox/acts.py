@@ -11,8 +11,8 @@ from backend.sandbox.dispatch import FAULTS, Fault, plan_fault
 from backend.sandbox.errors import Json, StudentError, TelegramError
 from backend.sandbox.hub import Hub
 from backend.sandbox.life import Life, profile_of
+from backend.sandbox.models import Bot, Student
 from backend.sandbox.views import Views
-from backend.sandbox.world import Bot, Student
 
 REASONS = {
     "blocked": N_("You have blocked this bot. Start it again first."),

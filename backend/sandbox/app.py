@@ -17,11 +17,12 @@ from backend.core.context import Principal
 from backend.sandbox.errors import Json
 from backend.sandbox.guard import Guard
 from backend.sandbox.hub import Hub
+from backend.sandbox.models import Bot
+from backend.sandbox.page import Page
 from backend.sandbox.requests import MAX_BODY
 from backend.sandbox.server import BotApi
 from backend.sandbox.student_api import StudentApi
 from backend.sandbox.webhook import Background
-from backend.sandbox.world import Bot
 
 PREFIX = "/sandbox"
 # Somebody to be at once: the page of an empty sandbox would have nobody to write as.
@@ -120,9 +121,6 @@ def mount(
 def _add_page(
     app: FastAPI, sandbox: Sandbox, viewer: Callable[[Request], Principal] | None
 ) -> None:
-    # A bare sandbox, as in a process of its own, needs no templates.
-    from backend.sandbox.page import Page  # noqa: PLC0415
-
     app.include_router(Page(sandbox.hub, viewer).router)
     if not sandbox.hub.world.students():
         for profile in NEWCOMERS:

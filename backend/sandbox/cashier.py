@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 
 from backend.sandbox import rules
 from backend.sandbox.errors import QUERY_TOO_OLD, Json, StudentError, bad_request
+from backend.sandbox.models import Bot, Message, Student
 from backend.sandbox.signals import Signals
 from backend.sandbox.store import Store, dump, load
-from backend.sandbox.world import Bot, Message, Student, World
+from backend.sandbox.world import World
 
 
 @dataclass

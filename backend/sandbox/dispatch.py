@@ -9,8 +9,8 @@ from backend.sandbox.errors import Json, StudentError, TelegramError, too_many
 from backend.sandbox.hub import Call, Hub
 from backend.sandbox.methods import HANDLERS
 from backend.sandbox.methods.updates import refuse_logged_out
+from backend.sandbox.models import Bot
 from backend.sandbox.requests import Arguments, known_methods, typed
-from backend.sandbox.world import Bot
 
 FAULTS = ("429", "500", "502", "timeout", "lost")
 QUIET = {"getupdates", "getme", "getwebhookinfo"}

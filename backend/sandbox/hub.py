@@ -11,11 +11,12 @@ from aiogram.methods import TelegramMethod
 
 from backend.sandbox.cashier import Cashier
 from backend.sandbox.media import Files
+from backend.sandbox.models import Bot
 from backend.sandbox.rates import Rates
 from backend.sandbox.requests import Arguments
 from backend.sandbox.signals import Signals
 from backend.sandbox.store import Store
-from backend.sandbox.world import Bot, World
+from backend.sandbox.world import World
 
 LISTENING = 5.0  # seconds between two polls of a bot that works
 M = TypeVar("M", bound=TelegramMethod[Any])

@@ -14,8 +14,8 @@ from backend.sandbox.errors import Json, StudentError
 from backend.sandbox.hub import Hub
 from backend.sandbox.media import PHOTO_BYTES
 from backend.sandbox.methods.messages import describe
+from backend.sandbox.models import Bot, Chat, Message, Student
 from backend.sandbox.store import load
-from backend.sandbox.world import Bot, Chat, Message, Student
 
 PRESS_SECONDS = 10.0
 RIGHTS = {"is_anonymous": False}

@@ -18,9 +18,9 @@ from backend.sandbox.errors import Json, StudentError, TelegramError
 from backend.sandbox.guard import cross_site, refusal
 from backend.sandbox.hub import Hub
 from backend.sandbox.life import Life
+from backend.sandbox.models import Bot, Student
 from backend.sandbox.requests import MAX_BODY
 from backend.sandbox.views import Views
-from backend.sandbox.world import Bot, Student
 
 Viewer = Callable[[Request], Principal]
 T = TypeVar("T")

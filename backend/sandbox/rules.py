@@ -15,7 +15,7 @@ from aiogram.types import BotCommand
 
 from backend.sandbox.entities import units
 from backend.sandbox.errors import StudentError, bad_request
-from backend.sandbox.world import Message
+from backend.sandbox.models import Message
 
 AnyInvoice: TypeAlias = SendInvoice | CreateInvoiceLink
 

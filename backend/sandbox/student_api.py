@@ -19,8 +19,8 @@ from backend.sandbox.errors import Json, StudentError, TelegramError
 from backend.sandbox.guard import cross_site
 from backend.sandbox.hub import Hub
 from backend.sandbox.life import Life, profile_of
+from backend.sandbox.models import Bot, Message, Student
 from backend.sandbox.store import dump, load
-from backend.sandbox.world import Bot, Message, Student
 
 LONGEST_WAIT = 50.0
 Endpoint = Callable[[Request], Awaitable[object]]

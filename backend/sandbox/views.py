@@ -9,9 +9,9 @@ from markupsafe import Markup
 from backend.core import text as words
 from backend.sandbox.errors import Json
 from backend.sandbox.hub import Hub
+from backend.sandbox.models import Bot, Chat, Message, Student
 from backend.sandbox.render import Inside, paragraphs, safe, to_page
 from backend.sandbox.store import load
-from backend.sandbox.world import Bot, Chat, Message, Student
 
 CONTACTS = 100
 BUBBLES = 150

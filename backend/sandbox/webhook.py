@@ -9,7 +9,7 @@ import httpx2
 
 from backend.sandbox.errors import Json
 from backend.sandbox.hub import Hub
-from backend.sandbox.world import Bot
+from backend.sandbox.models import Bot
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 FIRST_RETRY, LAST_RETRY = 0.5, 30.0

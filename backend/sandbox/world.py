@@ -4,9 +4,9 @@ import re
 import secrets
 import sqlite3
 import time
-from dataclasses import dataclass
 
 from backend.sandbox.errors import Json, StudentError
+from backend.sandbox.models import Bot, Chat, Message, Student
 from backend.sandbox.signals import Signals
 from backend.sandbox.store import Store, dump, load
 
@@ -16,72 +16,6 @@ FIRST_STUDENT = 7_000_000_001
 PURSE = 100_000
 # Telegram sends these only to bots that ask for them by name.
 ON_REQUEST = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
-
-
-@dataclass
-class Bot:
-    id: int
-    token: str
-    state: Json
-
-    @property
-    def user(self) -> Json:
-        return {
-            "id": self.id,
-            "is_bot": True,
-            "first_name": self.state["name"],
-            "username": self.state["username"],
-        }
-
-
-@dataclass
-class Student:
-    id: int
-    profile: Json
-    hue: int
-    stars: int
-    deleted: bool
-
-    @property
-    def user(self) -> Json:
-        return {"id": self.id, "is_bot": False, **self.profile}
-
-    @property
-    def chat(self) -> Json:
-        names = ("first_name", "last_name", "username")
-        known = {name: self.profile[name] for name in names if name in self.profile}
-        return {"id": self.id, "type": "private", **known}
-
-    @property
-    def name(self) -> str:
-        return f"{self.profile['first_name']} {self.profile.get('last_name', '')}".strip()
-
-
-@dataclass
-class Chat:
-    bot_id: int
-    student_id: int
-    started: bool
-    blocked: bool
-    rev: int
-    state: Json
-
-
-@dataclass
-class Message:
-    """`body` is what the Bot API shows; `meta` is what only the server knows."""
-
-    bot_id: int
-    message_id: int
-    chat_id: int
-    date: int
-    rev: int
-    body: Json
-    meta: Json
-
-    @property
-    def by_bot(self) -> bool:
-        return bool(self.body.get("from", {}).get("is_bot"))
 
 
 class World:

@@ -8,3 +8,4 @@ import "./lists.js";
 if (document.querySelector("[data-order]")) import("./order.js");
 if (document.querySelector("[data-chart]")) import("./chart.js");
 if (document.querySelector("[data-tools]")) import("./editor.js");
+if (document.querySelector("[data-desk]")) import("./desk.js");

@@ -2,18 +2,22 @@
 import { show } from "./toasts.js";
 import { words } from "./words.js";
 
+// Nobody asked for what refreshes itself, so nobody is told when it fails.
+const unasked = (ctx) => ["every", "load"].includes(ctx?.sourceEvent?.type);
 const again = (ctx) => () => ctx.sourceElement?.isConnected && window.htmx.trigger(ctx.sourceElement, ctx.sourceEvent?.type ?? "click");
 
 document.addEventListener("htmx:response:error", (event) => {
   const { ctx } = event.detail;
-  if (ctx.text?.includes("<hx-partial")) return; // the server's own toast comes with the answer
+  // A refused form comes back by itself, and the server's own toast comes with the answer.
+  if (unasked(ctx) || (ctx.response.status < 500 && ctx.text?.trim())) return;
+  if (ctx.text?.includes("<hx-partial")) return;
   const id = ctx.response.headers.get("X-Request-ID");
   show(words.failed, { detail: id ? `${words.request} ${id}` : "", action: { label: words.retry, run: again(ctx) } });
 });
 
 document.addEventListener("htmx:error", (event) => {
   const { ctx } = event.detail;
-  if (!ctx || ctx.response) return;
+  if (!ctx || ctx.response || unasked(ctx)) return;
   show(words.offline, { action: { label: words.retry, run: again(ctx) } });
 });
 

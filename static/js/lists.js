@@ -10,7 +10,9 @@ function count() {
 document.addEventListener("htmx:after:swap", () => count());
 
 document.addEventListener("htmx:before:request", (event) => {
-  event.detail.ctx.sourceElement.closest("[popover]:popover-open")?.hidePopover();
+  const { sourceElement, sourceEvent } = event.detail.ctx;
+  const chosen = sourceEvent?.type === "click" || sourceEvent?.type === "submit"; // not a figure that refreshes itself
+  if (chosen) sourceElement.closest(".ly-pop:popover-open")?.hidePopover();
 });
 
 count();

@@ -23,7 +23,7 @@ function drop(list, row, from) {
   const position = rows(list).indexOf(row) + 1;
   if (position === from) return;
   window.htmx.ajax("POST", list.dataset.order, {
-    source: list,
+    source: row.querySelector(".ly-grip"), // the list would send every field inside it
     target: list,
     swap: "outerMorph",
     values: { id: row.dataset.id, position },

@@ -52,9 +52,30 @@ def test_creates_a_course_with_the_fields_of_the_contract(author: TestClient, db
         "is_active": True,
         "version": 1,
         "lessons": [
-            {"lesson_id": c, "title": "Волна", "position": 1, "is_active": True, "is_free": False, "price": 100},
-            {"lesson_id": a, "title": "Арка", "position": 2, "is_active": True, "is_free": False, "price": 100},
-            {"lesson_id": b, "title": "Берег", "position": 3, "is_active": True, "is_free": False, "price": 100},
+            {
+                "lesson_id": c,
+                "title": "Волна",
+                "position": 1,
+                "is_active": True,
+                "is_free": False,
+                "price": 100,
+            },
+            {
+                "lesson_id": a,
+                "title": "Арка",
+                "position": 2,
+                "is_active": True,
+                "is_free": False,
+                "price": 100,
+            },
+            {
+                "lesson_id": b,
+                "title": "Берег",
+                "position": 3,
+                "is_active": True,
+                "is_free": False,
+                "price": 100,
+            },
         ],
     }
 
@@ -67,17 +88,25 @@ def test_creates_a_course_with_the_fields_of_the_contract(author: TestClient, db
             {"title": "x", "total_price": 10, "discount_price": 11},
             {"discount_price": "The price with discount is higher than the full price."},
         ),
-        ({"title": "x", "total_price": 10, "lesson_ids": [1, 99]}, {"lesson_ids": "There is no lesson 99."}),
+        (
+            {"title": "x", "total_price": 10, "lesson_ids": [1, 99]},
+            {"lesson_ids": "There is no lesson 99."},
+        ),
         (
             {"title": "x", "total_price": 10, "lesson_ids": [1, 1]},
             {"lesson_ids": "A lesson can stand in a course only once."},
         ),
         ({"title": "x", "total_price": 10, "lesson_ids": [0]}, {"lesson_ids.0": "The least is 1."}),
         ({"title": "x", "total_price": 10, "lesson_ids": "1"}, {"lesson_ids": "Give a list."}),
-        ({"title": "x", "total_price": 10, "lesson_ids": list(range(1, 202))}, {"lesson_ids": "Too many items."}),
+        (
+            {"title": "x", "total_price": 10, "lesson_ids": list(range(1, 202))},
+            {"lesson_ids": "Too many items."},
+        ),
     ],
 )
-def test_names_what_is_wrong(author: TestClient, db: Session, sent: Any, fields: dict[str, str]) -> None:
+def test_names_what_is_wrong(
+    author: TestClient, db: Session, sent: Any, fields: dict[str, str]
+) -> None:
     make_lesson(db)
 
     assert error(author.post("/api/courses/", json=sent)) == (422, "validation", fields)
@@ -106,7 +135,10 @@ def test_a_refused_order_changes_nothing(author: TestClient, db: Session) -> Non
     refused = author.put(url, json={"lesson_ids": [b, 99, a], "title": "Other"})
 
     assert error(refused) == (422, "validation", {"lesson_ids": "There is no lesson 99."})
-    assert (author.get(url).json()["title"], order(author.get(url).json())) == ("Портрет", [(a, 1), (b, 2)])
+    assert (author.get(url).json()["title"], order(author.get(url).json())) == (
+        "Портрет",
+        [(a, 1), (b, 2)],
+    )
 
 
 def test_the_history_tells_where_a_lesson_moved(author: TestClient, db: Session) -> None:
@@ -121,7 +153,10 @@ def test_the_history_tells_where_a_lesson_moved(author: TestClient, db: Session)
             Change.entity == "course_lessons", Change.op == "update"
         )
     ).all()
-    assert sorted((move.before["position"], move.after["position"]) for move in moves) == [(1, 2), (2, 1)]
+    assert sorted((move.before["position"], move.after["position"]) for move in moves) == [
+        (1, 2),
+        (2, 1),
+    ]
     assert {(move.root, move.root_id) for move in moves} == {("courses", course.id)}
 
 
@@ -137,7 +172,9 @@ def test_a_stale_version_is_a_409_for_the_order_too(author: TestClient, db: Sess
     assert order(author.get(url).json()) == [(a, 1), (b, 2)]
 
 
-def test_the_discount_stays_below_the_price_whichever_changes(author: TestClient, db: Session) -> None:
+def test_the_discount_stays_below_the_price_whichever_changes(
+    author: TestClient, db: Session
+) -> None:
     course = make_course(db, total_price=300, discount_price=250)
     url = f"/api/courses/{course.id}"
     words = {"discount_price": "The price with discount is higher than the full price."}
@@ -186,7 +223,9 @@ def test_deletes_the_course_and_leaves_its_lessons(author: TestClient, db: Sessi
     assert author.delete(f"/api/courses/{course.id}").status_code == 204
     assert author.get(f"/api/courses/{course.id}").status_code == 404
     assert db.scalars(select(CourseLesson.id)).all() == []
-    deleted = select(Change.entity, Change.before).where(Change.op == "delete").order_by(Change.entity)
+    deleted = (
+        select(Change.entity, Change.before).where(Change.op == "delete").order_by(Change.entity)
+    )
     assert [(entity, before.get("position")) for entity, before in db.execute(deleted)] == [
         ("course_lessons", 1),
         ("courses", None),

@@ -1,6 +1,6 @@
-"""Lessons over JSON: the contract's fields, who sees the content, what is refused and in what words."""
+"""Lessons over JSON: the contract's fields, who sees the content, what is refused and how."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,10 +8,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backend.api.lessons import content_router, router
 from backend.core.permissions import Permission
 from backend.database.models.history import Change
 from backend.database.models.lessons import Lesson
-from backend.database.models.media import Media, TelegramFile
+from backend.database.models.media import Media
 from tests.conftest import Api
 from tests.factories import make_course, make_lesson, make_order, make_purchase, make_user, save
 
@@ -29,7 +30,13 @@ def reader(api: Api) -> TestClient:
 
 
 def make_media(db: Session, **fields: Any) -> Media:
-    values = {"path": "tokEn_1.mp4", "filename": "Урок.mp4", "mime": "video/mp4", "size": 10, "sha256": "a" * 64}
+    values = {
+        "path": "tokEn_1.mp4",
+        "filename": "Урок.mp4",
+        "mime": "video/mp4",
+        "size": 10,
+        "sha256": "a" * 64,
+    }
     media = Media(**values | fields)
     save(db, media)
     return media
@@ -41,7 +48,12 @@ def error(answer: Any) -> tuple[int, str, dict[str, str]]:
 
 
 def test_creates_a_lesson_with_the_fields_of_the_contract(author: TestClient, db: Session) -> None:
-    sent = {"title": " Свет из окна ", "description": "Портрет", "price": 199, "text_content": "**Боком**"}
+    sent = {
+        "title": " Свет из окна ",
+        "description": "Портрет",
+        "price": 199,
+        "text_content": "**Боком**",
+    }
 
     answer = author.post("/api/lessons", json=sent)
 
@@ -67,7 +79,9 @@ def test_creates_a_lesson_with_the_fields_of_the_contract(author: TestClient, db
 
 
 def test_a_free_lesson_needs_no_price(author: TestClient) -> None:
-    assert author.post("/api/lessons/", json={"title": "Scales", "is_free": True}).json()["price"] == 0
+    assert (
+        author.post("/api/lessons/", json={"title": "Scales", "is_free": True}).json()["price"] == 0
+    )
     assert error(author.post("/api/lessons/", json={"title": "Scales"})) == (
         422,
         "validation",
@@ -84,21 +98,36 @@ def test_a_free_lesson_needs_no_price(author: TestClient) -> None:
         ({"title": "x", "price": -1}, {"price": "The least is 0."}),
         ({"title": "x", "price": 1.5}, {"price": "Enter a whole number."}),
         ({"title": "x", "price": 2**63}, {"price": "The most is 1000000."}),
-        ({"title": "x\0", "price": 1}, {"title": "This text holds a character that cannot be stored."}),
+        (
+            {"title": "x\0", "price": 1},
+            {"title": "This text holds a character that cannot be stored."},
+        ),
         ({"title": "x", "price": 1, "is_admin": True}, {"is_admin": "There is no such field."}),
         ({"title": "x", "price": 1, "media_id": 1}, {"media_id": "There is no such field."}),
-        ({"title": "x", "price": 1, "text_content": "x" * 20_001}, {"text_content": "At most 20000 characters."}),
+        (
+            {"title": "x", "price": 1, "text_content": "x" * 20_001},
+            {"text_content": "At most 20000 characters."},
+        ),
     ],
 )
-def test_names_what_is_wrong(author: TestClient, db: Session, sent: Any, fields: dict[str, str]) -> None:
+def test_names_what_is_wrong(
+    author: TestClient, db: Session, sent: Any, fields: dict[str, str]
+) -> None:
     assert error(author.post("/api/lessons/", json=sent)) == (422, "validation", fields)
     assert db.scalars(select(Lesson.id)).all() == []
 
 
-def test_only_those_who_may_edit_see_the_content(author: TestClient, reader: TestClient, db: Session) -> None:
-    lesson = make_lesson(db, title="Scales", text_content="Secret", video_path="https://example.org/a.mp4")
+def test_only_those_who_may_edit_see_the_content(
+    author: TestClient, reader: TestClient, db: Session
+) -> None:
+    lesson = make_lesson(
+        db, title="Scales", text_content="Secret", video_path="https://example.org/a.mp4"
+    )
 
-    edit, read = author.get(f"/api/lessons/{lesson.id}").json(), reader.get(f"/api/lessons/{lesson.id}").json()
+    edit, read = (
+        author.get(f"/api/lessons/{lesson.id}").json(),
+        reader.get(f"/api/lessons/{lesson.id}").json(),
+    )
     listed_edit, listed_read = author.get("/api/lessons").json(), reader.get("/api/lessons/").json()
 
     assert (edit["text_content"], edit["video_path"]) == ("Secret", "https://example.org/a.mp4")
@@ -138,7 +167,9 @@ def test_pages_follow_each_other_by_title_without_skipping(reader: TestClient, d
 
     seen, cursor = [], ""
     while cursor is not None:
-        page = reader.get("/api/lessons/", params={"sort": "title", "limit": 2, "cursor": cursor}).json()
+        page = reader.get(
+            "/api/lessons/", params={"sort": "title", "limit": 2, "cursor": cursor}
+        ).json()
         assert page["total"] == 5
         seen += [lesson["title"] for lesson in page["items"]]
         cursor = page["next"]
@@ -146,12 +177,16 @@ def test_pages_follow_each_other_by_title_without_skipping(reader: TestClient, d
     assert seen == wanted
 
 
-def test_a_title_with_an_unprintable_joiner_does_not_break_the_next_page(reader: TestClient, db: Session) -> None:
+def test_a_title_with_an_unprintable_joiner_does_not_break_the_next_page(
+    reader: TestClient, db: Session
+) -> None:
     for title in ("👩‍🎨 А", "👩‍🎨 Б"):
         make_lesson(db, title=title)
 
     first = reader.get("/api/lessons/?sort=title&limit=1").json()
-    second = reader.get("/api/lessons/", params={"sort": "title", "limit": 1, "cursor": first["next"]}).json()
+    second = reader.get(
+        "/api/lessons/", params={"sort": "title", "limit": 1, "cursor": first["next"]}
+    ).json()
 
     assert [page["items"][0]["title"] for page in (first, second)] == ["👩‍🎨 А", "👩‍🎨 Б"]
 
@@ -200,7 +235,10 @@ def test_put_replaces_only_what_is_sent(author: TestClient, db: Session) -> None
         "Текст",
         2,
     )
-    assert author.put(f"/api/lessons/{lesson.id}", json={"text_content": None}).json()["text_content"] is None
+    assert (
+        author.put(f"/api/lessons/{lesson.id}", json={"text_content": None}).json()["text_content"]
+        is None
+    )
     assert error(author.put(f"/api/lessons/{lesson.id}", json={"title": None})) == (
         422,
         "validation",
@@ -218,13 +256,19 @@ def test_a_stale_version_is_a_409_and_changes_nothing(author: TestClient, db: Se
     assert author.get(f"/api/lessons/{lesson.id}").json()["price"] == 150
 
 
-def test_a_video_path_names_a_stored_file_or_something_of_ones_own(author: TestClient, db: Session) -> None:
+def test_a_video_path_names_a_stored_file_or_something_of_ones_own(
+    author: TestClient, db: Session
+) -> None:
     media, lesson = make_media(db), make_lesson(db)
     url = f"/api/lessons/{lesson.id}"
 
     assert author.put(url, json={"video_path": media.path}).json()["media_id"] == media.id
     own = author.put(url, json={"video_path": "https://example.org/b.mp4"}).json()
-    assert (own["media_id"], own["video_path"], own["has_video"]) == (None, "https://example.org/b.mp4", True)
+    assert (own["media_id"], own["video_path"], own["has_video"]) == (
+        None,
+        "https://example.org/b.mp4",
+        True,
+    )
     gone = author.put(url, json={"video_path": ""}).json()
     assert (gone["media_id"], gone["video_path"], gone["has_video"]) == (None, None, False)
 
@@ -236,7 +280,10 @@ def test_deletes_what_nobody_bought(author: TestClient, db: Session) -> None:
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert author.get(f"/api/lessons/{lesson.id}").status_code == 404
-    assert db.scalars(select(Change.op).where(Change.entity == "lessons")).all() == ["create", "delete"]
+    assert db.scalars(select(Change.op).where(Change.entity == "lessons")).all() == [
+        "create",
+        "delete",
+    ]
 
 
 def test_what_was_sold_stays(author: TestClient, db: Session) -> None:
@@ -289,111 +336,11 @@ def test_rights(api: Api, bot: TestClient, author: TestClient, db: Session) -> N
     assert author.get(f"/api/users/1/lessons/{lesson.id}/content").status_code == 403
 
 
-# -- content
-
-
-def content(bot: TestClient, user_id: int, lesson_id: int, **query: int) -> Any:
-    return bot.get(f"/api/users/{user_id}/lessons/{lesson_id}/content", params=query)
-
-
-def test_a_stranger_to_the_lesson_is_not_entitled(bot: TestClient, db: Session) -> None:
-    user, lesson = make_user(db), make_lesson(db)
-    make_purchase(db, make_user(db), lesson)
-
-    answer = content(bot, user.id, lesson.id)
-
-    assert error(answer)[:2] == (403, "not_entitled")
-    assert answer.json()["error"]["message"] == "This lesson opens after the purchase."
-
-
-def test_a_buyer_reads_the_lesson_even_when_it_is_hidden(bot: TestClient, db: Session) -> None:
-    user, lesson = make_user(db), make_lesson(db, title="Scales", text_content="Do re mi", is_active=False)
-    make_purchase(db, user, lesson)
-
-    assert content(bot, user.id, lesson.id).json() == {
-        "lesson_id": lesson.id,
-        "title": "Scales",
-        "text_content": "Do re mi",
-        "video_path": None,
-        "media": None,
-    }
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"status": "pending"},
-        {"status": "failed"},
-        {"revoked_at": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=1)},
-    ],
-)
-def test_only_a_live_completed_purchase_entitles(bot: TestClient, db: Session, fields: dict[str, Any]) -> None:
-    user, lesson = make_user(db), make_lesson(db)
-    make_purchase(db, user, lesson, **fields)
-
-    assert error(content(bot, user.id, lesson.id))[:2] == (403, "not_entitled")
-
-
-def test_a_course_entitles_to_the_lessons_it_holds_now(bot: TestClient, db: Session) -> None:
-    user, inside, outside = make_user(db), make_lesson(db), make_lesson(db)
-    course = make_course(db, [inside])
-    make_purchase(db, user, inside, lesson_id=None, course_id=course.id)
-
-    assert content(bot, user.id, inside.id).status_code == 200
-    assert error(content(bot, user.id, outside.id))[:2] == (403, "not_entitled")
-
-
-def test_a_free_lesson_is_for_everyone_until_it_is_hidden(bot: TestClient, db: Session) -> None:
-    user, free = make_user(db), make_lesson(db, is_free=True)
-    draft = make_lesson(db, is_free=True, is_active=False)
-
-    assert content(bot, user.id, free.id).status_code == 200
-    assert error(content(bot, user.id, draft.id))[:2] == (403, "not_entitled")
-
-
-def test_content_of_nobody_and_of_nothing(bot: TestClient, db: Session) -> None:
-    user, lesson = make_user(db), make_lesson(db, is_free=True)
-
-    assert error(content(bot, 999, lesson.id))[:2] == (404, "not_found")
-    assert error(content(bot, user.id, 999))[:2] == (404, "not_found")
-
-
-def test_content_takes_one_query_of_its_own(bot: TestClient, db: Session, queries: list[str]) -> None:
-    user, lesson = make_user(db), make_lesson(db, media_id=make_media(db).id)
-    make_purchase(db, user, lesson)
-    content(bot, user.id, lesson.id)
-    queries.clear()
-
-    assert content(bot, user.id, lesson.id).status_code == 200
-    assert len(queries) == OWN_QUERIES + 1
-
-
-def test_a_video_comes_with_the_file_id_of_the_asking_bot(bot: TestClient, db: Session) -> None:
-    media = make_media(db)
-    user, lesson = make_user(db), make_lesson(db, media_id=media.id, video_path=media.path, is_free=True)
-    save(db, TelegramFile(media_id=media.id, bot_id=5, file_id="BAAC"))
-
-    known = content(bot, user.id, lesson.id, bot_id=5).json()
-    unknown = content(bot, user.id, lesson.id, bot_id=6).json()
-
-    assert known["video_path"] == "tokEn_1.mp4"
-    assert known["media"] == {
-        "id": media.id,
-        "url": f"/api/media/{media.id}",
-        "path": "tokEn_1.mp4",
-        "filename": "Урок.mp4",
-        "mime": "video/mp4",
-        "size": 10,
-        "file_id": "BAAC",
-    }
-    assert unknown["media"] == known["media"] | {"file_id": None}
-    assert content(bot, user.id, lesson.id).json()["media"]["file_id"] is None
-
-
 def test_every_route_says_what_it_needs() -> None:
-    from backend.api.lessons import content_router, router
-
-    needs = {route.name: sorted(route.policy.groups[0]) for route in (*router.routes, *content_router.routes)}  # type: ignore[attr-defined] # UnitRoute
+    needs = {
+        route.name: sorted(route.policy.groups[0])
+        for route in (*router.routes, *content_router.routes)
+    }  # type: ignore[attr-defined] # UnitRoute
     assert needs == {
         "list_lessons": [Permission.LESSONS_READ],
         "get_lesson": [Permission.LESSONS_READ],

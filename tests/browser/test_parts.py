@@ -129,6 +129,7 @@ def test_a_refused_form_keeps_what_was_typed_and_takes_the_focus_to_the_errors(p
     assert page.locator("#description").input_value() == "Two\nlines"
     assert page.locator("#title").get_attribute("aria-describedby") == "title-error"
     expect(page.locator("#price-error")).to_have_text("Stars are whole: write 199.")
+    expect(page.locator("[data-toast]")).to_have_count(0)
     summary.get_by_role("link", name="Price").click()
     expect(page.locator("#price")).to_be_focused()
 

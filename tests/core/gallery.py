@@ -164,6 +164,11 @@ def door(request: Request, refused: bool = False) -> Response:
     return templating.render(request, "auth/login.html", form=form, next="/dashboard/")
 
 
+@router.get("/dashboard/tickets/badge", name="crm:tickets:badge")
+def badge(request: Request) -> Response:
+    return templating.render(request, "tickets/_badge.html", waiting=7)
+
+
 @router.get("/broken")
 def broken(request: Request) -> Response:
     error = AppError("The server could not cope with this request.")

@@ -8,17 +8,16 @@ import time_machine
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from jinja2 import UndefinedError
+from markupsafe import Markup
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from selectolax.lexbor import LexborNode as Node
 
 from backend.core import clock, templating
+from backend.core.atoms import badge, icon, person
 from backend.core.context import Principal
-from backend.core.figures import line_path, nice_top, sparse
-from backend.core.links import Links, local_path, set_filters, url_with
-from backend.core.listview import between, choice
 from backend.core.static import assets
 from backend.core.templating import FLASH_COOKIE, env
-from tests.core.gallery import ME, Params, make_gallery
+from tests.core.gallery import ME, make_gallery
 
 THINGS = "/dashboard/things/"
 SWAP = {
@@ -49,6 +48,7 @@ def text_of(client: TestClient, path: str, selector: str, **options: object) -> 
     return one(HTMLParser(client.get(path, **options).text), selector).text(strip=True)  # type: ignore[arg-type] # httpx's own
 
 
+@time_machine.travel("2026-11-21T08:12:30Z", tick=False)
 def test_one_address_answers_a_page_or_a_fragment(client: TestClient) -> None:
     page, part = client.get(THINGS), client.get(THINGS, headers=SWAP)
     assert (page.headers["Vary"], part.headers["Vary"]) == ("HX-Request-Type", "HX-Request-Type")
@@ -358,124 +358,30 @@ def test_banners_warn_of_plain_http_and_of_practice_mode() -> None:
         assert [banner.attributes["aria-label"] for banner in found] == labels
 
 
-# --- addresses ---------------------------------------------------------------
-
-
-def test_links_know_paths_and_turn_the_rest_into_a_query(gallery: FastAPI) -> None:
-    links = Links(gallery)
-    assert links.url("crm:things:detail", thing_id=7) == "/dashboard/things/7"
-    assert links.url("crm:things:index") == THINGS
-    assert (
-        links.url("crm:things:index", q="а б&", status=None, active=True)
-        == f"{THINGS}?q=%D0%B0%20%D0%B1%26&active=true"
-    )
-    assert (links.has("crm:things:index"), links.has("crm:nothing")) == (True, False)
-    with pytest.raises(LookupError, match="crm:nothing"):
-        links.url("crm:nothing")
-    with pytest.raises(KeyError):
-        links.url("crm:things:detail")
-
-
-def test_a_path_parameter_cannot_leave_its_place(gallery: FastAPI) -> None:
-    assert (
-        Links(gallery).url("crm:things:detail", thing_id="../../x?y#z")
-        == "/dashboard/things/..%2F..%2Fx%3Fy%23z"
-    )
-
-
-def test_url_with_changes_one_thing_and_starts_from_the_first_page() -> None:
-    params = Params(q="a", status="good", cursor="abc", limit=20)
-    assert url_with(params, THINGS, status="bad") == f"{THINGS}?q=a&limit=20&status=bad"
-    assert url_with(params, THINGS, cursor="def") == f"{THINGS}?q=a&limit=20&cursor=def&status=good"
-    assert url_with(params, THINGS, q=None, status=None, limit=50) == THINGS
-    assert url_with(Params()) == "?"
-    assert url_with(Params(active=False)) == "?active=false"
-    assert set_filters(params) == {"q": "a", "status": "good"}
-    assert set_filters(Params(active=False, sort="name")) == {"active": "false"}
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "",
-        None,
-        "https://evil.example",
-        "//evil.example",
-        "/\\evil.example",
-        "\\\\evil",
-        "javascript:alert(1)",
-        "/a\nb",
-        "/a\\b",
-        "x",
-        "/\t/evil",
-    ],
-)
-def test_next_stays_on_this_site(target: str | None) -> None:
-    assert local_path(target) == "/dashboard/"
-
-
-def test_next_keeps_a_local_path() -> None:
-    assert local_path("/dashboard/users/?q=я&page=2#x") == "/dashboard/users/?q=я&page=2#x"
-
-
-# --- figures and filters -----------------------------------------------------
-
-
-def test_lines_fill_their_box() -> None:
-    assert line_path([0, 5, 10], 100, 30) == "M0 30 50 15 100 0"
-    assert line_path([5, 10], 100, 30, top=20) == "M0 22.5 100 15"
-    assert (line_path([], 100, 30), line_path([7], 100, 30), line_path([0, 0], 10, 10)) == (
-        "M0 0",
-        "M0 30 100 30",
-        "M0 10 10 10",
-    )
-
-
-@pytest.mark.parametrize(
-    ("values", "top"),
-    [
-        ([], 3),
-        ([0], 3),
-        ([3], 3),
-        ([4], 6),
-        ([2840], 3000),
-        ([3001], 6000),
-        ([48], 60),
-        ([95], 120),
-    ],
-)
-def test_an_axis_ends_at_a_round_number(values: list[int], top: int) -> None:
-    assert nice_top(values) == top
-
-
-def test_labels_are_thinned_evenly() -> None:
-    assert sparse(list(range(30)), 5) == [0, 7, 14, 22, 29]
-    assert sparse(["a", "b"], 5) == ["a", "b"]
-
-
-def test_filters_say_what_they_hold() -> None:
-    status, spent = (
-        choice("status", "Status", [("good", "Learning")]),
-        between("s", "Spent", "low", "high", unit=" ★"),
-    )
-    assert [status.shown(on) for on in ({}, {"status": "good"}, {"status": "odd"})] == [
-        "",
-        "Learning",
-        "odd",
-    ]
-    shown = [spent.shown(on) for on in ({}, {"low": 1000}, {"high": 5}, {"low": 1, "high": 2})]
-    assert shown == ["", "≥\u00a01,000 ★", "≤\u00a05 ★", "1–2 ★"]
+# --- the environment ---------------------------------------------------------
 
 
 def test_icons_come_from_the_sprite() -> None:
     sprite = assets.url("vendor/sprite.svg")
-    assert templating.icon("plus", "icon-sm") == (
+    assert icon("plus", "icon-sm") == (
         f'<svg class="icon icon-sm" aria-hidden="true"><use href="{sprite}#icon-plus"/></svg>'
     )
     assert (
-        templating.icon('x"><b')
+        icon('x"><b')
         == f'<svg class="icon" aria-hidden="true"><use href="{sprite}#icon-x&#34;&gt;&lt;b"/></svg>'
     )
+
+
+def test_atoms_escape_what_they_are_given_but_not_twice() -> None:
+    hostile = "<b>&\"'"
+    assert str(person(7, hostile, "/x?a=1&b", "@<i>")) == (
+        '<span class="ly-person"><span class="ly-ava" data-hue="2" aria-hidden="true">B</span>'
+        '<span><a class="ly-cut" href="/x?a=1&amp;b">&lt;b&gt;&amp;&#34;&#39;</a>'
+        '<small class="ly-cut">@&lt;i&gt;</small></span></span>'
+    )
+    assert badge("good", "check", "<b>").endswith("</svg>&lt;b&gt;</span>")
+    assert badge("good", "check", Markup("<b>")).endswith("</svg><b></span>")
+    assert badge("", "check", "x").startswith('<span class="badge"><svg')
 
 
 def test_every_template_compiles_and_names_only_icons_that_exist() -> None:

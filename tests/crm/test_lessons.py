@@ -20,7 +20,13 @@ from tests.factories import make_course, make_lesson, make_purchase, make_user
 
 URL = "/dashboard/lessons/"
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
-FORM = {"title": "Свет", "description": "", "price": "100", "text_content": "Текст", "is_active": "true"}
+FORM = {
+    "title": "Свет",
+    "description": "",
+    "price": "100",
+    "text_content": "Текст",
+    "is_active": "true",
+}
 
 
 @pytest.fixture
@@ -137,7 +143,8 @@ def test_the_number_of_queries_does_not_follow_the_rows(
     lesson(), lesson()
     make_purchase(db, make_user(db), first)
 
-    # The session, then: count, rows, sales, courses; lesson, line, sales, courses, buyers, bot, history (3).
+    # The session, then: count, rows, sales, courses; and for the record: lesson, line, sales,
+    # courses, buyers, bot, history (3).
     assert one_row == (count(URL), count(record)) == (5, 10)
 
 
@@ -159,8 +166,13 @@ def test_csv_holds_the_filtered_list_and_no_formula(admin: TestClient, db: Sessi
 # -- record
 
 
-def test_the_record_shows_facts_buyers_courses_link_and_history(admin: TestClient, db: Session) -> None:
-    lesson, user = make_lesson(db, title="Гаммы", price=120, text_content="**Жирно**"), make_user(db)
+def test_the_record_shows_facts_buyers_courses_link_and_history(
+    admin: TestClient, db: Session
+) -> None:
+    lesson, user = (
+        make_lesson(db, title="Гаммы", price=120, text_content="**Жирно**"),
+        make_user(db),
+    )
     make_course(db, [lesson], title="Портрет")
     make_purchase(db, user, lesson)
     SettingCRUD(db).put("bot", {"username": "school_bot"})
@@ -169,10 +181,19 @@ def test_the_record_shows_facts_buyers_courses_link_and_history(admin: TestClien
     page = admin.get(f"{URL}{lesson.id}").text
 
     assert one(page, "h1").text() == "Гаммы"
-    stats = {node.css_first("dt").text(): node.css_first("dd").text() for node in HTMLParser(page).css(".ly-stats > div")}
+    stats = {
+        node.css_first("dt").text(): node.css_first("dd").text()
+        for node in HTMLParser(page).css(".ly-stats > div")
+    }
     assert (stats["Price"], stats["Courses"]) == ("120\xa0★", "1")
-    assert one(page, "#deep-link-value").attributes["value"] == f"https://t.me/school_bot?start=lesson_{lesson.id}"
-    assert one(page, "section[aria-labelledby=buyers] tbody a").attributes["href"] == f"/dashboard/users/{user.id}"
+    assert (
+        one(page, "#deep-link-value").attributes["value"]
+        == f"https://t.me/school_bot?start=lesson_{lesson.id}"
+    )
+    assert (
+        one(page, "section[aria-labelledby=buyers] tbody a").attributes["href"]
+        == f"/dashboard/users/{user.id}"
+    )
     assert one(page, "section[aria-labelledby=in-courses] a").text() == "Портрет"
     assert "<strong>Жирно</strong>" in page
     assert HTMLParser(page).css_first("#record-history") is not None
@@ -217,7 +238,13 @@ def test_creates_a_lesson_and_can_undo_it(admin: TestClient, db: Session) -> Non
 
 
 def test_a_wrong_form_keeps_what_was_typed(admin: TestClient, db: Session) -> None:
-    sent = FORM | {"title": " ", "price": "199,5", "text_content": "<b>мой текст</b>", "is_free": "", "is_active": ""}
+    sent = FORM | {
+        "title": " ",
+        "price": "199,5",
+        "text_content": "<b>мой текст</b>",
+        "is_free": "",
+        "is_active": "",
+    }
 
     answer = admin.post(URL, data=sent, headers=PARTIAL)
 
@@ -244,12 +271,23 @@ def test_edits_a_lesson(admin: TestClient, db: Session) -> None:
 
     form = admin.get(url + "/edit").text
     version = one(form, "input[name=version]").attributes["value"]
-    sent = FORM | {"title": "Арпеджио", "price": "", "is_free": "true", "is_active": "", "text_content": "a\r\nb"}
+    sent = FORM | {
+        "title": "Арпеджио",
+        "price": "",
+        "is_free": "true",
+        "is_active": "",
+        "text_content": "a\r\nb",
+    }
     answer = admin.post(url, data=sent | {"version": version})
 
     changed = stored(db, lesson.id)
     assert answer.status_code == 303
-    assert (changed.title, changed.price, changed.is_free, changed.is_active) == ("Арпеджио", 0, True, False)
+    assert (changed.title, changed.price, changed.is_free, changed.is_active) == (
+        "Арпеджио",
+        0,
+        True,
+        False,
+    )
     assert changed.text_content == "a\nb"
 
 
@@ -273,7 +311,9 @@ def test_odd_input_is_a_422(admin: TestClient, db: Session, sent: dict[str, str]
     assert admin.post(f"{URL}{lesson.id}", data=FORM | sent).status_code == 422
 
 
-def test_a_stale_form_shows_both_values_and_saves_the_choice(admin: TestClient, db: Session) -> None:
+def test_a_stale_form_shows_both_values_and_saves_the_choice(
+    admin: TestClient, db: Session
+) -> None:
     lesson = make_lesson(db, title="Гаммы", price=120, description="Old", text_content="Текст")
     url = f"{URL}{lesson.id}"
     admin.post(url, data=FORM | {"title": "Их", "price": "150", "description": "Old"})
@@ -295,12 +335,20 @@ def test_a_stale_form_shows_both_values_and_saves_the_choice(admin: TestClient, 
         ("description", "Mine", True),
         ("description", "Old", False),
     }
-    kept = {node.attributes["name"]: node.attributes["value"] or "" for node in HTMLParser(answer.text).css("input[type=hidden]")}
+    kept = {
+        node.attributes["name"]: node.attributes["value"] or ""
+        for node in HTMLParser(answer.text).css("input[type=hidden]")
+    }
     assert kept["version"] == "2"
     chosen = {name: value for name, value, checked in choice if checked}
     assert admin.post(url, data={k: v for k, v in (kept | chosen).items() if k}).status_code == 303
     saved = stored(db, lesson.id)
-    assert (saved.title, saved.price, saved.description, saved.text_content) == ("Моё", 150, "Mine", "Текст")
+    assert (saved.title, saved.price, saved.description, saved.text_content) == (
+        "Моё",
+        150,
+        "Mine",
+        "Текст",
+    )
 
 
 def test_a_stale_form_that_says_the_same_is_saved(admin: TestClient, db: Session) -> None:
@@ -315,7 +363,11 @@ def test_a_stale_form_that_says_the_same_is_saved(admin: TestClient, db: Session
 
 
 def test_the_preview_shows_what_telegram_will(admin: TestClient) -> None:
-    sent = {"title": "Свет из окна: портрет дома за один вечер", "price": "199", "text_content": "**Боком** к свету"}
+    sent = {
+        "title": "Свет из окна: портрет дома за один вечер",
+        "price": "199",
+        "text_content": "**Боком** к свету",
+    }
 
     page = admin.post(URL + "preview", data=sent, headers=PARTIAL).text
 
@@ -343,11 +395,18 @@ def test_a_free_lesson_has_no_price_in_the_preview(admin: TestClient) -> None:
 )
 def test_the_preview_runs_nothing(admin: TestClient, db: Session, hostile: str) -> None:
     lesson = make_lesson(db, title=hostile, description=hostile, text_content=hostile)
-    sent = {"title": hostile, "description": hostile, "text_content": hostile, "price": hostile[:20]}
+    sent = {
+        "title": hostile,
+        "description": hostile,
+        "text_content": hostile,
+        "price": hostile[:20],
+    }
 
     for page in (admin.post(URL + "preview", data=sent).text, admin.get(f"{URL}{lesson.id}").text):
         body = HTMLParser(page).css_first("main") or HTMLParser(page)
-        assert [node.html for node in body.css("script, img, [onerror], [hx-get], a[href^=javascript]")] == []
+        assert [
+            node.html for node in body.css("script, img, [onerror], [hx-get], a[href^=javascript]")
+        ] == []
 
 
 # -- toggle and delete
@@ -394,7 +453,9 @@ def test_what_was_sold_is_not_deleted_and_says_what_to_do(admin: TestClient, db:
     answer = admin.post(f"{URL}{lesson.id}/delete", headers=PARTIAL)
 
     assert answer.status_code == 409
-    assert "It was sold 1 time and cannot be deleted. Hide it instead: buyers keep it." in answer.text
+    assert (
+        "It was sold 1 time and cannot be deleted. Hide it instead: buyers keep it." in answer.text
+    )
     assert stored(db, lesson.id).title == "Свет из окна"
 
 
@@ -431,7 +492,9 @@ def test_who_may_only_read(staff: SignIn, db: Session, role: str) -> None:
     assert "Секрет" not in page.text
     assert [form.attributes["action"] for form in HTMLParser(page.text).css("main form")] == []
     assert [browser.get(path).status_code for path in (URL + "new", url + "/edit")] == [403, 403]
-    assert [browser.post(path, data=data).status_code for path, data in writes(lesson.id)] == [403] * 5
+    assert [browser.post(path, data=data).status_code for path, data in writes(lesson.id)] == [
+        403
+    ] * 5
     assert stored(db, lesson.id).version == 1
 
 
@@ -449,4 +512,7 @@ def test_an_author_writes_and_sees_no_money(staff: SignIn, db: Session) -> None:
 def test_a_stranger_is_sent_to_sign_in(client: TestClient) -> None:
     answer = client.get(URL + "?sort=title")
 
-    assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/dashboard/lessons/%3Fsort%3Dtitle")
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        "/login?next=/dashboard/lessons/%3Fsort%3Dtitle",
+    )

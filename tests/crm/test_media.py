@@ -1,4 +1,4 @@
-"""Videos in the lesson form: what is let in, where it lies, how it is watched, and that nothing is left behind."""
+"""Videos in the lesson form: what is let in, where it lies, who watches, what is left behind."""
 
 import hashlib
 from pathlib import Path
@@ -27,7 +27,10 @@ PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 FORM = {"title": "Свет", "price": "100", "is_active": "true"}
 MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(range(256))
 MOV = b"\x00\x00\x00\x14ftypqt  \x00\x00\x02\x00qt  " + bytes(100)
-WEBM = b"\x1a\x45\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81\x04B\xf3\x81\x08B\x82\x84webm" + bytes(100)
+WEBM = (
+    b"\x1a\x45\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81\x04B\xf3\x81\x08B\x82\x84webm"
+    + bytes(100)
+)
 
 
 @pytest.fixture
@@ -81,11 +84,17 @@ def test_the_bytes_say_what_it_is_whatever_the_name(
     ("content", "words"),
     [
         (b"", "This file is empty."),
-        (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "This is not an MP4, MOV or WebM video."),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+            "This is not an MP4, MOV or WebM video.",
+        ),
         (b"<!doctype html><script>alert(1)</script>", "This is not an MP4, MOV or WebM video."),
         (b"MZ\x90\x00" + bytes(60), "This is not an MP4, MOV or WebM video."),
         (b"\x00\x00\x00\x18ftypheic" + bytes(60), "This is not an MP4, MOV or WebM video."),
-        (b"\x1a\x45\xdf\xa3\x9fB\x82\x88matroska" + bytes(60), "This is not an MP4, MOV or WebM video."),
+        (
+            b"\x1a\x45\xdf\xa3\x9fB\x82\x88matroska" + bytes(60),
+            "This is not an MP4, MOV or WebM video.",
+        ),
         (b"ftyp", "This is not an MP4, MOV or WebM video."),
     ],
 )
@@ -188,7 +197,9 @@ def test_a_stranger_leaves_no_file(
     assert files(settings) == []
 
 
-def test_a_video_is_replaced_and_taken_off(admin: TestClient, db: Session, settings: Settings) -> None:
+def test_a_video_is_replaced_and_taken_off(
+    admin: TestClient, db: Session, settings: Settings
+) -> None:
     admin.post(URL, data=FORM, files=video(MP4))
     lesson = db.scalars(select(Lesson)).one()
     first = lesson.media_id
@@ -212,7 +223,12 @@ def test_a_stale_form_keeps_its_new_video(admin: TestClient, db: Session) -> Non
     lesson = make_lesson(db, title="A")
     admin.post(f"{URL}{lesson.id}", data=FORM)
 
-    stale = admin.post(f"{URL}{lesson.id}", data=FORM | {"title": "B", "version": "1"}, files=video(MP4), headers=PARTIAL)
+    stale = admin.post(
+        f"{URL}{lesson.id}",
+        data=FORM | {"title": "B", "version": "1"},
+        files=video(MP4),
+        headers=PARTIAL,
+    )
 
     assert stale.status_code == 409
     media_id = HTMLParser(stale.text).css_first("input[name=media_id]").attributes["value"]
@@ -239,7 +255,10 @@ def test_a_video_is_watched_in_parts_and_can_do_nothing(admin: TestClient, media
         b"ftyp",
         f"bytes 4-7/{len(MP4)}",
     )
-    assert (whole.headers["content-type"], whole.headers["x-content-type-options"]) == ("video/mp4", "nosniff")
+    assert (whole.headers["content-type"], whole.headers["x-content-type-options"]) == (
+        "video/mp4",
+        "nosniff",
+    )
     assert whole.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     assert whole.headers["content-disposition"].startswith("inline; filename*=utf-8''")
 
@@ -293,13 +312,20 @@ def test_strays_are_old_files_that_no_row_knows(tmp_path: Path) -> None:
     assert MediaFolder(tmp_path / "none").strays(frozenset(), before=2**40) == []
 
 
-@pytest.mark.parametrize("head", [b"", b"\0" * 64, b"GIF89a", b"RIFF\0\0\0\0AVI LIST", b"\x1a\x45\xdf\xa3"])
+@pytest.mark.parametrize(
+    "head", [b"", b"\0" * 64, b"GIF89a", b"RIFF\0\0\0\0AVI LIST", b"\x1a\x45\xdf\xa3"]
+)
 def test_sniff_knows_three_kinds_only(head: bytes) -> None:
     assert sniff(head) is None
 
 
 def test_a_label_is_never_empty() -> None:
-    assert [label(None), label(""), label("\0\n"), label("a/b/c.mp4")] == ["video", "video", "video", "c.mp4"]
+    assert [label(None), label(""), label("\0\n"), label("a/b/c.mp4")] == [
+        "video",
+        "video",
+        "video",
+        "c.mp4",
+    ]
 
 
 def test_the_folder_is_outside_static(app: FastAPI, settings: Settings) -> None:

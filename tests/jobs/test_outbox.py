@@ -14,12 +14,11 @@ from sqlalchemy.orm import Session
 from backend.core import clock
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.leases import LeaseCRUD
-from backend.database.crud.settings import SettingCRUD
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.orders import Payment, Refund
 from backend.database.models.users import User
 from backend.database.session import Database
-from backend.jobs.outbox import LEASE_NAME, PAUSE, record
+from backend.jobs.outbox import LEASE_NAME, record
 from backend.jobs.sending import Again, Call, Refused, Sent, _outcome
 from backend.sandbox.student import NoAnswerError
 from tests.factories import make_lesson, make_purchase, make_user
@@ -76,7 +75,7 @@ def test_flood_control_stops_the_whole_sender_and_is_remembered(
 
     def told_to_wait() -> bool:
         db.rollback()
-        return SettingCRUD(db).find(PAUSE) is not None
+        return DispatchCRUD(db).paused_until() is not None
 
     school.send_until(told_to_wait)
     rows.append(school.queue(oleg, "b"))

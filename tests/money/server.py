@@ -1,23 +1,27 @@
 """The product as it runs: `uvicorn main:app` in processes of its own, which a test may kill."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx2
+from sqlalchemy.engine import make_url
 
-from tests.conftest import SECRET
+from tests.conftest import POSTGRES, SECRET
+from tests.conftest import _postgres as postgres
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 40
+START_SECONDS = 100
 
 
 class Server:
@@ -42,6 +46,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Server":
+        """Begins to start; `ready` waits for it."""
         command = [sys.executable, "-m", "uvicorn", "main:app", "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -51,15 +56,17 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
+        return self
+
+    def ready(self) -> "Server":
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            try:
-                httpx2.get(f"{self.url}/api/auth/me", timeout=1)
-            except httpx2.TransportError:
-                assert self.process.poll() is None, self.log.read_text()
-                time.sleep(0.05)
-            else:
-                return self
+            assert self.process is not None
+            assert self.process.poll() is None, self.log.read_text()
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            time.sleep(0.05)
         raise AssertionError(f"no server after {START_SECONDS} s: {self.log.read_text()}")
 
     def kill(self) -> None:
@@ -72,6 +79,20 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(10)
+
+
+@contextmanager
+def own_database(template: str, directory: Path) -> Iterator[str]:
+    """A copy of the migrated database for a whole module of tests."""
+    if not POSTGRES:
+        shutil.copy(make_url(template).database or "", directory / "test.db")
+        yield f"sqlite:///{directory}/test.db"
+        return
+    source = make_url(template)
+    copy = source.set(database=f"lyceum_{uuid.uuid4().hex[:12]}")
+    postgres(f'CREATE DATABASE "{copy.database}" TEMPLATE "{source.database}"')
+    yield copy.render_as_string(hide_password=False)
+    postgres(f'DROP DATABASE "{copy.database}" WITH (FORCE)')
 
 
 def at_once(work: Callable[[T], Any], items: Iterable[T], threads: int = 16) -> list[Any]:

@@ -4,12 +4,11 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -20,30 +19,41 @@ from backend.database.models.promo_codes import PromoCode, PromoRedemption
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from backend.database.session import Database
+from tests.conftest import Api
 from tests.factories import make_promo, make_user
-from tests.money.server import Server, at_once
-from tests.money.till import books_are_right, count, named, payment, rows
+from tests.money.server import Server, at_once, own_database
+from tests.money.till import books_are_right, count, named, payment
 
 Post = Callable[[str, Any], httpx2.Response]
 
 
+@pytest.fixture(scope="module")
+def database_url(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with own_database(template_database, tmp_path_factory.mktemp("school")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def servers(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    data = tmp_path_factory.mktemp("servers") / "data"
+    started = [Server(database_url, data).start() for _ in range(2)]
+    try:
+        yield [server.ready() for server in started]
+    finally:
+        for server in started:
+            server.stop()
+
+
 @pytest.fixture
-def post(database_url: str, bot: TestClient, tmp_path: Path) -> Iterator[Post]:
+def post(servers: list[Server], api: Api) -> Iterator[Post]:
     """POSTs JSON to the two processes in turn."""
-    servers = [Server(database_url, tmp_path / "data") for _ in range(2)]
-    headers = {"Authorization": bot.headers["Authorization"]}
+    headers = {"Authorization": api("bot", "purchases:refund").headers["Authorization"]}
     limits = httpx2.Limits(max_connections=40)
     turn = itertools.count()
     with httpx2.Client(headers=headers, timeout=60, limits=limits) as client:
-        try:
-            for server in servers:
-                server.start()
-            yield lambda path, body: client.post(
-                servers[next(turn) % len(servers)].url + path, json=body
-            )
-        finally:
-            for server in servers:
-                server.stop()
+        yield lambda path, body: client.post(
+            servers[next(turn) % len(servers)].url + path, json=body
+        )
 
 
 def order(post: Post, user: User, lesson: Lesson, **more: Any) -> Any:
@@ -59,17 +69,37 @@ def test_a_thousand_duplicates_of_one_payment_make_one_purchase(
 
     assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 999}
     assert len({answer.content for answer in answers}) == 1
-    counts = [count(db, model) for model in (Purchase, Payment, Dispatch)]
-    assert counts == [1, 1, 1]
-    assert rows(db, Dispatch.dedupe_key) == [("receipt:1",)]
+    purchase = answers[0].json()
+    assert count(db, Payment, Payment.provider_charge_id == "stx-1000") == 1
+    assert count(db, Purchase, Purchase.user_id == maria.id) == 1
+    told = select(Dispatch.dedupe_key).where(Dispatch.user_id == maria.id)
+    assert db.scalars(told).all() == [f"receipt:{purchase['id']}"]
     books_are_right(db)
 
 
-def test_a_hundred_buyers_of_ten_uses_make_ten_discounts(
-    post: Post, lesson: Lesson, db: Session, database: Database
-) -> None:
-    promo = make_promo(db, code="TEN", discount_percent=50, max_uses=10)
-    buyers = [make_user(db) for _ in range(100)]
+def buy_with(post: Post, code: str, lesson: Lesson, buyer: User) -> str:
+    """How a student with a code fares: "paid 201", "refused" at the pre-checkout, or not at all."""
+    placed = order(post, buyer, lesson, promo_code=code)
+    if "error" in placed:
+        return str(placed["error"]["code"])
+    asked = {
+        "payload": placed["payload"],
+        "telegram_id": buyer.telegram_id,
+        "total_amount": placed["amount"],
+        "currency": "XTR",
+    }
+    # Telegram repeats itself.
+    answers = [post("/api/orders/pre-checkout", asked).json()["ok"] for _ in range(2)]
+    if not answers[0]:
+        return "refused"
+    assert answers == [True, True]
+    paid = post("/api/purchases/create", payment(placed, buyer, f"stx-{buyer.id}"))
+    return f"paid {paid.status_code}"
+
+
+@contextmanager
+def watching(database: Database, promo: PromoCode) -> Iterator[list[int]]:
+    """The uses of a code as an onlooker sees them all the while."""
     seen: list[int] = []
     over = threading.Event()
 
@@ -79,59 +109,51 @@ def test_a_hundred_buyers_of_ten_uses_make_ten_discounts(
                 uses = select(PromoCode.current_uses).where(PromoCode.id == promo.id)
                 seen.append(session.scalar(uses) or 0)
 
-    def buy(buyer: User) -> str:
-        placed = order(post, buyer, lesson, promo_code="TEN")
-        if "error" in placed:
-            return str(placed["error"]["code"])
-        asked = {
-            "payload": placed["payload"],
-            "telegram_id": buyer.telegram_id,
-            "total_amount": placed["amount"],
-            "currency": "XTR",
-        }
-        # Telegram repeats itself.
-        answers = [post("/api/orders/pre-checkout", asked).json()["ok"] for _ in range(2)]
-        if not answers[0]:
-            return "refused"
-        assert answers == [True, True]
-        paid = post("/api/purchases/create", payment(placed, buyer, f"stx-{buyer.id}"))
-        return f"paid {paid.status_code}"
-
     watcher = threading.Thread(target=watch)
     watcher.start()
-    ends = Counter(at_once(buy, buyers))
-    over.set()
-    watcher.join()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
+
+
+def test_a_hundred_buyers_of_ten_uses_make_ten_discounts(
+    post: Post, lesson: Lesson, db: Session, database: Database
+) -> None:
+    promo = make_promo(db, code="HALF", discount_percent=50, max_uses=10)
+    buyers = [make_user(db) for _ in range(100)]
+
+    with watching(database, promo) as seen:
+        ends = Counter(at_once(lambda buyer: buy_with(post, "half", lesson, buyer), buyers))
 
     assert ends.pop("paid 201") == 10
     assert set(ends) <= {"refused", "promo_invalid"}
     assert sum(ends.values()) == 90
-    assert rows(db, PromoCode.current_uses) == [(10,)]
-    assert count(db, PromoRedemption, PromoRedemption.state == "used") == 10
-    assert count(db, Order, Order.status == "paid", Order.discount > 0) == 10
+    db.refresh(promo)
+    assert promo.current_uses == 10
+    of_promo = PromoRedemption.promo_id == promo.id
+    assert count(db, PromoRedemption, of_promo, PromoRedemption.state == "used") == 10
+    assert count(db, Order, Order.promo_id == promo.id, Order.status == "paid") == 10
     assert max(seen) == 10
     assert seen == sorted(seen)
     books_are_right(db)
 
 
 def test_buying_and_returning_one_lesson_two_hundred_times_at_once(
-    post: Post, maria: User, lesson: Lesson, db: Session, api: Callable[..., TestClient]
+    post: Post, maria: User, lesson: Lesson, db: Session
 ) -> None:
-    rights = {"Authorization": api("purchases:refund").headers["Authorization"]}
     bought: list[int] = []
-    server = post("/api/orders", {}).request.url
 
     def step(n: int) -> int:
         if n % 2:
-            purchase_id = bought[-1] if bought else 1
-            path = f"/api/purchases/{purchase_id}/refund"
-            url = server.copy_with(path=path)
-            return httpx2.post(url, headers=rights, json={}, timeout=60).status_code
+            path = f"/api/purchases/{bought[-1] if bought else 10**6}/refund"
+            return post(path, {}).status_code
         placed = order(post, maria, lesson)
         if "error" in placed:
             assert placed["error"]["code"] == "already_owned"
             return 0
-        paid = post("/api/purchases/create", payment(placed, maria, f"stx-{n}"))
+        paid = post("/api/purchases/create", payment(placed, maria, f"stx-{maria.id}-{n}"))
         if paid.status_code == 201:
             bought.append(paid.json()["id"])
         return paid.status_code
@@ -139,16 +161,17 @@ def test_buying_and_returning_one_lesson_two_hundred_times_at_once(
     ends = Counter(at_once(step, range(400)))
 
     assert set(ends) <= {0, 200, 201, 404, 409}
-    live = Purchase.revoked_at.is_(None)
-    assert count(db, Purchase, live) <= 1
-    assert count(db, Purchase) == ends[201] == len(set(bought))
-    by_status = dict(
-        db.execute(select(Payment.status, func.count()).group_by(Payment.status)).tuples().all()
-    )
-    assert by_status.get("unmatched", 0) == ends[409]
-    assert by_status.get("settled", 0) == count(db, Purchase, live)
-    back = by_status.get("refunded", 0) + by_status.get("unmatched", 0)
-    refunds = count(db, Dispatch, Dispatch.method == "refundStarPayment")
-    assert (count(db, Refund), refunds) == (back, back)
-    assert count(db, Dispatch, Dispatch.dedupe_key.startswith("receipt:")) == ends[201]
+    live = count(db, Purchase, Purchase.user_id == maria.id, Purchase.revoked_at.is_(None))
+    assert live in (0, 1)
+    assert count(db, Purchase, Purchase.user_id == maria.id) == ends[201] == len(set(bought))
+    hers = Payment.payer_telegram_id == maria.telegram_id
+    made = select(Payment.status, func.count()).where(hers).group_by(Payment.status)
+    payments = Counter(dict(db.execute(made).all()))
+    assert (payments["unmatched"], payments["settled"]) == (ends[409], live)
+    back = payments["refunded"] + payments["unmatched"]
+    returned = Dispatch.user_id == maria.id, Dispatch.method == "refundStarPayment"
+    assert count(db, Dispatch, *returned) == back
+    assert back == db.scalar(select(func.count(Refund.id)).join(Payment).where(hers))
+    receipts = Dispatch.user_id == maria.id, Dispatch.dedupe_key.startswith("receipt:")
+    assert count(db, Dispatch, *receipts) == ends[201]
     books_are_right(db)

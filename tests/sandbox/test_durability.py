@@ -21,11 +21,11 @@ from aiogram.methods import (
     SendMessage,
     SetWebhook,
 )
-from aiogram.types import BufferedInputFile
+from aiogram.types import BufferedInputFile, WebhookInfo
 
 from backend.sandbox.student import SandboxClient, Student
 from backend.sandbox.testing import free_port, start_process
-from tests.sandbox.conftest import Blocking, Scene
+from tests.sandbox.bots import Blocking, Scene, some
 from tests.sandbox.test_messages import refusal
 from tests.sandbox.test_payments import asked, begin, invoice
 
@@ -82,15 +82,21 @@ def test_files_and_delayed_payments_survive(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         process = start_process(state, port)
-        assert bot(GetFile(file_id=sent.document.file_id)).file_size == 4  # type: ignore[union-attr]
+        assert bot(GetFile(file_id=some(sent.document).file_id)).file_size == 4
         box.wait_until(lambda: olga.checkout(query.id).status == "paid")
-        assert bot.update(timeout=3).message.successful_payment is not None  # type: ignore[union-attr]
+        assert some(bot.update(timeout=3).message).successful_payment is not None
         bot.close()
     process.kill()
     process.wait()
 
 
 # --- webhooks
+
+
+def failed_hook(bot: Blocking) -> WebhookInfo:
+    """The state of the webhook once an error is told."""
+    SandboxClient.wait_until(lambda: bot(GetWebhookInfo()).last_error_message)
+    return bot(GetWebhookInfo())
 
 
 class Receiver:
@@ -142,7 +148,7 @@ def test_a_webhook_gets_updates_with_its_secret(bot: Blocking, olga: Student) ->
         SandboxClient.wait_until(lambda: len(receiver.got) == 2)
         assert [secret for secret, _body in receiver.got] == ["s3_cret-1"] * 2
         assert [body["message"]["text"] for _secret, body in receiver.got] == ["a", "b"]
-        assert bot(GetWebhookInfo()).pending_update_count == 0
+        SandboxClient.wait_until(lambda: bot(GetWebhookInfo()).pending_update_count == 0)
 
 
 def test_a_failed_delivery_is_repeated_in_order(bot: Blocking, olga: Student) -> None:
@@ -151,9 +157,7 @@ def test_a_failed_delivery_is_repeated_in_order(bot: Blocking, olga: Student) ->
         bot(SetWebhook(url=receiver.url))
         olga.send("a")
         SandboxClient.wait_until(lambda: len(receiver.got) == 1)
-        info = SandboxClient.wait_until(
-            lambda: found if (found := bot(GetWebhookInfo())).last_error_message else None
-        )
+        info = failed_hook(bot)
         assert info.last_error_message == (
             "Wrong response from the webhook: 500 Internal Server Error"
         )
@@ -175,9 +179,7 @@ def test_a_webhook_may_answer_with_a_method(bot: Blocking, olga: Student) -> Non
 def test_a_silent_server_is_reported(bot: Blocking, olga: Student) -> None:
     bot(SetWebhook(url=f"http://127.0.0.1:{free_port()}/hook"))
     olga.send("a")
-    info = SandboxClient.wait_until(
-        lambda: found if (found := bot(GetWebhookInfo())).last_error_message else None
-    )
+    info = failed_hook(bot)
     assert (info.last_error_message, info.pending_update_count) == ("Connection refused", 1)
 
 
@@ -195,7 +197,8 @@ def test_a_silent_server_is_reported(bot: Blocking, olga: Student) -> None:
     ],
 )
 def test_bad_webhooks_are_refused(bot: Blocking, changes: dict[str, str], said: str) -> None:
-    method = SetWebhook(**{"url": "http://127.0.0.1:1/x", **changes})  # type: ignore[arg-type]
+    given: dict[str, Any] = {"url": "http://127.0.0.1:1/x", **changes}
+    method = SetWebhook(**given)
     assert refusal(bot, method) == f"Bad Request: {said}"
 
 

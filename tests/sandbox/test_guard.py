@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from backend.sandbox.guard import cross_site, refusal
 from backend.sandbox.student import SandboxClient
-from tests.sandbox.conftest import Scene
+from tests.sandbox.bots import Scene
 
 
 def request(

@@ -1,5 +1,7 @@
 """Sending, editing and deleting, as Telegram allows it and no further."""
 
+from typing import Any
+
 import pytest
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramNotFound
 from aiogram.methods import (
@@ -28,7 +30,7 @@ from aiogram.types import (
 )
 
 from backend.sandbox.student import SandboxClient, Student
-from tests.sandbox.conftest import Blocking, Scene
+from tests.sandbox.bots import Blocking, Scene, some
 
 NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same"
@@ -44,7 +46,7 @@ def data(value: str, text: str = "Go") -> InlineKeyboardButton:
     return InlineKeyboardButton(text=text, callback_data=value)
 
 
-def refusal(bot: Blocking, method: TelegramMethod[object]) -> str:
+def refusal(bot: Blocking, method: TelegramMethod[Any]) -> str:
     with pytest.raises(TelegramBadRequest) as caught:
         bot(method)
     return caught.value.message
@@ -110,8 +112,10 @@ def test_other_markup_is_refused_clearly(bot: Blocking, olga: Student) -> None:
         ),
         (
             InlineKeyboardButton(text="Go", web_app=WebAppInfo(url="http://school.example")),
-            "inline keyboard button Web App URL 'http://school.example' is invalid:"
-            " Only HTTPS links are allowed",
+            (
+                "inline keyboard button Web App URL 'http://school.example' is invalid:"
+                " Only HTTPS links are allowed"
+            ),
         ),
         (InlineKeyboardButton(text="Pay", pay=True), "BUTTON_TYPE_INVALID"),
     ],
@@ -158,10 +162,11 @@ def test_a_block_is_told_and_holds(bot: Blocking, olga: Student) -> None:
     change = bot.update().my_chat_member
     assert change is not None
     assert (change.old_chat_member.status, change.new_chat_member.status) == ("member", "kicked")
-    for method in (
+    methods: list[TelegramMethod[Any]] = [
         SendMessage(chat_id=olga.id, text="x"),
         SendChatAction(chat_id=olga.id, action="typing"),
-    ):
+    ]
+    for method in methods:
         with pytest.raises(TelegramForbiddenError) as caught:
             bot(method)
         assert caught.value.message == "Forbidden: bot was blocked by the user"
@@ -169,7 +174,7 @@ def test_a_block_is_told_and_holds(bot: Blocking, olga: Student) -> None:
     change = bot.update().my_chat_member
     assert change is not None
     assert change.new_chat_member.status == "member"
-    assert bot.update().message.text == "/start"  # type: ignore[union-attr]
+    assert some(bot.update().message).text == "/start"
     bot(SendMessage(chat_id=olga.id, text="x"))
 
 
@@ -246,14 +251,22 @@ def test_a_deleted_message_is_gone(bot: Blocking, olga: Student) -> None:
 def test_protected_content_cannot_leave(bot: Blocking, olga: Student) -> None:
     sent = bot(SendMessage(chat_id=olga.id, text="lesson", protect_content=True))
     assert olga.last.protected
-    ids = {"chat_id": olga.id, "from_chat_id": olga.id, "message_id": sent.message_id}
+    ids: dict[str, Any] = {
+        "chat_id": olga.id,
+        "from_chat_id": olga.id,
+        "message_id": sent.message_id,
+    }
     assert refusal(bot, ForwardMessage(**ids)) == "Bad Request: message can't be forwarded"
     assert refusal(bot, CopyMessage(**ids)) == "Bad Request: message can't be copied"
 
 
 def test_open_content_can_be_forwarded_and_copied(bot: Blocking, olga: Student) -> None:
     sent = bot(SendMessage(chat_id=olga.id, text="news"))
-    ids = {"chat_id": olga.id, "from_chat_id": olga.id, "message_id": sent.message_id}
+    ids: dict[str, Any] = {
+        "chat_id": olga.id,
+        "from_chat_id": olga.id,
+        "message_id": sent.message_id,
+    }
     assert bot(ForwardMessage(**ids)).forward_origin is not None
     assert bot(CopyMessage(**ids)).message_id == sent.message_id + 2
     assert [message.text for message in olga.from_bot()] == ["news"] * 3
@@ -272,7 +285,7 @@ def test_unknown_methods_are_not_found(bot: Blocking, box: SandboxClient) -> Non
 
 
 def test_what_the_sandbox_does_not_do_is_said(bot: Blocking, olga: Student) -> None:
-    options = [InputPollOption(text="a"), InputPollOption(text="b")]
+    options: list[InputPollOption | str] = ["a", "b"]
     with pytest.raises(Exception, match="Not Implemented: the sandbox has no sendPoll"):
         bot(SendPoll(chat_id=olga.id, question="?", options=options))
 

@@ -21,11 +21,12 @@ from aiogram.types import (
     LabeledPrice,
     PreCheckoutQuery,
     SuccessfulPayment,
+    TransactionPartnerUser,
 )
 from aiogram.utils.web_app import safe_parse_webapp_init_data
 
 from backend.sandbox.student import Payment, PurseError, Student
-from tests.sandbox.conftest import Blocking, Scene
+from tests.sandbox.bots import Blocking, Scene
 from tests.sandbox.test_messages import data, refusal
 
 TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
@@ -315,7 +316,8 @@ def test_the_ledger_is_read_in_pages(bot: Blocking, olga: Student) -> None:
     page = bot(GetStarTransactions(offset=1, limit=1)).transactions
     assert [line.id for line in page] == charges[1:2]
     partner = page[0].source
-    assert (partner.user.id, partner.invoice_payload) == (olga.id, "order-token-1")  # type: ignore[union-attr]
+    assert isinstance(partner, TransactionPartnerUser)
+    assert (partner.user.id, partner.invoice_payload) == (olga.id, "order-token-1")
     assert refusal(bot, GetStarTransactions(limit=101)) == "Bad Request: LIMIT_INVALID"
     assert refusal(bot, GetStarTransactions(offset=-1)) == "Bad Request: OFFSET_INVALID"
 

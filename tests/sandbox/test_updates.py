@@ -1,6 +1,7 @@
 """Receiving: offsets, kinds, conflicts, repeats."""
 
 import time
+from typing import Any
 
 import pytest
 from aiogram.exceptions import TelegramConflictError, TelegramUnauthorizedError
@@ -21,12 +22,12 @@ from aiogram.methods import (
 from aiogram.types import BotCommand
 
 from backend.sandbox.student import SandboxClient, Student, StudentRefusedError
-from tests.sandbox.conftest import Blocking, Scene
+from tests.sandbox.bots import Blocking, Scene
 from tests.sandbox.test_messages import data, keys, refusal
 
 
-def texts(bot: Blocking, **options: object) -> list[str | None]:
-    return [u.message.text for u in bot(GetUpdates(**options)) if u.message]  # type: ignore[arg-type]
+def texts(bot: Blocking, **options: Any) -> list[str | None]:
+    return [u.message.text for u in bot(GetUpdates(**options)) if u.message]
 
 
 def test_updates_stay_until_they_are_confirmed(bot: Blocking, olga: Student) -> None:

@@ -1,3 +1,5 @@
+import re
+
 from aiogram.filters import Command, CommandObject, CommandStart
 from markupsafe import Markup
 
@@ -11,25 +13,19 @@ from backend.bot.texts import checkout
 from backend.bot.texts import menu as texts
 from backend.core.i18n import _
 
-MAX_ID_DIGITS = 19
-MAX_CODE = 64
+THING = re.compile(r"(lesson|course)_([1-9][0-9]{0,17})")
+CODE = re.compile(r"promo_(.+)")
 
 
 async def start(talk: Talk, command: CommandObject) -> None:
     """/start, alone or with what a link carries: lesson_7, course_3, promo_SPRING."""
-    kind, _sep, value = (command.args or "").partition("_")
-    if (
-        kind in ("lesson", "course")
-        and value.isascii()
-        and value.isdigit()
-        and len(value) < MAX_ID_DIGITS
-    ):
-        await show_item(talk, Item(kind, int(value)))
-    elif kind == "promo" and 1 <= len(value) <= MAX_CODE:
-        talk.memory.promo = value
-        await show_menu(talk)
-    else:
-        await show_menu(talk)
+    link = command.args or ""
+    if thing := THING.fullmatch(link):
+        await show_item(talk, Item(thing[1], int(thing[2])))
+        return
+    if code := CODE.fullmatch(link):
+        talk.memory.promo = code[1]
+    await show_menu(talk)
 
 
 async def show_menu(talk: Talk, note: Markup | None = None) -> None:

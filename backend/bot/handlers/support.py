@@ -3,7 +3,7 @@ from aiogram.filters import Command, StateFilter
 from markupsafe import Markup
 
 from backend.bot.http import ApiRefusedError
-from backend.bot.keyboards import AnswerTicket, Go, Place, Show, at
+from backend.bot.keyboards import Go, OpenTicket, Place, Reply, Show, at
 from backend.bot.memory import Ask
 from backend.bot.routes import TalkRouter
 from backend.bot.shelf import turn
@@ -27,6 +27,10 @@ async def tickets(talk: Talk, callback_data: Go) -> None:
 
 async def ticket(talk: Talk, callback_data: Show) -> None:
     await _show(talk, callback_data.id, number=callback_data.page)
+
+
+async def ticket_from_answer(talk: Talk, callback_data: OpenTicket) -> None:
+    await _show(talk, callback_data.id)
 
 
 async def _show(talk: Talk, ticket_id: int, *, number: int = 0, note: Markup | None = None) -> None:
@@ -82,7 +86,7 @@ async def _open(talk: Talk, subject: str, text: str) -> None:
 # --- one more message
 
 
-async def ask_reply(talk: Talk, callback_data: AnswerTicket) -> None:
+async def ask_reply(talk: Talk, callback_data: Reply) -> None:
     found = await talk.api.ticket(talk.student.id, callback_data.id)
     talk.memory.expect(Ask.reply, ticket=found.id)
     await talk.show(texts.ask_reply(found))
@@ -111,5 +115,6 @@ def make_router() -> TalkRouter:
     router.pressed(send_draft, at(Place.DRAFT))
     router.pressed(tickets, at(Place.TICKETS))
     router.pressed(ticket, Show.filter(F.kind == "ticket"))
-    router.pressed(ask_reply, AnswerTicket.filter())
+    router.pressed(ticket_from_answer, OpenTicket.filter())
+    router.pressed(ask_reply, Reply.filter())
     return router

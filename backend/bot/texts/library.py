@@ -98,7 +98,3 @@ def after_content(
             [go(_("My lessons"), Place.LIBRARY), *menu_row()],
         ),
     )
-
-
-def not_entitled(title: str) -> Markup:
-    return fill(_("“%(title)s” is not yours yet."), title=title)

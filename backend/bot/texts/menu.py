@@ -12,6 +12,7 @@ from backend.database.schemas.lessons import LessonResponse
 from backend.database.schemas.users import UserResponse
 
 NAME = 64
+WORDS = 1000
 
 
 def menu(
@@ -111,7 +112,7 @@ def not_understood(*, draft: bool) -> Screen:
 def trouble(words: str) -> Screen:
     """Something failed; `words` say what, in the student's language."""
     return Screen(
-        page(fill("⚠️ %(words)s", words=words)),
+        page(fill("⚠️ %(words)s", words=clip(words, WORDS))),
         keyboard([go(_("Support"), Place.SUPPORT), *menu_row()]),
     )
 
@@ -119,7 +120,7 @@ def trouble(words: str) -> Screen:
 def gone(words: str) -> Screen:
     """A lesson, a course or a ticket that is not there (any more)."""
     return Screen(
-        page(fill("%(words)s", words=words)),
+        page(fill("%(words)s", words=clip(words, WORDS))),
         keyboard([go(_("Lessons"), Place.LESSONS), *menu_row()]),
     )
 

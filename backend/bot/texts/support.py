@@ -8,9 +8,9 @@ from markupsafe import Markup
 from backend.bot.client import Ticket
 from backend.bot.keyboards import (
     LABEL,
-    AnswerTicket,
     Go,
     Place,
+    Reply,
     Show,
     button,
     cancel_row,
@@ -110,7 +110,7 @@ def ticket(row: Ticket, *, number: int = 0, note: Markup | None = None) -> Scree
     return Screen(
         page(_head(row), pages[len(pages) - 1 - number], note),
         keyboard(
-            [button(_("Write more"), AnswerTicket(id=row.id))],
+            [button(_("Write more"), Reply(id=row.id))],
             _older(row, number, len(pages)),
             [go(_("‹ My questions"), Place.TICKETS), *menu_row()],
         ),

@@ -142,7 +142,8 @@ class AnalyticsCRUD:
         border = clock.now() - HOLD
         free = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at <= border)
         held = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at > border)
-        return self.session.scalar(free) or 0, self.session.scalar(held) or 0
+        # PostgreSQL adds whole numbers up to a Decimal.
+        return int(self.session.scalar(free) or 0), int(self.session.scalar(held) or 0)
 
     def waiting(self) -> tuple[int, Sequence[AnyRow]]:
         """(how many students wait for an answer, those who wait longest)."""

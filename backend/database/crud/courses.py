@@ -304,6 +304,7 @@ class CourseCRUD(BaseCRUD[Course]):
         course.updated_at = clock.now()
         for lesson_id in links.keys() - set(lesson_ids):
             course.course_lessons.remove(links[lesson_id])
+            self.session.delete(links[lesson_id])  # said aloud: the history does not see orphans
         self.flush()
         moved = {
             links[lesson_id]: at

@@ -29,12 +29,14 @@ from backend.core.errors import ConflictError
 from backend.core.i18n import N_, _
 from backend.database import outbox
 from backend.database.crud.base import BaseCRUD, exact
+from backend.database.crud.settings import SettingCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.dispatches import BULK, REPLY, Dispatch
 from backend.database.models.users import User
 
 __all__ = ["BULK", "REPLY", "DispatchCRUD"]
 
+PAUSE = "outbox.pause"
 BATCH = 25
 LEASE = timedelta(seconds=30)  # a call takes 15 at most, and waits for its turn at most 1
 TRIES = 5
@@ -43,12 +45,12 @@ BACKOFF = (timedelta(seconds=2), timedelta(seconds=15), timedelta(minutes=2), ti
 
 # What `error` begins with, before ": " and Telegram's own words.
 ERRORS: dict[str, str] = {
-    "blocked": N_("The student has blocked the bot. It will be sent when they unblock it."),
-    "refused": N_("Telegram refused this message."),
-    "unreachable": N_("Telegram did not answer."),
-    "invalid": N_("This message cannot be sent: its content is wrong."),
+    "blocked": N_("the student has blocked the bot"),
+    "refused": N_("Telegram refused the message"),
+    "unreachable": N_("Telegram did not answer"),
+    "invalid": N_("the message cannot be read"),
 }
-UNKNOWN_ERROR = N_("The message could not be sent.")
+UNKNOWN_ERROR = N_("something went wrong")
 
 
 class DispatchCRUD(BaseCRUD[Dispatch]):
@@ -200,6 +202,16 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         """Whether anything has left since then, or may be leaving now."""
         recent = or_(Dispatch.sent_at >= moment, Dispatch.state == "sending")
         return self.session.scalar(select(exists().where(recent))) or False
+
+    def pause(self, until: datetime) -> None:
+        """Telegram asked all of us to wait; every process obeys."""
+        SettingCRUD(self.session).put(PAUSE, {"until": until.isoformat()})
+
+    def paused_until(self) -> datetime | None:
+        """None when sending is allowed."""
+        found = SettingCRUD(self.session).find(PAUSE)
+        until = datetime.fromisoformat(found["until"]) if found else None
+        return until if until is not None and until > clock.now() else None
 
     # -- people
 

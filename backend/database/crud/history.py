@@ -119,8 +119,13 @@ class HistoryCRUD:
         self.session.add(model(**_from_json(model, change.before)))
 
     def _remove(self, row: Base, change: Change) -> None:
+        if change.entity == change.root:
+            same = Change.root == change.root, Change.root_id == change.root_id
+        else:  # a child goes although its parent was edited
+            same = Change.entity == change.entity, Change.entity_id == change.entity_id
+        own = self.session.info.get("change_set_id", 0)
         later = select(func.count()).where(
-            Change.root == change.root, Change.root_id == change.root_id, Change.change_set_id > change.change_set_id
+            *same, Change.change_set_id > change.change_set_id, Change.change_set_id != own
         )
         if self.session.scalar(later):
             raise ConflictError(_("This record has been changed since it was made."), code="changed_since")

@@ -246,7 +246,7 @@ class _FullLessonCRUD(LessonCRUD):
 
 
 def _in_courses(courses: Sequence[CourseName]) -> str:
-    names = ", ".join(f"“{course.title}”" for course in courses[:COURSES_NAMED])
+    names = ", ".join(_("“%s”") % course.title for course in courses[:COURSES_NAMED])
     if len(courses) > COURSES_NAMED:
         names += ", …"
     return _("This lesson stands in a course: %s. Take it out of there first, or hide it.") % names

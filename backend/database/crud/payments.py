@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import select
 
 from backend.core import clock
-from backend.core.errors import ConflictError
+from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _
 from backend.database.crud.base import BaseCRUD
 from backend.database.crud.dispatches import DispatchCRUD
@@ -81,10 +81,13 @@ class RefundCRUD(BaseCRUD[Refund]):
             self.refund_done(refund.id)
         return refund
 
-    def find_of_payment(self, payment_id: int) -> Refund | None:
-        return self.session.scalars(
-            select(Refund).where(Refund.payment_id == payment_id)
-        ).one_or_none()
+    def get_of_payment(self, payment_id: int) -> Refund:
+        """Raises NotFoundError for a payment that is not going back."""
+        found = self.session.scalars(select(Refund).where(Refund.payment_id == payment_id))
+        refund = found.one_or_none()
+        if refund is None:
+            raise NotFoundError(_("This payment is not being returned."))
+        return refund
 
     def refund_done(self, refund_id: int) -> None:
         """Telegram has returned the Stars (CHARGE_ALREADY_REFUNDED says so too). Safe to repeat."""

@@ -1,6 +1,7 @@
 """Everything about one student on one page; reads across domains."""
 
 from collections.abc import Sequence
+
 from sqlalchemy import func, select
 
 from backend.database.crud.base import BaseCRUD

@@ -1,4 +1,6 @@
-"""Attempts, counted before they are looked at, by one statement: parallel requests cannot slip through together."""
+"""Attempts, counted before they are looked at, by one statement: parallel requests cannot slip
+through together.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from backend.database.models.auth import RateBucket
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `count` attempts under `key` in a window of `seconds`, which begins with the first of them."""
+    """At most `count` attempts under `key` in a window of `seconds`, which begins with the first of
+    them.
+    """
 
     key: str
     count: int
@@ -28,10 +32,11 @@ class ThrottleCRUD:
         self.session = session
 
     def take(self, limits: Iterable[Limit]) -> int:
-        """Counts one attempt under each limit in order. 0, or the seconds to wait when one of them is used up.
+        """Counts one attempt under each limit in order. 0, or the seconds to wait when one of them
+        is used up.
 
-        What stands behind the refusing limit is not counted: whoever is shut out for their address cannot also use up
-        the account's tries.
+        What stands behind the refusing limit is not counted: whoever is shut out for their address
+        cannot also use up the account's tries.
         """
         for limit in limits:
             if not self._count(limit):
@@ -58,11 +63,16 @@ class ThrottleCRUD:
         return dialect.insert(RateBucket)
 
     def _wait(self, limit: Limit) -> int:
-        ends = self.session.execute(select(RateBucket.expires_at).where(RateBucket.key == limit.key)).scalar_one()
+        ends = self.session.execute(
+            select(RateBucket.expires_at).where(RateBucket.key == limit.key)
+        ).scalar_one()
         return max(1, ceil((ends - clock.now()).total_seconds()))
 
     def give_back(self, limits: Iterable[Limit]) -> None:
-        """An attempt that turned out to be right does not count. Rows are locked in the order of `take`."""
+        """An attempt that turned out to be right does not count.
+
+        Rows are locked in the order of `take`.
+        """
         for limit in limits:
             statement = update(RateBucket).where(RateBucket.key == limit.key, RateBucket.count > 0)
             self.session.execute(statement.values(count=RateBucket.count - 1))
@@ -73,7 +83,11 @@ class ThrottleCRUD:
     def reset_beginning(self, *prefixes: str) -> int:
         """Forgets the attempts under all keys that begin so; the number of keys."""
         begins = [RateBucket.key.startswith(prefix, autoescape=True) for prefix in prefixes]
-        return len(self.session.scalars(delete(RateBucket).where(or_(*begins)).returning(RateBucket.key)).all())
+        return len(
+            self.session.scalars(
+                delete(RateBucket).where(or_(*begins)).returning(RateBucket.key)
+            ).all()
+        )
 
     def purge(self) -> None:
         self.session.execute(delete(RateBucket).where(RateBucket.expires_at <= clock.now()))

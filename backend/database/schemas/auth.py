@@ -38,12 +38,15 @@ class TokenPair(Output):
 
     access_token: str = Field(examples=["eyJhbGciOiJIUzI1NiIs..."])
     refresh_token: str = Field(examples=["q4vYt0..."])
-    token_type: Literal["bearer"] = "bearer"
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the kind of token, no secret
     expires_in: int = Field(examples=[900])
 
 
 class MeResponse(Output):
-    """Who the token stands for. A token of the school itself has no `id`, and its `name` is the token's."""
+    """Who the token stands for.
+
+    A token of the school itself has no `id`, and its `name` is the token's.
+    """
 
     id: int | None = Field(examples=[1])
     kind: Literal["jwt", "token"]
@@ -95,5 +98,3 @@ class TokenCreate(Input):
 
 class SchoolUpdate(Input):
     name: Title
-
-

@@ -41,14 +41,14 @@ def takes_something_off(percent: int | None, amount: int | None) -> None:
         raise ValueError(_("Give a percent, an amount, or both."))
 
 
-class PromoCodeCreate(Input):
+class PromoCodeTerms(Input):
+    """What a code is worth, and how often."""
+
     code: Code
     # Declared before the percent, whose validator looks at it.
     discount_amount: DiscountAmount | None = None
     discount_percent: Annotated[Percent, Field(validate_default=True)] = 0
     max_uses: MaxUses | None = None
-    is_active: bool = True
-    expires_at: Annotated[Moment | None, Field(examples=["2027-01-01T00:00:00Z"])] = None
 
     @field_validator("discount_percent", mode="after")
     @classmethod
@@ -56,6 +56,21 @@ class PromoCodeCreate(Input):
         if "discount_amount" in info.data:
             takes_something_off(value, info.data["discount_amount"])
         return value
+
+
+class PromoCodeCreate(PromoCodeTerms):
+    is_active: bool = True
+    expires_at: Annotated[Moment | None, Field(examples=["2027-01-01T00:00:00Z"])] = None
+
+
+class PromoCodeForm(PromoCodeTerms):
+    """The form in the CRM. A checkbox that is off is not sent, so nothing is on by default."""
+
+    is_active: bool = False
+    expires_at: Annotated[
+        str | None, Field(max_length=40, description="On the clock of whoever fills in the form")
+    ] = None
+    version: int | None = None
 
 
 class PromoCodeUpdate(Input):

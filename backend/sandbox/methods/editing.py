@@ -19,8 +19,8 @@ from backend.sandbox.keyboards import no_pay, pay_button, pay_first
 from backend.sandbox.methods.messages import media_body
 from backend.sandbox.methods.sending import find_reader, formatted, reader, with_text
 from backend.sandbox.methods.table import performs
+from backend.sandbox.models import Message
 from backend.sandbox.requests import dump_model
-from backend.sandbox.world import Message
 
 MEDIA = ("photo", "video", "document")
 COMPARED = (

@@ -21,8 +21,8 @@ from backend.sandbox.hub import Call
 from backend.sandbox.media import StoredFile
 from backend.sandbox.methods.sending import deliver, find_reader, formatted, reader, with_text
 from backend.sandbox.methods.table import performs
+from backend.sandbox.models import Message
 from backend.sandbox.requests import plain
-from backend.sandbox.world import Message
 
 ACTIONS = {
     "typing",

@@ -9,8 +9,8 @@ from backend.sandbox.entities import HtmlText, detect, trim, units
 from backend.sandbox.errors import Json, bad_request, forbidden, too_many
 from backend.sandbox.hub import Call
 from backend.sandbox.keyboards import no_pay
+from backend.sandbox.models import Chat, Message, Student
 from backend.sandbox.requests import dump_model, plain
-from backend.sandbox.world import Chat, Message, Student
 
 
 def reader(call: Call[Any], chat_id: object) -> tuple[Student, Chat]:

@@ -1,0 +1,316 @@
+"""One's own account, and what the school decides about itself."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import structlog
+from fastapi import Path, Request
+from fastapi.responses import RedirectResponse, Response
+
+from backend.core import auth, passwords, security, signin
+from backend.core.config import Settings
+from backend.core.deps import (
+    Caller,
+    DatabaseDep,
+    Routes,
+    SettingsDep,
+    crud,
+    detached,
+    hashing,
+    public,
+    require,
+)
+from backend.core.errors import ConflictError, ForbiddenError
+from backend.core.forms import Form, form_of
+from backend.core.i18n import _
+from backend.core.links import local_path
+from backend.core.permissions import LABELS, TOKEN_ONLY, Permission, expand_scopes, grantable
+from backend.core.school import KEY, School
+from backend.core.templating import flash, render, render_part, see_other
+from backend.core.text import timezones
+from backend.core.useragents import describe
+from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
+from backend.database.crud.settings import SettingCRUD
+from backend.database.crud.throttle import Limit, ThrottleCRUD
+from backend.database.crud.users import UserCRUD
+from backend.database.history import describe as label
+from backend.database.models.users import User
+from backend.database.schemas.auth import (
+    LanguageChoice,
+    PasswordChange,
+    ProfileUpdate,
+    SchoolUpdate,
+    ThemeChoice,
+    TokenCreate,
+)
+from backend.database.schemas.base import MAX_ID
+from backend.database.session import Database
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+log = structlog.get_logger()
+router = Routes(prefix="/dashboard/settings", tags=["settings"])
+Users = Annotated[UserCRUD, crud(UserCRUD)]
+Sessions = Annotated[SessionCRUD, crud(SessionCRUD)]
+Tokens = Annotated[ApiTokenCRUD, crud(ApiTokenCRUD)]
+SchoolSettings = Annotated[SettingCRUD, crud(SettingCRUD)]
+RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
+P = Permission
+own = require(P.PROFILE_WRITE)
+PROFILE = ("first_name", "last_name", "email", "timezone", "version")
+
+
+@router.get("/", name="crm:settings:index", dependencies=[own])
+def index(request: Request, caller: Caller, users: Users) -> Response:
+    return _page(request, caller, users.get_by_id(_id(caller)))
+
+
+@router.post("/profile", name="crm:settings:profile", dependencies=[own])
+def profile(
+    request: Request,
+    caller: Caller,
+    users: Users,
+    form: Annotated[Form[ProfileUpdate], form_of(ProfileUpdate)],
+) -> Response:
+    user = users.get_by_id(_id(caller))
+    if form.data is not None and form.data.email:
+        known = users.find_by_login(form.data.email)
+        if known is not None and known.id != user.id:
+            form.data, form.errors = (
+                None,
+                {"email": _("There is a person with this e-mail already.")},
+            )
+    if form.data is not None and form.data.version not in (None, user.version):
+        form.data, form.values["version"] = None, user.version
+        form.errors = {"": _("Your profile changed meanwhile. Save again to keep what you typed.")}
+    if form.data is None:
+        return _part(request, caller, "_profile.html", user, form=form)
+    users.update(user.id, form.data)
+    return _saved(request, _("Profile saved"))
+
+
+@router.post("/password", name="crm:settings:password", dependencies=[own, detached, hashing])
+def password(
+    request: Request,
+    caller: Caller,
+    database: DatabaseDep,
+    form: Annotated[Form[PasswordChange], form_of(PasswordChange)],
+) -> Response:
+    me = _id(caller)
+    with database.read() as session:
+        user = UserCRUD(session).get_by_id(me)
+    school: School = request.app.state.school
+    if form.data is not None:
+        form.errors = _refusals(database, user, form.data, school.name)
+    if form.errors or form.data is None:
+        with database.read() as session:
+            return _part(
+                request, caller, "_password.html", user, session=session, password_form=form
+            )
+    hashed, seen = security.hash_password(form.data.password), user.password_hash
+
+    def store(session: "Session") -> None:
+        users, found = UserCRUD(session), UserCRUD(session).get_by_id(me)
+        if found.password_hash != seen:
+            raise ConflictError
+        users.assign(found, {"password_hash": hashed})
+        SessionCRUD(session).revoke_all(me, but=caller.me.session_id)
+
+    database.run(store, caller.actor)
+    log.info("authn_password_change", user_id=me)
+    return _saved(request, _("Password saved. All other devices are signed out."))
+
+
+def _refusals(database: Database, user: User, sent: PasswordChange, school: str) -> dict[str, str]:
+    """What is wrong with a change of password, field by field."""
+    if user.password_hash is not None:
+        limit = Limit(signin.password_key(user.id), signin.ACCOUNT, signin.ACCOUNT_SECONDS)
+        if database.run(lambda session: ThrottleCRUD(session).take([limit])):
+            return {"current": _("Too many attempts. Wait a quarter of an hour, then try again.")}
+        if not security.check_password(sent.current, user.password_hash)[0]:
+            return {"current": _("This is not your present password.")}
+        database.run(lambda session: ThrottleCRUD(session).reset([limit.key]))
+    personal = (user.name, user.login, user.email and user.email.partition("@")[0], school)
+    if wrong := passwords.problem(sent.password, *personal):
+        return {"password": wrong}
+    return (
+        {} if sent.password == sent.repeat else {"repeat": _("This differs from the new password.")}
+    )
+
+
+@router.post("/language", name="crm:settings:language", dependencies=[public])
+def language(
+    request: Request,
+    caller: Caller,
+    users: Users,
+    settings: SettingsDep,
+    form: Annotated[Form[LanguageChoice], form_of(LanguageChoice)],
+) -> Response:
+    """Works signed out too, by a cookie, so that the sign-in page speaks the reader's language."""
+    response = RedirectResponse(local_path(form.value("next"), "/"), 303)
+    if form.data is not None:
+        _remember(caller, users, "ui_language", form.data.language)
+        seconds = auth.YEAR_SECONDS
+        auth.set_cookie(
+            response, settings, auth.LANGUAGE_COOKIE, form.data.language, seconds=seconds
+        )
+    return response
+
+
+@router.post("/theme", name="crm:settings:theme", dependencies=[public])
+def theme(
+    request: Request,
+    caller: Caller,
+    users: Users,
+    settings: SettingsDep,
+    form: Annotated[Form[ThemeChoice], form_of(ThemeChoice)],
+) -> Response:
+    response = RedirectResponse(local_path(form.value("next"), "/"), 303)
+    if form.data is not None:
+        _remember(caller, users, "theme", form.data.theme)
+        auth.set_cookie(
+            response, settings, auth.THEME_COOKIE, form.data.theme, seconds=auth.YEAR_SECONDS
+        )
+    return response
+
+
+def _remember(caller: Caller, users: UserCRUD, name: str, value: str) -> None:
+    if caller.me.user_id is not None:
+        users.assign(users.get_by_id(caller.me.user_id), {name: value})
+
+
+@router.post(
+    "/sessions/{session_id}/revoke", name="crm:settings:revoke_session", dependencies=[own]
+)
+def revoke_session(
+    request: Request, caller: Caller, sessions: Sessions, session_id: RowId
+) -> Response:
+    sessions.revoke_own(session_id, _id(caller))
+    return _saved(request, _("That device is signed out"))
+
+
+@router.post("/sessions/revoke", name="crm:settings:revoke_others", dependencies=[own])
+def revoke_others(request: Request, caller: Caller, sessions: Sessions) -> Response:
+    sessions.revoke_all(_id(caller), but=caller.me.session_id)
+    return _saved(request, _("All other devices are signed out"))
+
+
+@router.post("/tokens", name="crm:settings:create_token", dependencies=[require(P.TOKENS_WRITE)])
+def create_token(
+    request: Request,
+    caller: Caller,
+    users: Users,
+    tokens: Tokens,
+    form: Annotated[Form[TokenCreate], form_of(TokenCreate)],
+) -> Response:
+    if form.data is None:
+        return _part(request, caller, "_tokens.html", users.get_by_id(_id(caller)), token_form=form)
+    wanted = _granted(caller, form.data.scopes)
+    # The bot is the school's: it goes on when whoever set it up leaves. Any other token goes with
+    # its owner.
+    owner = None if P.BOT in wanted else _id(caller)
+    label(tokens.session, "create_token")
+    token, text = tokens.issue(form.data.name, wanted, user_id=owner)
+    # Shown in this very answer and never again: it passes through no cookie, no address and no log.
+    user = users.get_by_id(_id(caller))
+    return _part(request, caller, "_tokens.html", user, 201, made=token, made_text=text)
+
+
+def _granted(caller: Caller, scopes: list[str]) -> frozenset[str]:
+    """Raises ForbiddenError for a right that the person does not have to give."""
+    try:
+        wanted = expand_scopes(scopes)
+    except ValueError as error:
+        raise ForbiddenError(_("There is no right “%s”.") % error) from error
+    own_rights = caller.me.permissions
+    if not wanted <= grantable(own_rights) or (wanted - own_rights and P.BOT not in wanted):
+        raise ForbiddenError(_("A token may do no more than you."))
+    return wanted
+
+
+@router.post(
+    "/tokens/{token_id}/revoke",
+    name="crm:settings:revoke_token",
+    dependencies=[require(P.TOKENS_WRITE)],
+)
+def revoke_token(request: Request, tokens: Tokens, token_id: RowId) -> Response:
+    label(tokens.session, "revoke_token")
+    token = tokens.revoke(token_id)
+    return _saved(request, _("The token “%s” does not work any more") % token.name)
+
+
+@router.post("/school", name="crm:settings:school", dependencies=[require(P.SETTINGS_WRITE)])
+def school(
+    request: Request,
+    caller: Caller,
+    users: Users,
+    stored: SchoolSettings,
+    form: Annotated[Form[SchoolUpdate], form_of(SchoolUpdate)],
+) -> Response:
+    if form.data is None:
+        return _part(
+            request, caller, "_school.html", users.get_by_id(_id(caller)), school_form=form
+        )
+    stored.put(KEY, {"name": form.data.name})
+    named: School = request.app.state.school
+    named.name = form.data.name
+    return _saved(request, _("School saved"))
+
+
+def _id(caller: Caller) -> int:
+    assert caller.me.user_id is not None
+    return caller.me.user_id
+
+
+def _saved(request: Request, message: str) -> Response:
+    flash(request, message)
+    return see_other(request, "crm:settings:index")
+
+
+def _page(request: Request, caller: Caller, user: User) -> Response:
+    return render(request, "settings/index.html", **_context(request, caller, user, caller.session))
+
+
+def _part(
+    request: Request,
+    caller: Caller,
+    part: str,
+    user: User,
+    status: int = 422,
+    session: "Session | None" = None,
+    **changed: Any,
+) -> Response:
+    """One card for htmx, the whole page around it for everyone else."""
+    context = _context(request, caller, user, session or caller.session) | changed
+    return render_part(request, "settings/index.html", f"settings/{part}", status, **context)
+
+
+def _context(request: Request, caller: Caller, user: User, session: "Session") -> dict[str, Any]:
+    named: School = request.app.state.school
+    settings: Settings = request.app.state.settings
+    sessions = SessionCRUD(session).of_user(user.id)
+    return {
+        "user": user,
+        "form": Form.of(user, PROFILE),
+        "password_form": Form(),
+        "token_form": Form(),
+        "school_form": Form(values={"name": named.name}),
+        "sessions": [(found, describe(found.user_agent)) for found in sessions],
+        "current_id": caller.me.session_id,
+        "tokens": ApiTokenCRUD(session).live() if caller.me.may(P.TOKENS_WRITE) else [],
+        "made": None,
+        "made_text": "",
+        "scopes": scope_choices(caller.me.permissions),
+        "zones": timezones(),
+        "bot": {"on": settings.bot_on, "sandbox": settings.sandbox_on, "mode": settings.bot_mode},
+    }
+
+
+def scope_choices(own_rights: frozenset[str]) -> list[tuple[str, str]]:
+    """(right, its words) for every right that this person may put into a token."""
+    offered = (own_rights - TOKEN_ONLY) | ({P.BOT} if P.BOT in grantable(own_rights) else set())
+    return [
+        (permission.value, _(LABELS[permission]))
+        for permission in Permission
+        if permission in offered
+    ]

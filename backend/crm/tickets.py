@@ -1,0 +1,207 @@
+"""The support desk: queue, thread and student in three panes; on a phone each is a page."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import Form as Field
+from fastapi import Path, Query, Request
+from fastapi.responses import Response
+
+from backend.core.deps import Caller, Routes, crud, require
+from backend.core.exports import csv_response
+from backend.core.forms import Form, form_of
+from backend.core.i18n import _
+from backend.core.links import url_with
+from backend.core.permissions import Permission
+from backend.core.templating import flash, go_to, render, render_part, wants_fragment
+from backend.crm.desk import LIST_URL, PREFIX, Desk
+from backend.database import history, listing
+from backend.database.crud.desk import DeskCRUD
+from backend.database.schemas.base import MAX_ID
+from backend.database.schemas.tickets import QueueFilters, ReplyForm, Status
+
+router = Routes(prefix=PREFIX, dependencies=[require(Permission.TICKETS_READ)])
+can_write = [require(Permission.TICKETS_WRITE)]
+Tickets = Annotated[DeskCRUD, crud(DeskCRUD)]
+Filters = Annotated[QueueFilters, Query()]
+TicketId = Annotated[int, Path(ge=1, le=MAX_ID)]
+MessageId = Annotated[int, Path(ge=1, le=MAX_ID)]
+Have = Annotated[str | None, Query(max_length=20)]
+# Long enough to take back what was sent too soon.
+GRACE = timedelta(seconds=4)
+EXPORT = (
+    "id",
+    "subject",
+    "first_name",
+    "last_name",
+    "username",
+    "status",
+    "assignee",
+    "waiting_since",
+    "first_reply_at",
+    "last_message_at",
+    "created_at",
+)
+
+
+def _by_itself(request: Request) -> None:
+    """A page that asks again by itself is nobody at work: it must not keep a session alive."""
+    request.state.touch_session = None
+
+
+@router.get("/", name="crm:tickets:index")
+def index(
+    request: Request, caller: Caller, tickets: Tickets, params: Filters, have: Have = None
+) -> Response:
+    desk = Desk(request, caller, tickets, params)
+    if have is not None:
+        _by_itself(request)
+        if desk.queue_mark == have:
+            return Response(status_code=204)
+    return render_part(request, "tickets/index.html", "tickets/_queue.html", **desk.queue())
+
+
+@router.get("/export.csv", name="crm:tickets:csv")
+def export(caller: Caller, tickets: Tickets, params: Filters) -> Response:
+    page = tickets.queue(params.model_copy(update={"limit": listing.PAGE_CAP}), caller.me.user_id)
+    rows = ([getattr(row, name) for name in EXPORT] for row in page.items)
+    return csv_response("tickets", EXPORT, rows)
+
+
+@router.get("/badge", name="crm:tickets:badge")
+def badge(request: Request, tickets: Tickets, have: Have = None) -> Response:
+    """The figure in the sidebar, for every page."""
+    _by_itself(request)
+    waiting = tickets.waiting()
+    if have == str(waiting):
+        return Response(status_code=204)
+    request.state.badges = {"tickets": waiting}
+    return render(request, "tickets/_badge.html", waiting=waiting)
+
+
+@router.get("/{ticket_id}", name="crm:tickets:detail")
+def detail(
+    request: Request, caller: Caller, tickets: Tickets, ticket_id: TicketId, params: Filters
+) -> Response:
+    desk = Desk(request, caller, tickets, params)
+    return render_part(request, "tickets/index.html", "tickets/_panes.html", **desk.all(ticket_id))
+
+
+@router.get("/{ticket_id}/thread", name="crm:tickets:thread")
+def thread(
+    request: Request,
+    caller: Caller,
+    tickets: Tickets,
+    ticket_id: TicketId,
+    params: Filters,
+    have: Have = None,
+) -> Response:
+    """What is new in the thread; 204 when nothing is."""
+    _by_itself(request)
+    desk = Desk(request, caller, tickets, params)
+    if not wants_fragment(request):
+        return render(request, "tickets/index.html", **desk.all(ticket_id))
+    shown = desk.thread(ticket_id)
+    if have == shown["thread_mark"]:
+        return Response(status_code=204)
+    return render(request, "tickets/_thread.html", **shown)
+
+
+def _after(
+    request: Request,
+    caller: Caller,
+    tickets: DeskCRUD,
+    params: QueueFilters,
+    ticket_id: int,
+    **more: Any,
+) -> Response:
+    """The panes as they are now for htmx, the ticket's page for everyone else."""
+    if wants_fragment(request):
+        desk = Desk(request, caller, tickets, params)
+        return render(request, "tickets/_panes.html", **(desk.all(ticket_id) | more))
+    return go_to(request, url_with(params, f"{LIST_URL}{ticket_id}"))
+
+
+@router.post("/{ticket_id}/messages", name="crm:tickets:write", dependencies=can_write)
+def write(
+    request: Request,
+    caller: Caller,
+    tickets: Tickets,
+    ticket_id: TicketId,
+    params: Filters,
+    form: Annotated[Form[ReplyForm], form_of(ReplyForm)],
+) -> Response:
+    if form.data is None:
+        desk = Desk(request, caller, tickets, params)
+        shown = desk.all(ticket_id) | {"form": form}
+        return render_part(request, "tickets/index.html", "tickets/_compose.html", 422, **shown)
+    if form.data.to == "note":
+        tickets.note(ticket_id, form.data.text, caller.me.user_id)
+    else:
+        tickets.reply(ticket_id, form.data.text, caller.me.user_id, delay=GRACE)
+    return _after(request, caller, tickets, params, ticket_id)
+
+
+@router.post("/{ticket_id}/assign", name="crm:tickets:assign", dependencies=can_write)
+def assign(
+    request: Request,
+    caller: Caller,
+    tickets: Tickets,
+    ticket_id: TicketId,
+    params: Filters,
+    assignee_id: Annotated[int, Field(ge=0, le=MAX_ID)] = 0,
+) -> Response:
+    """`assignee_id` 0: nobody."""
+    tickets.hand_to(ticket_id, assignee_id or None)
+    told = _("The ticket is yours") if assignee_id == caller.me.user_id else _("Assignee changed")
+    flash(request, told, undo=history.change_set_id(caller.session))
+    return _after(request, caller, tickets, params, ticket_id)
+
+
+@router.post("/{ticket_id}/status", name="crm:tickets:status", dependencies=can_write)
+def set_status(
+    request: Request,
+    caller: Caller,
+    tickets: Tickets,
+    ticket_id: TicketId,
+    params: Filters,
+    status: Annotated[Status, Field()],
+) -> Response:
+    tickets.set_status(ticket_id, status)
+    told = _("Ticket closed") if status == "closed" else _("Status changed")
+    flash(request, told, undo=history.change_set_id(caller.session))
+    return _after(request, caller, tickets, params, ticket_id)
+
+
+@router.post(
+    "/{ticket_id}/messages/{message_id}/cancel", name="crm:tickets:cancel", dependencies=can_write
+)
+def cancel(
+    request: Request,
+    caller: Caller,
+    tickets: Tickets,
+    ticket_id: TicketId,
+    message_id: MessageId,
+    params: Filters,
+) -> Response:
+    """Takes an answer back while it is here, into the field where it was written."""
+    text = tickets.cancel_reply(ticket_id, message_id)
+    flash(request, _("The answer has not been sent"), kind="info")
+    desk = Desk(request, caller, tickets, params)
+    shown = desk.all(ticket_id) | {"form": Form(values={"text": text})}
+    return render_part(request, "tickets/index.html", "tickets/_panes.html", **shown)
+
+
+@router.post(
+    "/{ticket_id}/messages/{message_id}/resend", name="crm:tickets:resend", dependencies=can_write
+)
+def resend(
+    request: Request,
+    caller: Caller,
+    tickets: Tickets,
+    ticket_id: TicketId,
+    message_id: MessageId,
+    params: Filters,
+) -> Response:
+    tickets.resend_reply(ticket_id, message_id)
+    return _after(request, caller, tickets, params, ticket_id)

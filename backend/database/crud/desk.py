@@ -1,0 +1,228 @@
+"""What the support desk shows: the queue, one thread with its delivery, the student beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, case, func, select
+from sqlalchemy.orm import aliased, joinedload
+
+from backend.database.crud.tickets import Ticket, TicketCRUD
+from backend.database.listing import Page
+from backend.database.models.dispatches import Dispatch
+from backend.database.models.history import Change, ChangeSet
+from backend.database.models.purchases import Purchase
+from backend.database.models.tickets import Chat, Message, SupportTicket
+from backend.database.models.users import User
+from backend.database.schemas.base import ListParams
+from backend.database.schemas.tickets import QueueFilters
+
+EXCERPT = 140
+MESSAGES = 500
+EVENTS = 100
+CAP = 1000
+# What of a ticket's history the thread tells.
+TOLD = ("status", "assignee_id")
+
+
+@dataclass(frozen=True)
+class Counts:
+    waiting: int
+    mine: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One message as the desk shows it; `dispatch` is its way to the student, if it has one."""
+
+    message: Message
+    author: str
+    dispatch: Dispatch | None
+
+    @property
+    def at(self) -> datetime:
+        return self.message.created_at
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to the ticket between two messages: the columns of TOLD that changed."""
+
+    at: datetime
+    before: dict[str, Any]
+    after: dict[str, Any]
+    actor_id: int | None
+    actor: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Thread:
+    ticket: SupportTicket  # with user and assignee
+    lines: Sequence[Line]
+    events: Sequence[Event]
+    earlier: int  # messages before the first line
+
+
+class DeskCRUD(TicketCRUD):
+    sorts = {**TicketCRUD.sorts, "waiting_since": Ticket.waiting_since}
+    _me: int | None = None
+
+    # -- the queue
+
+    def list_statement(self) -> Select[Any]:
+        assignee = aliased(User)
+        last = (
+            select(func.substr(Message.body, 1, EXCERPT))
+            .join(Chat, Chat.id == Message.chat_id)
+            .where(Chat.ticket_id == Ticket.id, Message.internal.is_(False))
+            .order_by(Message.id.desc())
+            .limit(1)
+            .correlate(Ticket)
+            .scalar_subquery()
+        )
+        return (
+            select(
+                Ticket.id,
+                Ticket.subject,
+                Ticket.status,
+                Ticket.waiting_since,
+                Ticket.first_reply_at,
+                Ticket.last_message_at,
+                Ticket.created_at,
+                Ticket.updated_at,
+                Ticket.user_id,
+                User.first_name,
+                User.last_name,
+                User.username,
+                Ticket.assignee_id,
+                assignee.first_name.label("assignee"),
+                last.label("excerpt"),
+            )
+            .join(User, User.id == Ticket.user_id)
+            .outerjoin(assignee, assignee.id == Ticket.assignee_id)
+        )
+
+    def queue(self, params: QueueFilters, me: int | None) -> Page[Any]:
+        """The rows of a tab: who waits longest first; in the others what moved last first."""
+        self._me = me
+        usual = "waiting_since" if params.tab == "waiting" else "-last_message_at"
+        asked = params.sort or usual
+        if params.tab != "waiting" and asked.lstrip("-") == "waiting_since":
+            asked = usual  # who does not wait has no place in that order
+        params = params.model_copy(update={"sort": asked})
+        statement = self.list_statement().where(*self.conditions(params))
+        return self._page(statement, params, None, capped=False)  # the desk shows no total
+
+    def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
+        found = super().conditions(params)
+        tab = params.tab if isinstance(params, QueueFilters) else "all"
+        if tab == "waiting":
+            found.append(Ticket.waiting_since.is_not(None))
+        elif tab == "mine":
+            found.extend((Ticket.assignee_id == self._me, Ticket.status != "closed"))
+        return found
+
+    def counts(self, me: int | None) -> Counts:
+        """How many wait, how many of mine are not closed; each counted up to a cap."""
+        waits = select(Ticket.id).where(Ticket.waiting_since.is_not(None)).limit(CAP).subquery()
+        own = Ticket.assignee_id == me, Ticket.status != "closed"
+        mine = select(Ticket.id).where(*own).limit(CAP).subquery()
+        row = self.session.execute(
+            select(
+                select(func.count()).select_from(waits).scalar_subquery(),
+                select(func.count()).select_from(mine).scalar_subquery(),
+            )
+        ).one()
+        return Counts(*row)
+
+    # -- one ticket
+
+    def thread(self, ticket_id: int) -> Thread:
+        """Raises NotFoundError. Four queries however long it is."""
+        people = joinedload(Ticket.user), joinedload(Ticket.assignee)
+        ticket = self.get_by_id(ticket_id, *people)
+        of_ticket = Chat.ticket_id == ticket_id
+        rows = self.session.execute(
+            select(Message, User.first_name, User.last_name, Dispatch)
+            .join(Chat, Chat.id == Message.chat_id)
+            .outerjoin(User, User.id == Message.sender_id)
+            .outerjoin(Dispatch, Dispatch.message_id == Message.id)
+            .where(of_ticket)
+            .order_by(Message.id.desc())
+            .limit(MESSAGES)
+        ).all()
+        lines = [
+            Line(message, " ".join(filter(None, (first, last))), dispatch)
+            for message, first, last, dispatch in reversed(rows)
+        ]
+        earlier = self._before(ticket_id, lines[0].message.id) if len(lines) == MESSAGES else 0
+        return Thread(ticket, lines, self._events(ticket_id), earlier)
+
+    def _before(self, ticket_id: int, message_id: int) -> int:
+        older = Chat.ticket_id == ticket_id, Message.id < message_id
+        statement = select(func.count()).select_from(Message).join(Chat).where(*older)
+        return self.session.scalar(statement) or 0
+
+    def _events(self, ticket_id: int) -> list[Event]:
+        rows = self.session.execute(
+            select(Change.before, Change.after, ChangeSet, User.first_name)
+            .join(ChangeSet, ChangeSet.id == Change.change_set_id)
+            .outerjoin(User, User.id == ChangeSet.actor_id)
+            .where(
+                Change.entity == SupportTicket.__tablename__,
+                Change.entity_id == ticket_id,
+                Change.op == "update",
+            )
+            .order_by(Change.id.desc())
+            .limit(EVENTS)
+        )
+        return [
+            Event(
+                made.at,
+                {name: before.get(name) for name in TOLD if name in after},
+                {name: after[name] for name in TOLD if name in after},
+                made.actor_id,
+                actor or "",
+                made.label,
+            )
+            for before, after, made, actor in reversed(rows.all())
+            if any(name in after for name in TOLD)
+        ]
+
+    # -- the student beside it
+
+    def card(self, user_id: int) -> Row[Any]:
+        """spent (Stars), purchases, tickets, open: what the desk says in short about a student."""
+        live = (Purchase.user_id == user_id) & (Purchase.status == "completed")
+        kept = live & Purchase.revoked_at.is_(None)
+        real = case((Purchase.is_test, 0), else_=Purchase.amount)
+        spent = select(func.coalesce(func.sum(real), 0)).where(kept)
+        tickets = select(func.count()).where(Ticket.user_id == user_id)
+        still_open = tickets.where(Ticket.status != "closed")
+        return self.session.execute(
+            select(
+                spent.scalar_subquery().label("spent"),
+                select(func.count()).where(kept).scalar_subquery().label("purchases"),
+                tickets.scalar_subquery().label("tickets"),
+                still_open.scalar_subquery().label("open"),
+            )
+        ).one()
+
+    def others(self, ticket: SupportTicket, limit: int = 5) -> Sequence[Row[Any]]:
+        """The student's other tickets, the latest first."""
+        own = Ticket.user_id == ticket.user_id, Ticket.id != ticket.id
+        statement = select(Ticket.id, Ticket.subject, Ticket.status, Ticket.last_message_at)
+        latest = Ticket.last_message_at.desc()
+        return self.session.execute(statement.where(*own).order_by(latest).limit(limit)).all()
+
+    def names(self, *ids: int | None) -> dict[int, str]:
+        """First names of people, whatever they do now."""
+        wanted = {found for found in ids if found is not None}
+        if not wanted:
+            return {}
+        rows = self.session.execute(
+            select(User.id, User.first_name, User.last_name).where(User.id.in_(wanted))
+        )
+        return {row.id: " ".join(filter(None, (row.first_name, row.last_name))) for row in rows}

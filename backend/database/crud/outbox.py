@@ -1,0 +1,78 @@
+"""The outbox as its page shows it, and what a person may do about a message there."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, select
+
+from backend.database.crud.dispatches import DispatchCRUD
+from backend.database.crud.payments import RefundCRUD
+from backend.database.crud.tickets import TicketCRUD
+from backend.database.models.dispatches import Dispatch
+from backend.database.models.tickets import Chat, Message
+from backend.database.models.users import User
+from backend.database.schemas.base import ListParams
+from backend.database.schemas.dispatches import OutboxFilters
+
+STATES = {
+    "unsent": ("pending", "sending", "failed"),
+    "waiting": ("pending", "sending"),
+    "failed": ("failed",),
+    "sent": ("sent",),
+    "cancelled": ("cancelled",),
+}
+
+
+class OutboxCRUD(DispatchCRUD):
+    filters = {}
+
+    def list_statement(self) -> Select[Any]:
+        return select(
+            Dispatch.id,
+            Dispatch.state,
+            Dispatch.method,
+            Dispatch.params,
+            Dispatch.attempts,
+            Dispatch.error,
+            Dispatch.not_before,
+            Dispatch.created_at,
+            Dispatch.sent_at,
+            Dispatch.chat_id,
+            Dispatch.user_id,
+            Dispatch.refund_id,
+            User.first_name,
+            User.last_name,
+        ).outerjoin(User, User.id == Dispatch.user_id)
+
+    def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
+        if isinstance(params, OutboxFilters):
+            if params.state in STATES:
+                found.append(Dispatch.state.in_(STATES[params.state]))
+            if params.user_id is not None:
+                found.append(Dispatch.user_id == params.user_id)
+        return found
+
+    def get_row(self, dispatch_id: int) -> Any:
+        """One row as the list shows it."""
+        return self.session.execute(self.list_statement().where(Dispatch.id == dispatch_id)).one()
+
+    def send_again(self, dispatch_id: int) -> None:
+        """Raises ConflictError unless it has failed, NotFoundError."""
+        row = self.get_by_id(dispatch_id)
+        if row.refund_id is not None and row.state == "failed":
+            RefundCRUD(self.session).retry(row.refund_id)
+        else:
+            self.resend(dispatch_id)
+
+    def withdraw(self, dispatch_id: int) -> None:
+        """Never to be sent; an answer leaves its thread too. Raises ConflictError, NotFoundError."""
+        row = self.get_by_id(dispatch_id)
+        ticket_id = self._ticket_of(row)
+        if ticket_id is not None and row.message_id is not None:
+            TicketCRUD(self.session).cancel_reply(ticket_id, row.message_id)
+        else:
+            self.cancel(dispatch_id)
+
+    def _ticket_of(self, row: Dispatch) -> int | None:
+        statement = select(Chat.ticket_id).join(Message, Message.chat_id == Chat.id)
+        return self.session.scalars(statement.where(Message.id == row.message_id)).one_or_none()

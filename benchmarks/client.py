@@ -1,0 +1,152 @@
+"""A client that costs little: one socket, prepared bytes, no library between.
+
+Run as a program it holds a page in an endless loop: python -m benchmarks.client PORT < request
+"""
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+END = b"\r\n\r\n"
+SIZE = 1 << 18
+
+
+class UnexpectedError(RuntimeError):
+    """An answer that is not 200; its beginning is the message."""
+
+
+def request(path: str, headers: dict[str, str], body: bytes | None = None) -> bytes:
+    """The bytes of a GET, or of a POST when there is a body."""
+    known = {"Host": "127.0.0.1", **headers}
+    if body is not None:
+        known |= {"Content-Length": str(len(body)), "Content-Type": "application/json"}
+    lines = [f"{'GET' if body is None else 'POST'} {path} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in known.items()]
+    return "\r\n".join(lines).encode() + END + (body or b"")
+
+
+def complete(data: bytes) -> int | None:
+    """The length of the whole answer at the beginning of `data`, None while it is not all there."""
+    head = data.find(END)
+    if head < 0:
+        return None
+    lower = data[:head].lower()
+    at = lower.find(b"content-length:")
+    if at < 0:
+        raise UnexpectedError(data[:300].decode("utf-8", "replace"))
+    length = int(lower[at + 15 :].split(b"\r\n", 1)[0])
+    whole = head + len(END) + length
+    return whole if len(data) >= whole else None
+
+
+class Wire:
+    """One kept connection, one request at a time."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=120)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, sent: bytes) -> bytes:
+        """The whole answer. Raises UnexpectedError unless it is a 200."""
+        self.socket.sendall(sent)
+        data = b""
+        while True:
+            more = self.socket.recv(SIZE)
+            if not more:
+                raise UnexpectedError("the server closed the connection")
+            data += more
+            whole = complete(data)
+            if whole is not None:
+                break
+        if not data.startswith(b"HTTP/1.1 200"):
+            raise UnexpectedError(data[:600].decode("utf-8", "replace"))
+        return data[:whole]
+
+    def body(self, sent: bytes) -> bytes:
+        return self.ask(sent).split(END, 1)[1]
+
+    def time(self, sent: bytes, times: int) -> list[float]:
+        """Milliseconds of each of so many requests, one after another."""
+        taken = []
+        for _ in range(times):
+            started = time.perf_counter()
+            self.ask(sent)
+            taken.append((time.perf_counter() - started) * 1000)
+        return taken
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class _Loop(asyncio.Protocol):
+    """Asks again as soon as it has its answer."""
+
+    def __init__(self, sent: Sequence[bytes], until: float, first: int) -> None:
+        self.sent = sent
+        self.until = until
+        self.next = first
+        self.data = b""
+        self.done = 0
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        self.transport.write(self.sent[self.next % len(self.sent)])
+        self.next += 1
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        if complete(self.data) is None:
+            return
+        if not self.data.startswith(b"HTTP/1.1 200"):
+            self.closed.set_exception(UnexpectedError(self.data[:300].decode("utf-8", "replace")))
+            self.transport.close()
+            return
+        self.data = b""
+        self.done += 1
+        if time.perf_counter() < self.until:
+            self._ask()
+        else:
+            self.transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
+def rate(port: int, sent: Sequence[bytes], *, clients: int = 16, seconds: float = 4.0) -> float:
+    """Answers a second to so many clients that ask without a pause, each the requests in turn."""
+
+    async def run() -> float:
+        started = time.perf_counter()
+        until = started + seconds
+        loops = [
+            (
+                await asyncio.get_running_loop().create_connection(
+                    lambda n=number: _Loop(sent, until, n), "127.0.0.1", port  # type: ignore[misc] # bound now
+                )
+            )[1]
+            for number in range(clients)
+        ]
+        await asyncio.gather(*(loop.closed for loop in loops))
+        return sum(loop.done for loop in loops) / (time.perf_counter() - started)
+
+    return asyncio.run(run())
+
+
+def main() -> None:
+    wire, sent = Wire(int(sys.argv[1])), sys.stdin.buffer.read()
+    with suppress(KeyboardInterrupt, OSError):
+        while True:
+            wire.ask(sent)
+
+
+if __name__ == "__main__":
+    main()

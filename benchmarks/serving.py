@@ -1,0 +1,120 @@
+"""Starts the servers that are measured, as they run in a school, and looks at their memory."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.core.config import ROOT
+from benchmarks.client import UnexpectedError, Wire, request
+from benchmarks.storage import FOLDER
+
+APP, HANDMADE = "main:app", "benchmarks.handmade:app"
+SECRET = secrets.token_urlsafe(48)
+PATIENCE = 60  # seconds
+
+
+@dataclass
+class Server:
+    port: int
+    process: subprocess.Popen[bytes]
+    seconds: float  # from the start to the first answer
+
+    def workers(self) -> list[int]:
+        """The processes that answer: the children that are not multiprocessing's own helper."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        found = [pid for pid in map(int, children.split()) if b"spawn_main" in _command(pid)]
+        return found or [self.process.pid]
+
+    def megabytes(self) -> list[float]:
+        """What each worker keeps in memory; pages of a mapped database file are the system's."""
+        return [_resident(pid) / 1024 for pid in self.workers()]
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _resident(pid: int) -> int:
+    """Kilobytes of all mappings but databases."""
+    total, counted = 0, True
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if line[0] in "0123456789abcdef" and "-" in line.split(" ", 1)[0]:
+            counted = not line.endswith((".db", ".db-shm", ".db-wal"))
+        elif counted and line.startswith("Rss:"):
+            total += int(line.split()[1])
+    return total
+
+
+def environment(url: str, port: int, **more: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": url,
+        "SECRET_KEY": SECRET,
+        "API_PORT": str(port),
+        "API_RATE_LIMIT": "0",  # one client asks as a thousand would
+        "DATA_DIR": str(FOLDER / "run" / "data"),
+        "RUN_JOBS": "0",
+        "BOT_MODE": "off",
+        **more,
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(
+    target: str, url: str, *, workers: int = 2, port: int = 0, **more: str
+) -> Iterator[Server]:
+    """uvicorn as `docs/operations` has it, in a folder without a .env."""
+    folder = FOLDER / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    command = [sys.executable, "-m", "uvicorn", target, "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", str(workers)]
+    command += ["--no-access-log", "--log-level", "warning"]
+    log = (folder / f"{target.partition(':')[0]}.log").open("wb")
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(url, port, **more), stdout=log, stderr=log
+    )
+    try:
+        _wait(process, port, Path(log.name))
+        yield Server(port, process, time.perf_counter() - started)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    until = time.perf_counter() + PATIENCE
+    sent = request("/health", {})
+    while time.perf_counter() < until:
+        if process.poll() is not None:
+            break
+        try:
+            wire = Wire(port)
+            wire.ask(sent)
+            wire.close()
+        except (OSError, UnexpectedError):
+            time.sleep(0.02)
+        else:
+            return
+    raise SystemExit(f"The server did not start:\n{log.read_text()[-3000:]}")

@@ -1,0 +1,123 @@
+"""Who the student is: language, profile, terms, blocking; and what the bot says of itself."""
+
+from collections.abc import Callable
+
+import httpx2
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.database.models.users import User
+from backend.sandbox.student import Student
+from tests.bot.conftest import School
+from tests.bot.test_story import tap
+from tests.factories import make_lesson
+
+Fresh = Callable[[], Session]
+
+
+def known(db: Session, student: Student) -> User:
+    return db.scalars(select(User).where(User.telegram_id == student.id)).one()
+
+
+def test_the_language_follows_telegram_until_one_is_chosen(running: School, fresh: Fresh) -> None:
+    for code, word in (("ru", "Язык"), ("ru-RU", "Язык"), ("de", "Language"), ("", "Language")):
+        assert word in running.student("A", language_code=code).ask("/profile").rows[1]
+
+    student = running.student("Anna", language_code="ru")
+    student.ask("/language")
+    chosen = tap(student, "English")
+    assert chosen.text.startswith("Done: from now on I speak this language.")
+    assert chosen.rows[0] == ["Русский", "✓ English"]
+    assert known(fresh(), student).ui_language == "en"
+    assert student.ask("/help").text.startswith("Window Light: what I can do")
+
+    student.ask("/language")
+    assert tap(student, "As in Telegram").text.startswith("Готово")
+    assert known(fresh(), student).ui_language is None
+
+
+def test_the_profile_shows_who_and_what(olga: Student, db: Session) -> None:
+    make_lesson(db, title="First frame", is_free=False, price=0, text_content="…")
+    olga.ask("/start lesson_1")
+    olga.press("Take it for free")
+    olga.wait("This was the lesson")
+
+    profile = olga.ask("/profile")
+
+    assert profile.text.startswith("Olga\nLanguage: as in Telegram\nWith us since ")
+    assert profile.text.endswith("Lessons and courses of mine: 1")
+
+
+def test_a_new_name_is_taken_over_and_a_corrected_one_left_alone(
+    running: School, fresh: Fresh
+) -> None:
+    student = running.student("Olgaa", username="olga")
+    student.ask("/start")
+    session = fresh()
+    known(session, student).first_name = "Olga"
+    session.commit()
+
+    student.ask("/help")
+    assert known(fresh(), student).first_name == "Olga"
+
+    student.rename(username="olga_new", first_name="Ольга")
+    student.ask("/help")
+    assert (known(fresh(), student).first_name, known(fresh(), student).username) == (
+        "Ольга",
+        "olga_new",
+    )
+
+
+def test_the_first_deep_link_is_remembered(running: School, fresh: Fresh) -> None:
+    student = running.student("Olga")
+    student.ask("/start reels_may")
+    student.ask("/start other")
+
+    assert known(fresh(), student).source == "reels_may"
+
+
+def test_terms_are_accepted_once(olga: Student, fresh: Fresh) -> None:
+    assert olga.ask("/terms").rows == [["✓ I accept"], ["‹ Menu"]]
+
+    accepted = tap(olga, "✓ I accept")
+
+    assert accepted.text.endswith("✓ You have accepted these terms.")
+    assert accepted.rows == [["‹ Menu"]]
+    assert known(fresh(), olga).terms_accepted_at is not None
+
+
+def test_blocking_and_unblocking_reach_the_school(
+    olga: Student, running: School, fresh: Fresh
+) -> None:
+    olga.ask("/start")
+    olga.block()
+    running.box.wait_until(lambda: known(fresh(), olga).blocked_bot_at)
+
+    olga.unblock()
+    running.box.wait_until(lambda: known(fresh(), olga).blocked_bot_at is None)
+
+
+def test_a_block_found_while_writing_is_kept(olga: Student, running: School, fresh: Fresh) -> None:
+    olga.ask("/start")
+    running.bots[0].stop()
+    olga.send("/help")
+    olga.block()
+
+    running.start_bot()
+
+    running.box.wait_until(lambda: known(fresh(), olga).blocked_bot_at)
+    olga.start()
+    assert olga.wait().text.startswith("Olga, welcome")
+
+
+def test_commands_are_listed_in_the_language_of_the_reader(running: School, olga: Student) -> None:
+    olga.ask("/start")
+
+    def listed(language: str) -> dict[str, str]:
+        url = f"{running.box.api}/bot{running.account.token}/getMyCommands"
+        answer = httpx2.post(url, json={"language_code": language} if language else {})
+        return {each["command"]: each["description"] for each in answer.json()["result"]}
+
+    assert listed("")["my"] == "My lessons"
+    assert listed("ru")["my"] == "Мои уроки"
+    assert listed("ru")["paysupport"] == "Вопросы об оплате"

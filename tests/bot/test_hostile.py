@@ -1,0 +1,160 @@
+"""Made-up buttons, links and texts: a sentence every time, and the bot goes on."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.database.models.purchases import Purchase
+from backend.sandbox.student import Student
+from tests.bot.conftest import School
+from tests.bot.test_story import tap
+from tests.factories import make_lesson
+
+Fresh = Callable[[], Session]
+STALE = "This button is out of date. Here is the menu."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "x",
+        "g1:menu",
+        "g1:nowhere:0",
+        "g1:lessons:-1",
+        "g1:lessons:99999",
+        "g1:lessons:1:2",
+        "g0:menu:0",
+        "s1:lesson:0:0",
+        "r1:0",
+        "s1:lesson:9223372036854775808:0",
+        "s1:lesson:1e3:0",
+        "s1:user:1:0",
+        "s1:lesson::0",
+        "a1:steal:lesson:1:0",
+        "a1:buy:ticket:1:0",
+        "a1:buy:lesson:1:maybe",
+        "lesson:",
+        "lesson:1:1",
+        "ticket:0",
+        "l1:de",
+        "'; DROP TABLE users; --",
+        "ы" * 32,
+        "{}",
+        ":::::",
+    ],
+)
+def test_a_forged_button_is_answered_with_a_sentence(olga: Student, data: str) -> None:
+    olga.ask("/start")
+
+    answer = olga.press_data(data)
+
+    assert answer is not None
+    assert (answer.text, answer.alert) == (STALE, False)
+    assert olga.ask("/help").text.startswith("Window Light: what I can do")
+
+
+@pytest.mark.parametrize("data", ["s1:lesson:77:0", "s1:course:77:0", "lesson:77", "course:77"])
+def test_what_is_not_there_is_said(olga: Student, data: str) -> None:
+    olga.ask("/start")
+
+    assert olga.press_data(data) is not None
+
+    noun = "lesson" if "lesson" in data else "course"
+    assert olga.wait().text == f"There is no {noun} 77 here any more."
+
+
+@pytest.mark.parametrize("data", ["a1:buy:lesson:77:0", "a1:agree:course:77:1"])
+def test_buying_what_is_not_there_is_said_over_the_chat(olga: Student, data: str) -> None:
+    olga.ask("/start")
+
+    answer = olga.press_data(data)
+
+    assert answer is not None
+    assert answer.alert
+    assert answer.text.endswith("77 here any more.")
+
+
+def test_a_forged_open_gives_no_lesson_away(olga: Student, db: Session, fresh: Fresh) -> None:
+    make_lesson(db, title="Window light", price=199, text_content="The secret of light")
+    olga.ask("/start")
+
+    for data in ("a1:open:lesson:1:0", "lesson:1"):
+        olga.ask("/start")
+        olga.press_data(data)
+        assert olga.wait().rows[0] == ["Buy for 199\xa0★"]
+
+    assert [m for m in olga.from_bot() if "secret" in m.text] == []
+    assert fresh().scalars(select(Purchase)).all() == []
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "lesson_",
+        "lesson_0",
+        "lesson_x",
+        "lesson_99999999999999999999",
+        "course_-1",
+        "promo_",
+        "lesson",
+        "_",
+        "____",
+        "a" * 64,
+    ],
+)
+def test_a_strange_deep_link_leads_somewhere(olga: Student, payload: str) -> None:
+    olga.start(payload)
+
+    shown = olga.wait()
+
+    assert shown.text.startswith(("Olga, welcome", "There is no lesson"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hello", "/unknown", "/", "<b>", "&", "%s %(x)s {y}", "\u202ertl", "x" * 4096, "😀" * 2048],
+)
+def test_any_text_gets_a_helpful_answer(olga: Student, text: str) -> None:
+    shown = olga.ask(text)
+
+    assert shown.text.startswith("I am a bot and understand buttons best.")
+    assert ["Support", "‹ Menu"] in shown.rows
+
+
+def test_a_photo_gets_a_helpful_answer(olga: Student) -> None:
+    olga.send_document(b"%PDF-1.4")
+
+    assert olga.wait().rows == [["Lessons", "My lessons"], ["Support", "‹ Menu"]]
+
+
+def test_a_hostile_name_is_shown_as_it_is(running: School) -> None:
+    student = running.student("<b>&lt;Bobby</b>", last_name="%s{0}")
+
+    assert student.ask("/start").text.startswith("<b>&lt;Bobby</b>, welcome to Window Light.")
+
+
+def test_a_button_pressed_many_times_is_harmless(
+    olga: Student, db: Session, running: School
+) -> None:
+    make_lesson(db, title="Window light", price=199)
+    olga.ask("/start lesson_1")
+    tap(olga, "Buy")
+    consent = olga.last
+
+    for _time in range(4):
+        olga.press_data("a1:agree:lesson:1:0", consent, wait=0)
+
+    running.box.wait_until(lambda: len(running.calls("answerCallbackQuery")) >= 5)
+    olga.client.wait_until(lambda: len([m for m in olga.from_bot() if m.invoice]) == 1)
+
+
+def test_an_old_screen_still_works_and_the_chat_keeps_one(olga: Student, db: Session) -> None:
+    make_lesson(db, title="Window light", price=199)
+    menu = olga.ask("/start")
+    olga.clear()  # the student has emptied the chat; the bot does not know
+
+    olga.ask("/lessons")
+    assert tap(olga, "Window light").text.startswith("Window light")
+    assert menu.id not in [message.id for message in olga.messages()]

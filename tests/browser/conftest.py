@@ -1,0 +1,100 @@
+"""The whole school as a person starts it (`python -m backend.cli serve`), and a browser in front of it."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_SECONDS = 60
+expect.set_options(timeout=15_000)
+
+
+def chromium() -> str:
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    assert found, "Chromium is not installed: scripts/chromium.sh installs it"
+    return found
+
+
+@dataclass
+class School:
+    """A running school: its address, the one-time link that its start printed, its folder."""
+
+    url: str
+    link: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
+    folder = tmp_path_factory.mktemp("school")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kept = ("PATH", "HOME", "LANG", "TMPDIR")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    environment |= {"API_PORT": str(port), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    output = folder / "output.txt"
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend.cli", "serve"], cwd=folder, env=environment, stdout=sink, stderr=sink
+        )
+    try:
+        yield School(f"http://127.0.0.1:{port}", _printed_link(process, output), folder)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        # uvicorn ends by the signal itself once it has closed everything.
+        assert process.wait(30) in (0, -signal.SIGTERM), output.read_text()[-3000:]
+
+
+def _printed_link(process: subprocess.Popen[bytes], output: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        text = output.read_text(errors="replace")
+        link = re.search(r"http://\S+/enter/\S+", text)
+        if link and "startup complete" in text:
+            return link.group()
+        assert process.poll() is None, text
+        time.sleep(0.1)
+    raise AssertionError(f"the school did not start: {output.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A clean browser profile in English; a script error or a refused resource fails the test."""
+    context = browser.new_context(locale="en-US", viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda said: problems.append(said.text) if "Content Security Policy" in said.text else None)
+    yield page
+    context.close()
+    assert problems == []

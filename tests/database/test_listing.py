@@ -1,0 +1,121 @@
+"""Keyset pages: whatever the sort, the ties and the page size, every row once and in order, both ways."""
+
+import random
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from backend.core import clock
+from backend.core.errors import AppError
+from backend.database.crud.users import UserCRUD
+from backend.database.listing import Cursor, Page, parse_sort
+from backend.database.models.users import User
+from backend.database.schemas.base import ListParams
+from tests.factories import make_user
+
+NAMES = ("Анна", "анна", "Ёлка", "ель", "Zoe", "zoë", "Ян", "1")
+
+
+@pytest.fixture
+def crowd(db: Session) -> UserCRUD:
+    """Thirty people with many ties in every sort column."""
+    dice, start = random.Random(7), clock.now()
+    for _ in range(30):
+        make_user(
+            db,
+            first_name=dice.choice(NAMES),
+            last_name=None,
+            username=None,
+            created_at=start + timedelta(seconds=dice.randrange(4)),
+        )
+    return UserCRUD(db)
+
+
+def walk(people: UserCRUD, sort: str, limit: int) -> tuple[list[int], list[Page[User]]]:
+    pages, cursor = [], None
+    while not pages or cursor:
+        pages.append(people.get_all(ListParams(sort=sort, limit=limit, cursor=cursor)))
+        cursor = pages[-1].next
+    return [row.id for page in pages for row in page.items], pages
+
+
+@pytest.mark.parametrize("sort", ["created_at", "-created_at", "name", "-name", "id", "-id"])
+@pytest.mark.parametrize("limit", [1, 4, 30, 31])
+def test_every_row_once_in_order_both_ways(crowd: UserCRUD, sort: str, limit: int) -> None:
+    column, descending = sort.removeprefix("-"), sort.startswith("-")
+    rows = list(crowd.session.query(User))
+    key = {"created_at": lambda u: (u.created_at, u.id), "name": lambda u: (u.search_key, u.id), "id": lambda u: u.id}
+    expected = [user.id for user in sorted(rows, key=key[column], reverse=descending)]
+
+    forward, pages = walk(crowd, sort, limit)
+    assert forward == expected
+
+    back, cursor = [row.id for row in pages[-1].items], pages[-1].prev
+    while cursor:
+        page = crowd.get_all(ListParams(sort=sort, limit=limit, cursor=cursor))
+        back = [row.id for row in page.items] + back
+        assert page.next
+        cursor = page.prev
+    assert back == expected
+    assert pages[0].prev is None
+
+
+@pytest.mark.parametrize(("cap", "told"), [(31, (31, False)), (30, (None, True)), (5, (None, True))])
+def test_the_count_stops_at_its_cap(crowd: UserCRUD, cap: int, told: tuple[int | None, bool]) -> None:
+    page = crowd.get_all(ListParams(limit=3), cap=cap)  # thirty and the admin
+
+    assert (page.total, page.capped) == told
+
+
+def test_a_cursor_fits_only_the_sort_it_was_made_for(crowd: UserCRUD) -> None:
+    made = crowd.get_all(ListParams(sort="name", limit=3)).next
+
+    with pytest.raises(AppError) as refused:
+        crowd.get_all(ListParams(sort="-name", limit=3, cursor=made))
+
+    assert (refused.value.status, refused.value.code) == (400, "bad_cursor")
+
+
+@pytest.mark.parametrize("value", [None, True, 2**70, "x\0", "2026-01-01T00:00:00", [], {}])
+def test_a_forged_cursor_is_refused(crowd: UserCRUD, value: object) -> None:
+    for sort in ("created_at", "name", "id"):
+        forged = Cursor(sort, value, 1).encode()
+        if sort == "name" and isinstance(value, str) and value.isprintable():
+            continue  # any printable text is a name
+        with pytest.raises(AppError, match="broken or out of date"):
+            crowd.get_all(ListParams(sort=sort, cursor=forged))
+
+
+@pytest.mark.parametrize("sort", ["", "-", "password_hash", "--id", "id;drop"])
+def test_only_named_columns_sort(sort: str) -> None:
+    with pytest.raises(AppError) as refused:
+        parse_sort(sort, ["id", "name"])
+
+    assert refused.value.code == "bad_sort"
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("ёлка", {"Ёлка Ивановна"}),
+        ("ЕЛКА", {"Ёлка Ивановна"}),
+        ("елк иван", {"Ёлка Ивановна"}),
+        ("ё", {"Ёлка Ивановна"}),
+        ("100%", {"100% Правда"}),
+        ("_", set()),
+        ('"', set()),
+        ("st_ra", {"st_range Имя"}),
+        ("нет такой", set()),
+        ("  ", {"Ёлка Ивановна", "100% Правда", "st_range Имя"}),
+        ("OR AND NOT", set()),
+        ("*", set()),
+    ],
+)
+def test_search_takes_what_people_type_literally(db: Session, q: str, found: set[str]) -> None:
+    for first, last in (("Ёлка", "Ивановна"), ("100%", "Правда"), ("st_range", "Имя")):
+        make_user(db, first_name=first, last_name=last, username=None)
+
+    page = UserCRUD(db).get_all(ListParams(q=q))
+
+    assert {user.name for user in page.items if user.telegram_id} == found

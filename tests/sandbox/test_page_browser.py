@@ -1,0 +1,157 @@
+"""The chat page in Chromium: live, by keyboard, in both themes, on a phone."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.browser.axe import violations
+from tests.browser.shots import CHROMIUM
+from tests.sandbox.desk import Desk
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: Browser, desk: Desk) -> Iterator[BrowserContext]:
+    context = chromium.new_context(
+        base_url=desk.origin, viewport={"width": 1440, "height": 900}, locale="en-US"
+    )
+    context.set_default_timeout(8000)
+    context.add_cookies([{"name": "lyceum", "value": desk.secret, "url": desk.origin}])
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page that must not complain: an error in the console (CSP too) fails the test."""
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    assert complaints == []
+
+
+def open_chat(page: Page, desk: Desk) -> None:
+    page.goto(f"/sandbox/?student={desk.olga.id}")
+    page.evaluate("window.stayed = true")
+
+
+def test_a_lesson_is_bought_without_a_reload(page: Page, desk: Desk) -> None:
+    open_chat(page, desk)
+    page.get_by_role("button", name="Start the bot", exact=True).click()
+    page.get_by_role("button", name="Buy", exact=True).click()
+    page.locator("[data-pay]").click()
+    page.get_by_role("button", name="Pay 199").click()
+    expect(page.locator("#chat")).to_contain_text("You paid 199 Stars for “Light”")
+    expect(page.locator("#chat")).to_contain_text("Open now")
+    expect(page.locator("#chat .is-pay")).to_have_text("Paid")
+    expect(page.locator("#log code").first).to_have_text("sendMessage")
+    assert page.evaluate("window.stayed") is True
+
+
+def test_answers_of_buttons_appear(page: Page, desk: Desk) -> None:
+    desk.olga.start()
+    open_chat(page, desk)
+    page.get_by_role("button", name="Toast").click()
+    expect(page.locator("#said")).to_have_text("Saved")
+    page.get_by_role("button", name="Alert").click()
+    expect(page.locator("#alert-text")).to_have_text("Look <here>")
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog#alert")).to_be_hidden()
+    page.get_by_role("button", name="Edit").click()
+    expect(page.locator("#chat")).to_contain_text("Edited")
+
+
+def test_a_message_is_written_by_keyboard(page: Page, desk: Desk) -> None:
+    desk.olga.start()
+    open_chat(page, desk)
+    page.locator("#say").focus()
+    page.keyboard.type("line one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("<b>two")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat .is-out").last).to_contain_text("<b>two")
+    expect(page.locator("#chat")).to_contain_text("You said line one")
+    expect(page.locator("#say")).to_be_focused()
+    expect(page.locator("#say")).to_have_value("")
+    page.get_by_role("button", name="Menu", exact=True).last.click()
+    expect(page.locator("#chat .is-out").last).to_contain_text("Menu")
+
+
+def test_what_happens_elsewhere_appears_at_once(page: Page, desk: Desk) -> None:
+    open_chat(page, desk)
+    expect(page.locator("#listening")).to_have_text("bot connected")
+    page.evaluate(
+        "window.shown = new Promise(done => new MutationObserver(() => {"
+        " if (document.querySelector('#chat .is-out')) done(performance.now()) })"
+        ".observe(document.getElementById('chat'), {childList: true})); null"
+    )
+    desk.olga.start()
+    started = page.evaluate("performance.now()")
+    assert page.evaluate("window.shown") - started < 1000
+    expect(page.locator("#contacts li").first).to_contain_text("Hello you")
+
+
+def test_typing_survives_a_change(page: Page, desk: Desk) -> None:
+    desk.olga.start()
+    desk.olga.wait("Hello")
+    open_chat(page, desk)
+    page.locator("#say").fill("half a sen")
+    desk.olga.send("from elsewhere")
+    expect(page.locator("#chat")).to_contain_text("You said from elsewhere")
+    expect(page.locator("#say")).to_have_value("half a sen")
+
+
+def test_a_deep_link_of_a_button_opens_here(page: Page, desk: Desk) -> None:
+    desk.olga.start()
+    open_chat(page, desk)
+    page.get_by_role("link", name="Deep").click()
+    page.get_by_role("button", name="Start with “deep”").click()
+    expect(page.locator("#chat")).to_contain_text("<script>deep")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 375, 1440])
+def test_the_page_is_accessible(chromium: Browser, desk: Desk, scheme: str, width: int) -> None:
+    desk.olga.start()
+    message = desk.olga.wait("Hello")
+    desk.olga.press("Buy", message)
+    invoice = desk.olga.wait(lambda m: m.invoice)
+    desk.olga.pay(invoice)
+    desk.olga.ask("hi", "You said")
+    context = chromium.new_context(
+        base_url=desk.origin,
+        viewport={"width": width, "height": 800},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    context.add_cookies([{"name": "lyceum", "value": desk.secret, "url": desk.origin}])
+    page = context.new_page()
+    for query in ("", f"?student={desk.olga.id}", f"?student={desk.olga.id}&view=log"):
+        page.goto(f"/sandbox/{query}")
+        assert violations(page) == []
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wide) == 0
+    context.close()
+
+
+def test_a_phone_shows_one_pane(context: BrowserContext, page: Page, desk: Desk) -> None:
+    desk.olga.start()
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.goto("/sandbox/")
+    expect(page.locator("#chat")).to_be_hidden()
+    page.get_by_role("link", name="Ольга Тестова").click()
+    expect(page.locator("#chat")).to_be_visible()
+    expect(page.locator("#contacts")).to_be_hidden()
+    page.get_by_role("link", name="To the list").click()
+    expect(page.locator("#contacts")).to_be_visible()
