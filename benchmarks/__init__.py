@@ -1,1 +1,1 @@
-"""The goals of speed, measured on a generated school: `make bench`, or `python -m benchmarks --help`."""
+"""The goals of speed on a generated school: `make bench`, or `python -m benchmarks --help`."""

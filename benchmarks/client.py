@@ -82,12 +82,13 @@ class Wire:
 
 
 class _Loop(asyncio.Protocol):
-    """Asks again as soon as it has its answer."""
+    """Asks again as soon as it has its answer: every `step`-th request, from the first on."""
 
-    def __init__(self, sent: Sequence[bytes], until: float, first: int) -> None:
+    def __init__(self, sent: Sequence[bytes], until: float, first: int, step: int) -> None:
         self.sent = sent
         self.until = until
         self.next = first
+        self.step = step
         self.data = b""
         self.done = 0
         self.closed = asyncio.get_running_loop().create_future()
@@ -99,7 +100,7 @@ class _Loop(asyncio.Protocol):
 
     def _ask(self) -> None:
         self.transport.write(self.sent[self.next % len(self.sent)])
-        self.next += 1
+        self.next += self.step
 
     def data_received(self, data: bytes) -> None:
         self.data += data
@@ -122,7 +123,7 @@ class _Loop(asyncio.Protocol):
 
 
 def rate(port: int, sent: Sequence[bytes], *, clients: int = 16, seconds: float = 4.0) -> float:
-    """Answers a second to so many clients that ask without a pause, each the requests in turn."""
+    """Answers a second to so many clients that ask without a pause; they share the requests out."""
 
     async def run() -> float:
         started = time.perf_counter()
@@ -130,7 +131,9 @@ def rate(port: int, sent: Sequence[bytes], *, clients: int = 16, seconds: float 
         loops = [
             (
                 await asyncio.get_running_loop().create_connection(
-                    lambda n=number: _Loop(sent, until, n), "127.0.0.1", port  # type: ignore[misc] # bound now
+                    lambda n=number: _Loop(sent, until, n, clients),
+                    "127.0.0.1",
+                    port,  # type: ignore[misc] # bound now
                 )
             )[1]
             for number in range(clients)

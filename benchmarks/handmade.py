@@ -50,6 +50,7 @@ TIMES = frozenset(
     {"created_at", "updated_at", "last_seen_at", "waiting_since", "first_reply_at"}
     | {"last_message_at", "revoked_at", "blocked_bot_at", "terms_accepted_at", "at"}
 )
+SORTED: dict[str, Any] = {"created_at": User.created_at, "name": User.search_key}
 FLAGS = frozenset({"is_active", "waiting", "internal", "is_test"})
 
 
@@ -139,7 +140,7 @@ def users(request: Request) -> Response:
         where += _search(params.q, values)
     counted = ask(sql.USERS_COUNT.format(where=where), **values)
     if params.cursor:
-        cursor = decode_cursor(params.cursor, sort, {"created_at": User.created_at}.get(name, User.search_key))  # type: ignore[arg-type] # only its type is read
+        cursor = decode_cursor(params.cursor, sort, SORTED[name])
         where += f" AND ({column}, u.id) {less} (:value, :after)"
         values |= {"value": cursor.value, "after": cursor.row_id}
     order = f"{column} {way}, u.id {way}"
@@ -152,9 +153,7 @@ def users(request: Request) -> Response:
         total=counted[0].number if counted[0].number <= sql.CAP else None,
         capped=counted[0].number > sql.CAP,
     )
-    return render(
-        request, "users/index.html", page=page, params=params, list_url=request.url.path
-    )
+    return render(request, "users/index.html", page=page, params=params, list_url=request.url.path)
 
 
 def _search(q: str, values: dict[str, Any]) -> str:

@@ -119,7 +119,10 @@ class _Maker:
             adapted = (tuple(_for_sqlite(value) for value in row) for row in rows)
             self.driver.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", adapted)
             return
-        with self.driver.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+        with (
+            self.driver.cursor() as cursor,
+            cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
+        ):
             for row in rows:
                 copy.write_row(row)
 
@@ -309,5 +312,3 @@ def _for_sqlite(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S.%f")
     return int(value) if isinstance(value, bool) else value
-
-

@@ -1,4 +1,4 @@
-"""Where generated schools are kept: a file in .bench/, a database of the server of TEST_DATABASE_URL."""
+"""Where generated schools are kept: files in .bench/, databases of TEST_DATABASE_URL's server."""
 
 import os
 import time

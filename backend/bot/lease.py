@@ -13,10 +13,10 @@ from backend.bot.http import ApiError, Patience
 
 log = structlog.get_logger()
 
-SECONDS = 30
-RENEW_SECONDS = 8.0
-RETRY_SECONDS = 3.0
-MARGIN_SECONDS = 5.0  # before the end of a lease that cannot be renewed
+SECONDS = 15  # after a crash the next process waits so long
+RENEW_SECONDS = 4.0
+RETRY_SECONDS = 2.0
+MARGIN_SECONDS = 4.0  # before the end of a lease that cannot be renewed
 QUICK = Patience(2.0, try_seconds=2.0)
 
 

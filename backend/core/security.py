@@ -146,4 +146,5 @@ def decode_jwt(settings: Settings, token: str) -> dict[str, Any] | None:
         )
     except (jwt.PyJWTError, StopIteration, ValueError, UnicodeError):
         return None
-    return claims if claims["typ"] == "access" and isinstance(claims["sid"], int) else None
+    fits = claims["typ"] == "access" and type(claims["sid"]) is int and 0 < claims["sid"] < 2**63
+    return claims if fits else None

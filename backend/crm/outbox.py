@@ -36,7 +36,6 @@ def index(
         "outbox",
         page=page,
         params=params,
-        counts=outbox.counts(),
         paused_until=outbox.paused_until(),
         bot_on=settings.bot_on,
         explain=explain,

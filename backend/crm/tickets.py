@@ -58,7 +58,12 @@ def index(
         _by_itself(request)
         if desk.queue_mark == have:
             return Response(status_code=204)
-    return render_part(request, "tickets/index.html", "tickets/_queue.html", **desk.queue())
+    page = render_part(request, "tickets/index.html", "tickets/_queue.html", **desk.queue())
+    if have is None and request.headers.get("HX-Source", "").startswith("input"):
+        page.headers["HX-Replace-Url"] = url_with(
+            params, LIST_URL
+        )  # typing adds no step to go back to
+    return page
 
 
 @router.get("/export.csv", name="crm:tickets:csv")

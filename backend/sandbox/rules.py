@@ -1,6 +1,13 @@
-"""Telegram's rules, numbered as in docs/integration (the list of what a bot must keep).
+"""Telegram's rules for a bot that sells, by number. Each is enforced where it is named:
 
-Each function lets a lawful request pass and otherwise raises what Telegram would answer. Where
+1 invoices in Stars: here. 2 pre-checkout within 10 s, 3 a charge settles once, 4 refunds and the
+ledger: cashier. 5 subscriptions: here. 6 the duties (/terms, /support, /paysupport):
+`Student.duties()`. 8 files and protected content: media, here. 9 the pace: rates; blocks:
+methods.sending. 10 webhook and updates: here, methods.updates. 11 limits of texts, buttons and
+deep links: here, keyboards. 12 Mini App data: `Student.init_data()`. 13 no topics in private chats:
+methods.sending. (7 and 14 are about prices and wallets; a server cannot see them.)
+
+A function here lets a lawful request pass and otherwise raises what Telegram would answer. Where
 Telegram would accept something that harms us later, `strict` refuses it and says so.
 """
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from backend.sandbox.app import Sandbox, mount
 from backend.sandbox.student import SandboxClient
 
-START_SECONDS = 20.0
+START_SECONDS = 90.0  # aiogram alone takes seconds to import on a busy machine
 
 
 def free_port() -> int:
@@ -58,12 +58,27 @@ def running_sandbox(path: Path | None = None) -> Iterator[SandboxClient]:
         yield client
 
 
-def start_process(state: Path, port: int) -> subprocess.Popen[bytes]:
-    """A sandbox as a process of its own, ready to answer. The caller ends it."""
-    command = [sys.executable, "-m", "backend.sandbox", "--port", str(port), "--state", str(state)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own module
-    _await(lambda: _answers(port))
-    return process
+class SandboxProcess:
+    """A sandbox as a process of its own, to be killed and started again on the same state file."""
+
+    def __init__(self, state: Path) -> None:
+        self.port = free_port()
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self._command = [sys.executable, "-m", "backend.sandbox", "--port", str(self.port)]
+        self._command += ["--state", str(state)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own module
+        _await(lambda: _answers(self.port))
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
 
 def _answers(port: int) -> bool:

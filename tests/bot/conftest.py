@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from backend.bot.http import Patience
 from backend.bot.run import make_api, make_service, run_bot
 from backend.bot.service import Service
 from backend.core import i18n
@@ -29,6 +30,7 @@ from backend.sandbox.student import BotAccount, SandboxClient, Student
 from backend.sandbox.testing import running_sandbox
 
 PATIENCE = 15.0
+SHORT = Patience(2.0)
 
 
 class Line:
@@ -100,7 +102,7 @@ class School:
     def start_bot(self, *, by_webhook: bool = False) -> RunningBot:
         def make() -> Service:
             api = make_api("http://127.0.0.1:8000", lambda: self.token, self.line)
-            return make_service(self.settings, api, self.account.token)
+            return make_service(self.settings, api.patient(SHORT), self.account.token)
 
         bot = RunningBot(make, self.settings, by_webhook=by_webhook)
         self.bots.append(bot)
@@ -122,7 +124,7 @@ class School:
     async def _send(self) -> None:
         bot, stop = sender_bot(self.account.token, self.settings.bot_api_url), asyncio.Event()
         sending = asyncio.create_task(Outbox(self.database, bot, "tests").run(stop))
-        while self._left():
+        while self._left():  # noqa: ASYNC110 - rows tell no event
             await asyncio.sleep(0.05)
         stop.set()
         await sending

@@ -88,13 +88,19 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A clean browser profile in English; a script error or a refused resource fails the test."""
+def page(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
+    """A clean browser profile in English; a script error or a refused resource fails the test.
+
+    A failed test leaves a picture of where it stood in its tmp_path.
+    """
+    failed_before = request.session.testsfailed
     context = browser.new_context(locale="en-US", viewport={"width": 1440, "height": 900})
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda said: problems.append(said.text) if "Content Security Policy" in said.text else None)
     yield page
+    if request.session.testsfailed > failed_before:
+        page.screenshot(path=tmp_path / "failed.png")
     context.close()
     assert problems == []

@@ -30,7 +30,7 @@ def problems(page: Page, *, axe: bool) -> Iterator[str]:
 def shoot(browser: Browser, url: str, options: argparse.Namespace) -> int:
     """Saves `<path>-<width>-<theme>.png`; the number of problems found."""
     path = re.sub(r"\W+", "-", url.split("://", 1)[1].partition("/")[2]).strip("-") or "root"
-    found = 0
+    origin, found = "/".join(url.split("/", 3)[:3]), 0
     for size in options.sizes.split(","):
         width, height = SIZES[size]
         for theme in THEMES:
@@ -38,7 +38,7 @@ def shoot(browser: Browser, url: str, options: argparse.Namespace) -> int:
             context = browser.new_context(viewport=view, color_scheme=theme)  # type: ignore[arg-type] # ViewportSize
             for cookie in options.cookie:
                 name, _sep, value = cookie.partition("=")
-                context.add_cookies([{"name": name, "value": value, "url": url}])
+                context.add_cookies([{"name": name, "value": value, "url": origin}])
             page = context.new_page()
             page.on("console", _heard)
             page.goto(url, wait_until="networkidle")

@@ -23,7 +23,8 @@ def make_lesson(page: Page, school: School) -> None:
     page.locator("[name=price]").fill("150")
     page.locator("[name=text_content]").fill("Stand with your back to the sun. Then turn around.")
     page.locator(".ly-savebar button[type=submit]").click()
-    expect(page.get_by_role("heading", name="Golden hour")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/lessons/\d+$"))
+    expect(page.get_by_role("heading", name="Golden hour", level=1)).to_be_visible()
 
 
 def make_promo(page: Page, school: School) -> None:
@@ -31,7 +32,8 @@ def make_promo(page: Page, school: School) -> None:
     page.locator("[name=code]").fill("DUSK20")
     page.locator("[name=discount_percent]").fill("20")
     page.locator(".ly-savebar button[type=submit]").click()
-    expect(page.get_by_role("heading", name="DUSK20")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/promo-codes/\d+$"))
+    expect(page.get_by_role("heading", name="DUSK20", level=1)).to_be_visible()
 
 
 class Chat:
@@ -44,7 +46,9 @@ class Chat:
 
     def press(self, text: str) -> None:
         keys = self.page.locator(".ly-keys")
-        keys.get_by_text(text, exact=len(text) == 1).last.click()
+        exact = keys.get_by_text(text, exact=True)
+        exact.or_(keys.get_by_text(text)).first.wait_for()
+        (exact if exact.count() else keys.get_by_text(text)).last.click()
 
     def find(self, text: str) -> None:
         """Turns the catalogue's pages until the button is there, and presses it."""
@@ -62,7 +66,7 @@ class Chat:
         self.page.get_by_role("button", name="Send", exact=True).click()
 
     def expect(self, text: str) -> None:
-        expect(self.page.locator(".ly-wall").get_by_text(text).last).to_be_visible()
+        expect(self.page.locator(".ly-wall").get_by_text(text).filter(visible=True).last).to_be_visible()
 
 
 def buy(chat: Chat) -> None:

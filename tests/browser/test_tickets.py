@@ -164,6 +164,7 @@ def test_the_queue_searches_while_typing_and_keeps_itself_up_to_date(
     page.locator("#q").press_sequentially("refund", delay=20)
     expect(page.locator("#queue-rows li")).to_have_count(1)
     assert page.evaluate("document.activeElement.id") == "q"
+    assert page.url.endswith("/dashboard/tickets/?q=refund")
     page.locator("#q").fill("")
     expect(page.locator("#queue-rows li")).to_have_count(2)
     make_ticket(db, eva, subject="A new one")

@@ -1,24 +1,21 @@
-"""Courses in the dashboard: list, record, form, conflict, and the order of lessons."""
+"""Courses in the dashboard: list, record, form, conflict, delete with undo."""
 
 import re
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
-from selectolax.lexbor import LexborNode
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core.permissions import AUTHOR, SUPPORT
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.lessons import Lesson
-from backend.database.models.users import User
 from tests.conftest import SignIn
+from tests.crm.pages import PARTIAL, english_admin, one, same, words
 from tests.factories import make_course, make_lesson, make_purchase, make_user
 
 URL = "/dashboard/courses/"
-PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 FORM = {
     "title": "Портрет",
     "description": "",
@@ -30,10 +27,7 @@ FORM = {
 
 @pytest.fixture
 def admin(sign_in: SignIn, db: Session) -> TestClient:
-    """The admin, reading English whatever the browser says."""
-    db.scalars(select(User).where(User.login == "admin")).one().ui_language = "en"
-    db.commit()
-    return sign_in("admin")
+    return english_admin(sign_in, db)
 
 
 @pytest.fixture
@@ -44,21 +38,6 @@ def lessons(db: Session) -> list[Lesson]:
 @pytest.fixture
 def course(db: Session, lessons: list[Lesson]) -> Course:
     return make_course(db, lessons, total_price=300, discount_price=210)
-
-
-def one(page: str, selector: str) -> LexborNode:
-    found = HTMLParser(page).css_first(selector)
-    assert found is not None, f"no {selector}"
-    return found
-
-
-def same(page: str) -> str:
-    """A page without what is new in every answer: the tokens."""
-    return re.sub(r'(name="csrf_token" value=|X-CSRF-Token)"[^"]*"', "", page)
-
-
-def words(node: LexborNode) -> str:
-    return " ".join(node.text().split())
 
 
 def order(page: str) -> list[str]:
@@ -231,140 +210,6 @@ def test_the_preview_asks_the_discounted_price(admin: TestClient) -> None:
     ).text
 
     assert words(one(page, ".is-pay")) == "Pay ★ 210"
-
-
-# -- order
-
-
-def test_buttons_move_a_lesson(
-    admin: TestClient, db: Session, course: Course, lessons: list[Lesson]
-) -> None:
-    a, b, c = (lesson.id for lesson in lessons)
-    url = f"{URL}{course.id}/lessons"
-
-    answer = admin.post(f"{url}/{c}/move", data={"by": "-1"}, headers=PARTIAL)
-
-    assert order(answer.text) == ["Арка", "Волна", "Берег"]
-    assert one(answer.text, "[data-toast] p").text() == "“Волна” is now lesson 2"
-    assert stored(db, course.id) == [(a, 1), (c, 2), (b, 3)]
-    assert (
-        admin.post(f"{url}/{a}/move", data={"by": "1"}).headers["location"] == f"{URL}{course.id}"
-    )
-    assert stored(db, course.id) == [(c, 1), (a, 2), (b, 3)]
-
-
-@pytest.mark.parametrize("by", ["-1", "0", "", "x"])
-def test_a_move_to_nowhere_changes_nothing(
-    admin: TestClient, db: Session, course: Course, lessons: list[Lesson], by: str
-) -> None:
-    before = stored(db, course.id)
-
-    answer = admin.post(
-        f"{URL}{course.id}/lessons/{lessons[0].id}/move", data={"by": by}, headers=PARTIAL
-    )
-
-    assert (answer.status_code, stored(db, course.id)) == (200, before)
-    assert HTMLParser(answer.text).css("[data-toast]") == []
-
-
-def test_a_dropped_lesson_takes_its_place(
-    admin: TestClient, db: Session, course: Course, lessons: list[Lesson]
-) -> None:
-    a, b, c = (lesson.id for lesson in lessons)
-
-    answer = admin.post(
-        f"{URL}{course.id}/order", data={"id": str(c), "position": "1"}, headers=PARTIAL
-    )
-
-    assert order(answer.text) == ["Волна", "Арка", "Берег"]
-    assert answer.text.strip().startswith('<ol class="ly-sort" id="course-order"')
-    assert stored(db, course.id) == [(c, 1), (a, 2), (b, 3)]
-    assert (
-        admin.post(f"{URL}{course.id}/order", data={"id": str(c), "position": "99"}).status_code
-        == 303
-    )
-    assert stored(db, course.id) == [(a, 1), (b, 2), (c, 3)]
-
-
-@pytest.mark.parametrize(
-    "sent", [{}, {"id": "1"}, {"id": "1", "position": "0"}, {"id": "x", "position": "1"}]
-)
-def test_a_broken_drop_is_a_422(admin: TestClient, course: Course, sent: dict[str, str]) -> None:
-    assert admin.post(f"{URL}{course.id}/order", data=sent).status_code == 422
-
-
-def test_a_lesson_that_is_not_there_moves_nothing(
-    admin: TestClient, db: Session, course: Course
-) -> None:
-    before = stored(db, course.id)
-
-    assert (
-        admin.post(f"{URL}{course.id}/order", data={"id": "999", "position": "1"}).status_code
-        == 303
-    )
-    assert admin.post(f"{URL}{course.id}/lessons/999/move", data={"by": "1"}).status_code == 303
-    assert admin.post(f"{URL}{course.id}/lessons/999/remove").status_code == 303
-    assert stored(db, course.id) == before
-
-
-def test_adds_and_takes_out(
-    admin: TestClient, db: Session, course: Course, lessons: list[Lesson]
-) -> None:
-    a, b, c = (lesson.id for lesson in lessons)
-    extra = make_lesson(db, title="Гора")
-
-    page = admin.get(f"{URL}{course.id}").text
-    options = [
-        (node.attributes["value"], node.text())
-        for node in HTMLParser(page).css("#add-lesson option")
-    ]
-    assert options == [("", "Choose a lesson"), (str(extra.id), "Гора")]
-    added = admin.post(
-        f"{URL}{course.id}/lessons", data={"lesson_id": str(extra.id)}, headers=PARTIAL
-    )
-    assert order(added.text) == ["Арка", "Берег", "Волна", "Гора"]
-    removed = admin.post(f"{URL}{course.id}/lessons/{b}/remove", headers=PARTIAL)
-    assert order(removed.text) == ["Арка", "Волна", "Гора"]
-    assert stored(db, course.id) == [(a, 1), (c, 2), (extra.id, 3)]
-
-
-def test_what_cannot_be_added(
-    admin: TestClient, db: Session, course: Course, lessons: list[Lesson]
-) -> None:
-    before, url = stored(db, course.id), f"{URL}{course.id}/lessons"
-
-    assert (
-        admin.post(url, data={"lesson_id": str(lessons[0].id)}, headers=PARTIAL).status_code == 422
-    )
-    assert admin.post(url, data={"lesson_id": "999"}, headers=PARTIAL).status_code == 422
-    nothing = admin.post(url, data={"lesson_id": ""}, headers=PARTIAL)
-    assert one(nothing.text, "[data-toast] p").text() == "Choose a lesson to add."
-    assert stored(db, course.id) == before
-
-
-@pytest.mark.parametrize("verb", ["move", "remove", "add"])
-def test_an_undo_brings_the_order_back(
-    admin: TestClient, db: Session, course: Course, lessons: list[Lesson], verb: str
-) -> None:
-    before, url = stored(db, course.id), f"{URL}{course.id}/lessons"
-    extra = make_lesson(db)
-    calls: dict[str, Any] = {
-        "move": (f"{URL}{course.id}/order", {"id": str(lessons[2].id), "position": "1"}),
-        "remove": (f"{url}/{lessons[0].id}/remove", {}),
-        "add": (url, {"lesson_id": str(extra.id)}),
-    }
-
-    answer = admin.post(calls[verb][0], data=calls[verb][1], headers=PARTIAL)
-    changed = stored(db, course.id)
-    undone = admin.post(one(answer.text, "[data-toast] form").attributes["action"] or "")
-
-    assert undone.status_code == 303
-    assert changed != before
-    assert stored(db, course.id) == before
-    # And the undo can be undone.
-    redo = one(admin.get(URL).text, "[data-toast] form").attributes["action"]
-    assert admin.post(redo or "").status_code == 303
-    assert stored(db, course.id) == changed
 
 
 def test_toggle_and_delete_with_undo(admin: TestClient, db: Session, course: Course) -> None:

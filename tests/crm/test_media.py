@@ -20,10 +20,10 @@ from backend.database.models.lessons import Lesson
 from backend.database.models.media import Media
 from backend.database.models.users import User
 from tests.conftest import SignIn
+from tests.crm.pages import PARTIAL, english_admin
 from tests.factories import make_lesson
 
 URL = "/dashboard/lessons/"
-PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 FORM = {"title": "Свет", "price": "100", "is_active": "true"}
 MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(range(256))
 MOV = b"\x00\x00\x00\x14ftypqt  \x00\x00\x02\x00qt  " + bytes(100)
@@ -35,10 +35,7 @@ WEBM = (
 
 @pytest.fixture
 def admin(sign_in: SignIn, db: Session) -> TestClient:
-    """The admin, reading English whatever the browser says."""
-    db.scalars(select(User).where(User.login == "admin")).one().ui_language = "en"
-    db.commit()
-    return sign_in("admin")
+    return english_admin(sign_in, db)
 
 
 def video(content: bytes, name: str = "Урок 1.mp4", kind: str = "video/mp4") -> dict[str, Any]:

@@ -5,7 +5,6 @@ number it holds, so a sender that lost its lease changes nothing. It never goes 
 that its own holder gives back.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -273,20 +272,3 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
             # The version stays: a form that someone has open is not stale because of this.
             users.update_where(user, blocked_bot_at=moment, version=User.version)
         return user
-
-    # -- reading
-
-    def of_messages(self, message_ids: Sequence[int]) -> dict[int, Dispatch]:
-        """The row of each message that has one."""
-        rows = self.session.scalars(select(Dispatch).where(Dispatch.message_id.in_(message_ids)))
-        return {row.message_id: row for row in rows if row.message_id is not None}
-
-    def counts(self) -> dict[str, int]:
-        """How many rows wait, are leaving, have failed."""
-        states = ("pending", "sending", "failed")
-        rows = self.session.execute(
-            select(Dispatch.state, func.count())
-            .where(Dispatch.state.in_(states))
-            .group_by(Dispatch.state)
-        )
-        return dict.fromkeys(states, 0) | dict(rows.tuples().all())

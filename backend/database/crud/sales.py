@@ -9,9 +9,10 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from backend.core.errors import NotFoundError
 from backend.database import search
-from backend.database.crud.base import AnySelect, Filter, exact
+from backend.database.crud.base import Filter, exact
 from backend.database.crud.payments import PaymentCRUD
 from backend.database.crud.purchases import PurchaseCRUD
+from backend.database.listing import AnySelect
 from backend.database.models.courses import Course
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.lessons import Lesson

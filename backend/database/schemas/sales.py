@@ -29,7 +29,7 @@ def _day_or_moment(value: object) -> object:
     return day
 
 
-Day = Annotated[date, BeforeValidator(_day_or_moment)]
+Day = Annotated[datetime | date, BeforeValidator(_day_or_moment)]
 
 
 def begins(day: date | None, zone: tzinfo) -> datetime | None:

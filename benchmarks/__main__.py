@@ -1,0 +1,46 @@
+"""Measures the goals: `python -m benchmarks [--quick] [--growth] [--only sqlite|postgresql]`.
+
+Quick is a smoke run on a tenth of the school: its times say little. The machine must have nothing
+else to do; ratios to the same by hand say more than milliseconds.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from backend.core import logging
+from benchmarks.goals import Bench
+from benchmarks.growth import growth
+from benchmarks.report import Line, save, table
+from benchmarks.school import FULL, QUICK
+from benchmarks.storage import available, school
+
+KINDS = ("sqlite", "postgresql")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the school, few requests")
+    parser.add_argument("--growth", action="store_true", help="also with ten times the people")
+    parser.add_argument("--only", choices=KINDS, help="one database")
+    chosen = parser.parse_args()
+    logging.configure(debug=False)
+    size = QUICK if chosen.quick else FULL
+    found: dict[str, Sequence[Line]] = {}
+    for kind in [chosen.only] if chosen.only else KINDS:
+        if not available(kind):
+            print(f"{kind}: skipped, TEST_DATABASE_URL names no server")
+            continue
+        with school(kind, size) as url:
+            lines = Bench(kind, url, size, 0.2 if chosen.quick else 1.0).run()
+            if chosen.growth:
+                lines += growth(kind, url)
+        print(f"\n\n{kind}, {size.users:,} users, {size.purchases:,} purchases")
+        print(table(lines), flush=True)
+        found[kind] = lines
+    about = {"users": size.users, "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    print(f"\n{save(found, dict(about))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,444 @@
+"""Tokens for programs: what a password buys, how long it lives, and every forgery that must not pass."""
+
+import base64
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+import time_machine
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.core import clock, security
+from backend.core.auth import create_access_token
+from backend.core.config import Settings
+from backend.database import session as session_module
+from backend.database.crud.auth import ApiTokenCRUD
+from backend.database.models.auth import ApiToken, AuthSession, IdempotencyKey, RefreshToken
+from backend.database.models.users import User
+from backend.database.session import Database
+from tests.conftest import PASSWORD, SECRET, Api, make_settings
+from tests.doors import ask_tokens, bearer, browser, program, sign_in
+
+BOTH = pytest.mark.parametrize("prefix", ["/auth", "/api/auth"])
+
+
+@pytest.fixture
+def tokens(app: FastAPI) -> dict[str, str]:
+    found: dict[str, str] = ask_tokens(program(app)).json()
+    return found
+
+
+def admin_row(db: Session) -> User:
+    return db.scalars(select(User).where(User.login == "admin")).one()
+
+
+# -- signing in
+
+
+@BOTH
+def test_a_password_buys_a_pair_of_tokens(app: FastAPI, prefix: str) -> None:
+    client = program(app)
+    answer = client.post(f"{prefix}/login", json={"username": "Admin", "password": PASSWORD})
+    body = answer.json()
+    assert answer.status_code == 200
+    assert set(body) == {"access_token", "refresh_token", "token_type", "expires_in"}
+    assert (body["token_type"], body["expires_in"]) == ("bearer", 900)
+    me = client.get("/api/auth/me", headers=bearer(body["access_token"])).json()
+    assert (me["id"], me["kind"], me["login"], me["role"]) == (1, "jwt", "admin", "Админ")
+    assert "lessons:write" in me["permissions"]
+    assert "bot" not in me["permissions"]
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_form_works_as_the_authorize_button_sends_it(app: FastAPI) -> None:
+    sent = {"grant_type": "password", "username": "admin", "password": PASSWORD, "scope": "", "client_id": "x"}
+    answer = program(app).post("/auth/login", data=sent, headers={"Authorization": "Basic eDo="})
+    assert answer.json()["token_type"] == "bearer"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status", "code"),
+    [
+        (b"{", "application/json", 422, "validation"),
+        (b"[" * 100_000, "application/json", 422, "validation"),
+        (b"\xff\xfe", "application/json", 422, "validation"),
+        (b"[]", "application/json", 422, "validation"),
+        (b"{}", "application/json", 422, "validation"),
+        (b'{"username": 1, "password": []}', "application/json", 422, "validation"),
+        (b'{"username": "a\\u0000", "password": "x"}', "application/json", 422, "validation"),
+        (b'{"username": "\\ud800", "password": "x"}', "application/json", 422, "validation"),
+        (b'{"username": "a", "password": "x", "role": "admin"}', "application/json", 422, "validation"),
+        (b"username=a", "application/x-www-form-urlencoded", 422, "validation"),
+        (b"username=admin", "text/plain", 415, "unsupported_media_type"),
+        (b"--x", "multipart/form-data; boundary=y", 400, "bad_request"),
+        (b"--x", "multipart/form-data", 400, "bad_request"),
+        (b"", "", 415, "unsupported_media_type"),
+    ],
+)
+def test_a_broken_body_is_told_so(app: FastAPI, content: bytes, kind: str, status: int, code: str) -> None:
+    answer = program(app).post("/auth/login", content=content, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_what_is_missing_is_named(app: FastAPI) -> None:
+    error = program(app).post("/auth/login", json={"username": ""}).json()["error"]
+    assert error["fields"] == {"username": "Fill in this field.", "password": "Fill in this field."}
+
+
+def test_refusals_of_known_and_unknown_logins_are_the_same_bytes(app: FastAPI) -> None:
+    def told(login: str) -> tuple[int, dict[str, Any], list[str]]:
+        answer = ask_tokens(program(app), "wrong password here", login)
+        error = answer.json()["error"]
+        error.pop("request_id")
+        return answer.status_code, error, sorted(answer.headers)
+
+    assert told("admin") == told("nobody")
+    assert told("admin")[1]["code"] == "invalid_credentials"
+
+
+def test_what_is_not_here_yet_says_so(app: FastAPI) -> None:
+    for path in ("/api/auth/register", "/api/auth/forgot-password"):
+        answer = program(app).post(path, json={})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_an_idempotency_key_never_stores_tokens(app: FastAPI, db: Session) -> None:
+    client, key = program(app), {"Idempotency-Key": "sign-in-1"}
+    body = {"username": "admin", "password": PASSWORD}
+    first, second = (client.post("/auth/login", json=body, headers=key).json() for _ in range(2))
+    assert first["access_token"] != second["access_token"]
+    assert db.scalars(select(IdempotencyKey)).all() == []
+
+
+def test_a_bcrypt_hash_is_accepted_and_made_better(app: FastAPI, db: Session) -> None:
+    from passlib.hash import bcrypt
+
+    admin_row(db).password_hash = bcrypt.using(rounds=4).hash(PASSWORD)
+    db.commit()
+    assert ask_tokens(program(app)).status_code == 200
+    db.rollback()
+    assert (admin_row(db).password_hash or "").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert ask_tokens(program(app)).status_code == 200
+
+
+def test_a_password_means_the_same_however_it_was_composed(app: FastAPI, db: Session) -> None:
+    admin_row(db).password_hash = security.hash_password("ёлка и é с ﬁ")
+    db.commit()
+    decomposed = "е\u0308лка и e\u0301 с fi"
+    assert ask_tokens(program(app), decomposed).status_code == 200
+
+
+def test_a_hash_of_no_known_kind_refuses_instead_of_breaking(app: FastAPI, db: Session) -> None:
+    admin_row(db).password_hash = "plain:secret"
+    db.commit()
+    assert ask_tokens(program(app), "secret").status_code == 401
+
+
+# -- refreshing
+
+
+@BOTH
+def test_a_refresh_token_works_once(app: FastAPI, tokens: dict[str, str], prefix: str) -> None:
+    client = program(app)
+    answer = client.post(f"{prefix}/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert (answer.status_code, answer.json()["expires_in"]) == (200, 900)
+    assert answer.json()["refresh_token"] != tokens["refresh_token"]
+    assert client.get("/api/auth/me", headers=bearer(answer.json()["access_token"])).status_code == 200
+    # The direct predecessor within ten seconds is refused, but the chain lives: a client that retried.
+    again = client.post(f"{prefix}/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert (again.status_code, again.json()["error"]["code"]) == (401, "invalid_token")
+    third = client.post(f"{prefix}/refresh", json={"refresh_token": answer.json()["refresh_token"]})
+    assert third.status_code == 200
+
+
+def test_a_replay_after_the_grace_ends_the_whole_session(
+    app: FastAPI, tokens: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = program(app)
+    second = client.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}).json()
+    with time_machine.travel(clock.now() + timedelta(seconds=11)):
+        assert client.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}).status_code == 401
+        assert client.get("/api/auth/me", headers=bearer(second["access_token"])).status_code == 401
+        assert client.post("/auth/refresh", json={"refresh_token": second["refresh_token"]}).status_code == 401
+    assert '"event": "authn_token_reuse"' in capfd.readouterr().err
+
+
+def test_a_replay_of_an_older_link_ends_it_even_at_once(app: FastAPI, tokens: dict[str, str]) -> None:
+    client, pair = program(app), tokens
+    for _ in range(2):
+        pair = client.post("/auth/refresh", json={"refresh_token": pair["refresh_token"]}).json()
+    assert client.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}).status_code == 401
+    assert client.get("/api/auth/me", headers=bearer(pair["access_token"])).status_code == 401
+
+
+def test_fifty_at_once_leave_exactly_one_live_chain(app: FastAPI, tokens: dict[str, str], db: Session) -> None:
+    clients = [program(app) for _ in range(50)]
+    body = {"refresh_token": tokens["refresh_token"]}
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda client: client.post("/auth/refresh", json=body), clients))
+    won = [answer.json() for answer in answers if answer.status_code == 200]
+    assert sorted({answer.status_code for answer in answers}) == [200, 401]
+    assert len(won) == 1
+    assert program(app).get("/api/auth/me", headers=bearer(won[0]["access_token"])).status_code == 200
+    assert len(db.scalars(select(RefreshToken).where(RefreshToken.used_at.is_(None))).all()) == 1
+
+
+def test_the_chain_ends_after_fourteen_days_however_often_it_was_renewed(app: FastAPI, tokens: dict[str, str]) -> None:
+    start, pair, client = clock.now(), tokens, program(app)
+    for day in range(1, 14):
+        with time_machine.travel(start + timedelta(days=day)):
+            pair = client.post("/auth/refresh", json={"refresh_token": pair["refresh_token"]}).json()
+    with time_machine.travel(start + timedelta(days=14, seconds=5)):
+        assert client.post("/auth/refresh", json={"refresh_token": pair["refresh_token"]}).status_code == 401
+
+
+@pytest.mark.parametrize("token", ["x", "lyc_" + "x" * 43, "ü" * 20])
+def test_an_unknown_refresh_token_is_refused(app: FastAPI, token: str) -> None:
+    assert program(app).post("/auth/refresh", json={"refresh_token": token}).status_code == 401
+
+
+def test_a_refresh_token_of_a_dead_session_is_refused(app: FastAPI, tokens: dict[str, str], db: Session) -> None:
+    admin_row(db).is_active = False
+    db.commit()
+    assert program(app).post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}).status_code == 401
+
+
+def test_no_secret_is_stored_as_it_is(tokens: dict[str, str], db: Session) -> None:
+    assert db.scalars(select(RefreshToken.token_hash)).all() == [security.digest(tokens["refresh_token"])]
+
+
+# -- signing out
+
+
+@BOTH
+def test_signing_out_kills_both_tokens_at_once(app: FastAPI, tokens: dict[str, str], prefix: str) -> None:
+    client = program(app)
+    answer = client.post(f"{prefix}/logout", headers=bearer(tokens["access_token"]))
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert client.get("/api/auth/me", headers=bearer(tokens["access_token"])).status_code == 401
+    assert client.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}).status_code == 401
+    assert client.post(f"{prefix}/logout", headers=bearer(tokens["access_token"])).status_code == 401
+
+
+def test_an_api_token_does_not_sign_out(api: Api) -> None:
+    answer = api("lessons:read").post("/auth/logout")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (403, "An API token is revoked in the settings.")
+
+
+# -- forged and foreign tokens
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    fit = {"iss": "lyceum", "aud": "api", "typ": "access", "sub": "1", "sid": 1, "jti": "x", "iat": now, "nbf": now}
+    made = {**fit, "exp": now + timedelta(minutes=15), **changes}
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def forge(settings: Settings, key: bytes | str | None = None, algorithm: str = "HS256", kid: str | None = None, **c: Any) -> str:
+    real = security._jwt_key(settings.secret_keys[0])
+    headers = {"kid": security._key_id(settings.secret_keys[0]) if kid is None else kid}
+    return jwt.encode(claims(**c), key if key is not None else real, algorithm=algorithm, headers=headers)
+
+
+def unsigned(header: dict[str, Any], **changes: Any) -> str:
+    def part(value: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value, default=lambda m: int(m.timestamp())).encode()).decode().rstrip("=")
+
+    return f"{part(header)}.{part(claims(**changes))}."
+
+
+Forger = Callable[[Settings], str]
+PAST, FUTURE = timedelta(hours=-1), timedelta(hours=1)
+FORGERIES: dict[str, Forger] = {
+    "another key": lambda s: forge(s, key=b"x" * 64),
+    "the raw secret as key": lambda s: forge(s, key=s.secret_keys[0]),
+    "an unknown key id": lambda s: forge(s, kid="00000000"),
+    "another algorithm": lambda s: forge(s, algorithm="HS512"),
+    "no algorithm": lambda s: unsigned({"alg": "none", "typ": "JWT", "kid": security._key_id(s.secret_keys[0])}),
+    "NoNe": lambda s: unsigned({"alg": "NoNe", "typ": "JWT", "kid": security._key_id(s.secret_keys[0])}),
+    "no key id": lambda s: jwt.encode(claims(), security._jwt_key(s.secret_keys[0]), algorithm="HS256"),
+    "a key id that is no text": lambda s: unsigned({"alg": "HS256", "kid": [1]}),
+    "for the browser": lambda s: forge(s, aud="crm"),
+    "a refresh token's audience": lambda s: forge(s, aud="refresh"),
+    "another issuer": lambda s: forge(s, iss="evil"),
+    "another kind": lambda s: forge(s, typ="refresh"),
+    "expired": lambda s: forge(s, exp=datetime.now(UTC) - timedelta(seconds=31)),
+    "not yet": lambda s: forge(s, nbf=datetime.now(UTC) + timedelta(seconds=40)),
+    "issued tomorrow": lambda s: forge(s, iat=datetime.now(UTC) + timedelta(days=1)),
+    "another person": lambda s: forge(s, sub="2"),
+    "a number as person": lambda s: forge(s, sub=None),
+    "another session": lambda s: forge(s, sid=99),
+    "a text as session": lambda s: forge(s, sid="1"),
+    "a yes as session": lambda s: forge(s, sid=True),
+    "a session beyond counting": lambda s: forge(s, sid=2**70),
+    "garbage": lambda _s: "a.b.c",
+    "nothing": lambda _s: "",
+    "only dots": lambda _s: "..",
+    "beyond ASCII": lambda _s: "é.é.é",
+    **{f"without {name}": (lambda s, name=name: forge(s, **{name: None})) for name in claims()},
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_token_opens_nothing(app: FastAPI, settings: Settings, tokens: dict[str, str], name: str) -> None:
+    del tokens  # session 1 of person 1 is live
+    token = FORGERIES[name](settings).encode()
+    answer = program(app).get("/api/auth/me", headers={b"Authorization": b"Bearer " + token})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "not_authenticated")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_the_unforged_token_of_these_tests_does_open(app: FastAPI, settings: Settings, tokens: dict[str, str]) -> None:
+    del tokens
+    assert program(app).get("/api/auth/me", headers=bearer(forge(settings))).status_code == 200
+
+
+def test_no_changed_byte_of_a_token_passes(app: FastAPI, tokens: dict[str, str]) -> None:
+    client, token = program(app), tokens["access_token"]
+    for place in range(0, len(token) - 1, 3):  # the last character may carry unused bits
+        changed = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+        assert client.get("/api/auth/me", headers=bearer(changed)).status_code == 401, place
+
+
+@pytest.mark.parametrize("scheme", ["", "Basic ", "Token ", "bearer", "Bearer  ", "Bearer\t"])
+def test_only_the_bearer_scheme_counts(app: FastAPI, tokens: dict[str, str], scheme: str) -> None:
+    answer = program(app).get("/api/auth/me", headers={"Authorization": scheme + tokens["access_token"]})
+    assert answer.status_code == 401
+
+
+def test_tokens_are_taken_for_nothing_but_what_they_are(app: FastAPI, tokens: dict[str, str], api: Api) -> None:
+    client = program(app)
+    crm = browser(app)
+    sign_in(crm)
+    cookie = crm.cookies["lyceum"]
+    for wrong in (tokens["refresh_token"], cookie, "lyc_" + tokens["refresh_token"]):
+        assert client.get("/api/auth/me", headers=bearer(wrong)).status_code == 401
+    for wrong in (tokens["access_token"], tokens["refresh_token"]):
+        stranger = browser(app)
+        stranger.cookies.set("lyceum", wrong)
+        assert stranger.get("/dashboard/settings/").status_code == 303
+    for wrong in (tokens["access_token"], cookie):
+        assert client.post("/auth/refresh", json={"refresh_token": wrong[:200]}).status_code == 401
+    # Cookies count on no API route, tokens on no page.
+    assert crm.get("/api/auth/me").status_code == 401
+    assert client.get("/dashboard/settings/", headers=bearer(tokens["access_token"])).status_code == 303
+    assert api("settings:write").get("/dashboard/settings/").status_code == 303
+
+
+@pytest.mark.parametrize("change", ["is_active", "token_version"])
+def test_what_happens_to_the_account_kills_its_tokens(
+    app: FastAPI, tokens: dict[str, str], db: Session, change: str
+) -> None:
+    person = admin_row(db)
+    if change == "is_active":
+        person.is_active = False
+    else:
+        person.token_version += 1
+    db.commit()
+    assert program(app).get("/api/auth/me", headers=bearer(tokens["access_token"])).status_code == 401
+
+
+def test_an_access_token_lives_a_quarter_of_an_hour(app: FastAPI, tokens: dict[str, str]) -> None:
+    client = program(app)
+    with time_machine.travel(clock.now() + timedelta(minutes=15, seconds=20)):  # 30 s for clocks that differ
+        assert client.get("/api/auth/me", headers=bearer(tokens["access_token"])).status_code == 200
+    with time_machine.travel(clock.now() + timedelta(minutes=15, seconds=40)):
+        assert client.get("/api/auth/me", headers=bearer(tokens["access_token"])).status_code == 401
+
+
+def test_keys_rotate_without_signing_anyone_out(settings: Settings, db: Session, tokens: dict[str, str]) -> None:
+    row = db.scalars(select(AuthSession)).one()
+    new = "another-key-another-key-another-key-987654321"
+    rotated = make_settings(settings.database_url, settings.data_dir, secret_key=f"{new},{SECRET}")
+    forgotten = make_settings(settings.database_url, settings.data_dir, secret_key=new)
+    assert (security.decode_jwt(rotated, tokens["access_token"]) or {})["sid"] == row.id
+    assert security.decode_jwt(forgotten, tokens["access_token"]) is None
+    fresh = create_access_token(rotated, row)
+    assert security.decode_jwt(settings, fresh) is None
+    assert (security.decode_jwt(forgotten, fresh) or {})["sid"] == row.id
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_every_algorithm_of_the_settings_works(settings: Settings, db: Session, tokens: dict[str, str], algorithm: str) -> None:
+    del tokens
+    chosen = make_settings(settings.database_url, settings.data_dir, algorithm=algorithm)
+    made = create_access_token(chosen, db.scalars(select(AuthSession)).one())
+    assert jwt.get_unverified_header(made)["alg"] == algorithm
+    assert security.decode_jwt(chosen, made) is not None
+
+
+# -- API tokens
+
+
+def test_an_api_token_says_what_it_is(api: Api) -> None:
+    assert api("lessons:read", "users:read").get("/api/auth/me").json() == {
+        "id": None,
+        "kind": "token",
+        "name": "tests",
+        "login": None,
+        "email": None,
+        "role": None,
+        "permissions": ["lessons:read", "users:read"],
+        "language": "en",
+        "created_at": None,
+    }
+
+
+def test_a_revoked_api_token_is_dead(api: Api, db: Session) -> None:
+    client = api("lessons:read")
+    assert client.get("/api/auth/me").status_code == 200
+    ApiTokenCRUD(db).revoke(db.scalars(select(ApiToken.id)).one())
+    db.commit()
+    assert client.get("/api/auth/me").status_code == 401
+
+
+def test_a_persons_token_never_does_more_than_the_person(app: FastAPI, db: Session) -> None:
+    person = admin_row(db)
+    _row, text = ApiTokenCRUD(db).issue("mine", frozenset({"lessons:read", "users:write"}), user_id=person.id)
+    db.commit()
+    client = program(app)
+    assert client.get("/api/auth/me", headers=bearer(text)).json()["permissions"] == ["lessons:read", "users:write"]
+    person.role_id = 3  # an author reads lessons and changes nobody
+    db.commit()
+    found = client.get("/api/auth/me", headers=bearer(text)).json()
+    assert (found["id"], found["login"], found["permissions"]) == (1, "admin", ["lessons:read"])
+    person.is_active = False
+    db.commit()
+    assert client.get("/api/auth/me", headers=bearer(text)).status_code == 401
+
+
+def test_use_of_a_token_is_noted(api: Api, db: Session) -> None:
+    client = api("lessons:read")
+    client.get("/api/auth/me")
+    first = db.scalars(select(ApiToken.last_used_at)).one()
+    client.get("/api/auth/me")
+    db.rollback()
+    assert first is not None
+    assert db.scalars(select(ApiToken.last_used_at)).one() == first
+
+
+def test_the_session_of_a_token_shows_when_it_was_used_last(app: FastAPI, tokens: dict[str, str], db: Session) -> None:
+    before = db.scalars(select(AuthSession.last_seen_at)).one()
+    db.rollback()
+    with time_machine.travel(clock.now() + timedelta(minutes=2)):
+        program(app).get("/api/auth/me", headers=bearer(tokens["access_token"]))
+    assert db.scalars(select(AuthSession.last_seen_at)).one() > before + timedelta(minutes=1)
+
+
+def test_a_note_that_cannot_be_taken_breaks_no_request(
+    database: Database, tokens: dict[str, str], client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL has no single writer to hold up")
+    monkeypatch.setattr(session_module, "BUSY_SECONDS", 0)
+    with database.transaction(), time_machine.travel(clock.now() + timedelta(minutes=2)):
+        answer = client.get("/api/auth/me", headers=bearer(tokens["access_token"]))
+    assert answer.status_code == 200

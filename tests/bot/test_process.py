@@ -1,0 +1,117 @@
+"""`python -m backend.bot`, killed without warning and started again."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from backend.core.config import ROOT
+from backend.database.models.orders import Payment
+from backend.database.models.purchases import Purchase
+from backend.database.models.system import Lease
+from backend.sandbox.testing import served
+from tests.bot.conftest import School
+from tests.bot.test_payments import invoiced
+from tests.conftest import SECRET
+from tests.factories import make_lesson
+
+Start = Callable[[], "subprocess.Popen[bytes]"]
+
+
+def environment(school: School, origin: str, folder: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "SECRET_KEY": SECRET,
+        "DATABASE_URL": f"sqlite:///{folder}/unused.db",
+        "BASE_URL": origin,
+        "TELEGRAM_BOT_TOKEN": school.account.token,
+        "TELEGRAM_API_URL": school.box.api,
+        "BOT_API_TOKEN": school.token,
+        "SCHOOL_NAME": "Window Light",
+    }
+
+
+@pytest.fixture
+def start(school: School, app: FastAPI, tmp_path: Path) -> Iterator[Start]:
+    """Starts the bot as a process of its own."""
+    processes: list[subprocess.Popen[bytes]] = []
+    with served(app) as origin:
+        env = environment(school, origin, tmp_path)
+
+        def begin() -> "subprocess.Popen[bytes]":
+            command = [sys.executable, "-m", "backend.bot"]
+            processes.append(subprocess.Popen(command, cwd=ROOT, env=env))
+            return processes[-1]
+
+        yield begin
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_a_killed_bot_loses_no_payment_and_grants_none_twice(
+    school: School, start: Start, db: Session
+) -> None:
+    for number in (1, 2, 3):
+        make_lesson(db, title=f"Lesson {number}", price=10 * number, text_content="Turn.")
+    process = start()
+    student = school.student("Olga")
+    student.ask("/start", timeout=30.0)
+    charges = []
+    for number in (1, 2, 3):
+        invoiced(student, number)
+        paid = student.pay()
+        process.kill()
+        assert process.wait() == -9
+        charges.append((paid.charge_id, 10 * number))
+        db.rollback()
+        db.execute(delete(Lease))  # the dead one's lease would end in a quarter of a minute
+        db.commit()
+        process = start()
+        student.wait(f"This was the lesson “Lesson {number}”", timeout=30.0)
+
+    db.rollback()
+    bought = db.execute(select(Purchase.payment_id, Purchase.amount).order_by(Purchase.id)).all()
+    assert [tuple(each) for each in bought] == charges
+    assert len(db.scalars(select(Payment)).all()) == 3
+
+
+def test_it_ends_on_a_signal_and_gives_the_lease_back(
+    school: School, start: Start, db: Session
+) -> None:
+    process = start()
+    student = school.student("Olga")
+    assert student.ask("/start", timeout=30.0).text.startswith("Olga, welcome to Window Light.")
+
+    process.terminate()
+
+    assert process.wait(timeout=15.0) == 0
+    assert db.scalars(select(Lease)).all() == []
+    assert [line["confirmed"] for line in school.box.updates(school.account)] == [True]
+
+
+@pytest.mark.parametrize("missing", ["BOT_API_TOKEN", "TELEGRAM_BOT_TOKEN"])
+def test_what_is_missing_is_said_in_a_sentence(
+    school: School, tmp_path: Path, missing: str
+) -> None:
+    env = environment(school, "http://127.0.0.1:1", tmp_path) | {missing: ""}
+    command = [sys.executable, "-m", "backend.bot"]
+
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=env | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"{missing} is empty")

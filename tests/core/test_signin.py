@@ -1,0 +1,280 @@
+"""Guessing passwords: how often one may, who is never locked out by it, and that it tells nothing."""
+
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import time_machine
+from fastapi import FastAPI
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.core import clock, security, signin
+from backend.core.signin import Attempt, Device, InvalidCredentialsError, device_of, network, verify
+from backend.database.crud.throttle import Limit, ThrottleCRUD
+from backend.database.crud.users import UserCRUD
+from backend.database.models.auth import RateBucket
+from backend.database.models.users import User
+from backend.database.session import Database
+from tests.conftest import PASSWORD
+from tests.doors import ask_tokens, browser, program, sign_in
+
+WRONG = "wrong password here"
+
+
+def counts(db: Session) -> dict[str, int]:
+    db.rollback()
+    return {bucket.key: bucket.count for bucket in db.scalars(select(RateBucket).order_by(RateBucket.key))}
+
+
+def test_the_sixth_try_at_an_account_waits_even_with_the_right_password(app: FastAPI) -> None:
+    statuses = [ask_tokens(program(app, f"203.0.113.{n}"), WRONG).status_code for n in range(5)]
+    assert statuses == [401] * 5
+    answer = ask_tokens(program(app, "203.0.113.99"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_requests")
+    assert 890 <= int(answer.headers["Retry-After"]) <= 900
+    with time_machine.travel(clock.now() + timedelta(minutes=15, seconds=1)):
+        assert ask_tokens(program(app)).status_code == 200
+
+
+def test_an_unknown_login_is_throttled_just_the_same(app: FastAPI, db: Session) -> None:
+    statuses = [ask_tokens(program(app), WRONG, "nobody").status_code for _ in range(7)]
+    assert statuses == [401] * 5 + [429] * 2
+    assert not any("nobody" in key for key in counts(db))
+
+
+def test_login_and_email_are_one_account(app: FastAPI, db: Session) -> None:
+    db.scalars(select(User)).one().email = "anna@example.org"
+    db.commit()
+    logins = ["admin", "ANNA@example.org", " Admin", "anna@Example.org", "admin", "admin"]
+    statuses = [ask_tokens(program(app), WRONG, login).status_code for login in logins]
+    assert statuses == [401] * 5 + [429]
+    assert ask_tokens(program(app), PASSWORD, "anna@example.org").status_code == 429
+
+
+def test_the_page_waits_too_and_says_so(app: FastAPI) -> None:
+    client = browser(app)
+    for _ in range(5):
+        sign_in(client, WRONG)
+    answer = sign_in(client)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "900")
+    assert "Too many attempts. Wait a quarter of an hour, then try again." in answer.text
+
+
+def test_an_address_has_twenty_failures_an_hour_whomever_it_tries(app: FastAPI, db: Session) -> None:
+    client = program(app, "203.0.113.7")
+    statuses = [ask_tokens(client, WRONG, f"person{number}").status_code for number in range(22)]
+    assert statuses == [401] * 20 + [429] * 2
+    assert ask_tokens(client).status_code == 429
+    assert ask_tokens(program(app, "203.0.113.8")).status_code == 200
+    # Shut out for its address, it could not use up anyone's tries either.
+    assert counts(db).get("login:1:") is None
+
+
+def test_an_office_behind_one_address_signs_in_all_morning(app: FastAPI, db: Session) -> None:
+    client = program(app, "203.0.113.7")
+    assert [ask_tokens(client).status_code for _ in range(30)] == [200] * 30
+    assert counts(db) == {"login-all": 0, "login-ip:203.0.113.7": 0}
+
+
+def test_a_right_password_forgets_the_accounts_failures_and_no_others(app: FastAPI, db: Session) -> None:
+    client = program(app, "203.0.113.7")
+    for _ in range(4):
+        ask_tokens(client, WRONG)
+    assert counts(db) == {"login-all": 4, "login-ip:203.0.113.7": 4, "login:1:": 4}
+    assert ask_tokens(client).status_code == 200
+    assert counts(db) == {"login-all": 4, "login-ip:203.0.113.7": 4}
+
+
+def test_everyone_together_has_a_thousand(database: Database, db: Session) -> None:
+    ThrottleCRUD(db).take([Limit("login-all", 1000, 300)])
+    db.scalars(select(RateBucket)).one().count = 999
+    db.commit()
+    with pytest.raises(InvalidCredentialsError):
+        verify(database, Attempt("nobody", WRONG, "203.0.113.1"))
+    with pytest.raises(signin.TooManyRequestsError):
+        verify(database, Attempt("somebody", WRONG, "203.0.113.2"))
+
+
+def test_fifty_guesses_at_once_are_five(app: FastAPI, db: Session) -> None:
+    clients = [program(app, f"203.0.113.{number}") for number in range(50)]
+    with ThreadPoolExecutor(50) as pool:
+        statuses = list(pool.map(lambda client: ask_tokens(client, WRONG).status_code, clients))
+    assert sorted(statuses) == [401] * 5 + [429] * 45
+    assert counts(db)["login:1:"] == 5
+
+
+def test_fifty_guesses_from_one_address_are_twenty(app: FastAPI, db: Session) -> None:
+    def guess(number: int) -> int:
+        return ask_tokens(program(app, "203.0.113.7"), WRONG, f"person{number}").status_code
+
+    with ThreadPoolExecutor(25) as pool:
+        statuses = list(pool.map(guess, range(50)))
+    assert sorted(statuses) == [401] * 20 + [429] * 30
+    assert counts(db)["login-ip:203.0.113.7"] == 20
+
+
+def test_a_header_does_not_change_whose_tries_they_are(app: FastAPI) -> None:
+    client = program(app, "203.0.113.7")
+    statuses = []
+    for number in range(22):
+        client.headers["X-Forwarded-For"] = client.headers["X-Real-IP"] = f"10.0.0.{number}"
+        statuses.append(ask_tokens(client, WRONG, f"person{number}").status_code)
+    assert statuses == [401] * 20 + [429] * 2
+
+
+def test_an_attack_does_not_lock_out_the_browser_that_the_person_uses(app: FastAPI) -> None:
+    own = browser(app, "192.0.2.10")
+    sign_in(own)
+    own.cookies.delete("lyceum")
+    for number in range(30):
+        ask_tokens(program(app, f"203.0.113.{number}"), WRONG)
+    assert sign_in(browser(app, "192.0.2.11")).status_code == 429
+    assert sign_in(own).status_code == 303
+    # Even the known browser may not guess for ever.
+    own.cookies.delete("lyceum")
+    assert [sign_in(own, WRONG).status_code for _ in range(12)] == [401] * 10 + [429] * 2
+
+
+def test_a_known_browser_is_known_for_its_own_people_only(app: FastAPI, db: Session) -> None:
+    UserCRUD(db).create_staff(login="boris", password_hash=security.hash_password(PASSWORD), role="Менеджер")
+    db.commit()
+    own = browser(app, "192.0.2.10")
+    sign_in(own)
+    own.cookies.delete("lyceum")
+    statuses = [sign_in(own, WRONG, "boris").status_code for _ in range(7)]
+    assert statuses == [401] * 5 + [429] * 2
+
+
+def test_the_cookie_of_a_device_cannot_be_made_up_or_passed_on(app: FastAPI) -> None:
+    client = browser(app)
+    sign_in(client)
+    name, people, mac = client.cookies["lyceum_device"].split(".")
+    assert people == "1"
+    request = client.build_request("GET", "/")
+    for forged in (f"{name}.1-2.{mac}", f"{name}x.1.{mac}", f"{name}.1.{'0' * 64}", "", ".", "..", "a.b", f"{name}.1"):
+        sent = _request(app, forged)
+        assert device_of(sent, app.state.settings) == Device()
+    assert device_of(_request(app, f"{name}.1.{mac}"), app.state.settings) == Device(name, (1,))
+    del request
+
+
+def _request(app: FastAPI, cookie: str):  # type: ignore[no-untyped-def] # a bare request with one cookie
+    from fastapi import Request
+
+    headers = [(b"cookie", f"lyceum_device={cookie}".encode())]
+    return Request({"type": "http", "app": app, "method": "GET", "path": "/", "headers": headers})
+
+
+def test_a_device_remembers_its_last_five_people() -> None:
+    device = Device()
+    for person in (1, 2, 3, 4, 5, 6, 2):
+        device = device.with_person(person)
+    assert device.people == (3, 4, 5, 6, 2)
+    assert len({Device().with_person(1).name for _ in range(10)}) == 10
+
+
+@pytest.mark.parametrize(
+    ("ip", "expected"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_limits_count_what_one_subscriber_has(ip: str, expected: str) -> None:
+    assert network(ip) == expected
+
+
+def test_a_password_that_changes_during_the_check_is_refused(database: Database, db: Session) -> None:
+    verified = verify(database, Attempt("admin", PASSWORD))
+    db.scalars(select(User)).one().password_hash = security.hash_password("another long password")
+    db.commit()
+    with pytest.raises(InvalidCredentialsError):
+        database.run(lambda session: signin.welcome(session, verified))
+
+
+def test_an_account_that_is_switched_off_during_the_check_is_refused(database: Database, db: Session) -> None:
+    verified = verify(database, Attempt("admin", PASSWORD))
+    db.scalars(select(User)).one().is_active = False
+    db.commit()
+    with pytest.raises(InvalidCredentialsError):
+        database.run(lambda session: signin.welcome(session, verified))
+
+
+def test_no_transaction_is_open_while_a_password_is_checked(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_connections = []
+    real = security.check_password
+
+    def watched(password: str, stored: str | None) -> tuple[bool, str | None]:
+        open_connections.append(database.engine.pool.checkedout())  # type: ignore[attr-defined] # QueuePool
+        return real(password, stored)
+
+    monkeypatch.setattr(security, "check_password", watched)
+    verify(database, Attempt("admin", PASSWORD))
+    assert open_connections == [0]
+
+
+@pytest.mark.slow
+def test_time_does_not_tell_which_logins_exist(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signin, "ACCOUNT", 10_000)
+    monkeypatch.setattr(signin, "ADDRESS", 10_000)
+    known, unknown = [], []
+    for number in range(120):
+        for login, times in (("admin", known), (f"nobody{number}", unknown)):
+            started = time.perf_counter()
+            with pytest.raises(InvalidCredentialsError):
+                verify(database, Attempt(login, WRONG))
+            times.append(time.perf_counter() - started)
+    wins = sum((a > b) + (a == b) / 2 for a in known for b in unknown)
+    assert 0.35 <= wins / len(known) / len(unknown) <= 0.65, statistics.median(known)
+
+
+# -- the counter itself
+
+
+def test_a_limit_counts_refuses_and_starts_again(db: Session) -> None:
+    throttle, limit = ThrottleCRUD(db), Limit("k", 2, 60)
+    start = clock.now()
+    assert [throttle.take([limit]) for _ in range(2)] == [0, 0]
+    assert 59 <= throttle.take([limit]) <= 60
+    with time_machine.travel(start + timedelta(seconds=61)):
+        assert throttle.take([limit]) == 0
+        db.flush()
+    assert db.scalars(select(RateBucket.count)).one() == 1
+
+
+def test_a_refusal_counts_nothing_behind_it(db: Session) -> None:
+    throttle = ThrottleCRUD(db)
+    first, second = Limit("a", 1, 60), Limit("b", 5, 60)
+    assert throttle.take([first, second]) == 0
+    assert throttle.take([first, second]) > 0
+    db.expire_all()
+    assert counts_now(db) == {"a": 1, "b": 1}
+
+
+def counts_now(db: Session) -> dict[str, int]:
+    return {bucket.key: bucket.count for bucket in db.scalars(select(RateBucket).order_by(RateBucket.key))}
+
+
+def test_forgetting_by_beginning_takes_signs_literally(db: Session) -> None:
+    throttle = ThrottleCRUD(db)
+    throttle.take([Limit(key, 5, 60) for key in ("login:1:", "login:12:", "login-device:1:x", "a%", "ab")])
+    assert throttle.reset_beginning("login:1:", "login-device:1:") == 2
+    assert throttle.reset_beginning("a%") == 1
+    assert set(counts_now(db)) == {"ab", "login:12:"}
+
+
+def test_what_has_expired_is_swept_away(db: Session) -> None:
+    throttle = ThrottleCRUD(db)
+    throttle.take([Limit("old", 5, 60), Limit("young", 5, 600)])
+    with time_machine.travel(clock.now() + timedelta(seconds=61)):
+        throttle.purge()
+    assert set(counts_now(db)) == {"young"}

@@ -1,0 +1,130 @@
+"""The outbox page: what waits or failed, sent again or called off by whoever runs the school."""
+
+from datetime import timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.core import clock
+from backend.core.permissions import SUPPORT
+from backend.database.crud.dispatches import DispatchCRUD
+from backend.database.crud.tickets import TicketCRUD
+from backend.database.models.dispatches import Dispatch
+from backend.database.models.orders import Payment, Refund
+from backend.database.models.tickets import Message
+from tests.conftest import SignIn
+from tests.factories import make_lesson, make_purchase, make_ticket, make_user
+
+OUTBOX = "/dashboard/outbox/"
+PART = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+def queue(db: Session, text: str, chat_id: int = 1, **values: int) -> int:
+    made = DispatchCRUD(db).enqueue(
+        text,
+        chat_id=chat_id,
+        method="sendMessage",
+        params={"text": text},
+        **values,  # type: ignore[arg-type] # ids
+    )
+    db.commit()
+    return made.id
+
+
+def fail(db: Session, dispatch_id: int, error: str = "refused: Bad Request: no") -> None:
+    DispatchCRUD(db).fail(dispatch_id, 0, error)
+    db.commit()
+
+
+def states(db: Session) -> list[str]:
+    found = list(db.scalars(select(Dispatch.state).order_by(Dispatch.id)))
+    db.commit()
+    return found
+
+
+def test_empty_outbox_says_so(admin: TestClient) -> None:
+    assert "Everything has been sent" in admin.get(OUTBOX).text
+
+
+def test_what_waits_or_failed_stands_first(admin: TestClient, db: Session) -> None:
+    student = make_user(db, first_name="Мария")
+    queue(db, "Waiting one", user_id=student.id)
+    fail(db, queue(db, "Failed one", 2), "refused: Bad Request: <b>chat</b> not found")
+    DispatchCRUD(db).finish(queue(db, "Sent one", 3), 0)
+    db.commit()
+    page = admin.get(OUTBOX).text
+    assert [text in page for text in ("Waiting one", "Failed one", "Sent one")] == [
+        True,
+        True,
+        False,
+    ]
+    assert (
+        "Telegram refused the message: <span hx-ignore>Bad Request: &lt;b&gt;chat&lt;/b&gt;" in page
+    )
+    assert "Мария" in page
+    assert "The bot is off." in page
+    shown = admin.get(OUTBOX, params={"state": "sent"}).text
+    assert [text in shown for text in ("Waiting one", "Sent one")] == [False, True]
+
+
+def test_failed_messages_leave_again_and_waiting_ones_are_called_off(
+    admin: TestClient, db: Session
+) -> None:
+    failed, waiting = queue(db, "a"), queue(db, "b", 2)
+    fail(db, failed)
+    assert admin.post(f"{OUTBOX}{failed}/resend").status_code == 303
+    part = admin.post(f"{OUTBOX}{waiting}/cancel", headers=PART)
+    assert (part.status_code, f'<tr id="dispatch-{waiting}"' in part.text) == (200, True)
+    assert states(db) == ["pending", "cancelled"]
+    assert admin.post(f"{OUTBOX}{waiting}/resend").status_code == 409
+    assert admin.post(f"{OUTBOX}999/resend").status_code == 404
+
+
+def test_calling_off_an_answer_takes_it_out_of_its_thread(admin: TestClient, db: Session) -> None:
+    ticket = make_ticket(db, make_user(db))
+    TicketCRUD(db).reply(ticket.id, "Too soon", None)
+    db.commit()
+    row = db.scalars(select(Dispatch.id)).one()
+    db.commit()
+    assert admin.post(f"{OUTBOX}{row}/cancel").status_code == 303
+    assert db.scalars(select(Message.body)).all() == [ticket.message]
+    assert states(db) == ["cancelled"]
+
+
+@pytest.mark.parametrize("verb", ["resend", "cancel"])
+def test_a_refund_is_tried_again_but_never_called_off(
+    admin: TestClient, db: Session, verb: str
+) -> None:
+    purchase = make_purchase(db, make_user(db, telegram_id=9), make_lesson(db))
+    payment = db.scalars(
+        select(Payment).where(Payment.provider_charge_id == purchase.payment_id)
+    ).one()
+    refund = Refund(payment_id=payment.id, amount=payment.amount, status="failed")
+    db.add(refund)
+    db.commit()
+    row = queue(db, "refund", refund_id=refund.id)
+    fail(db, row)
+    answer = admin.post(f"{OUTBOX}{row}/{verb}")
+    db.refresh(refund)
+    found = answer.status_code, refund.status, states(db)
+    assert found == (
+        (303, "requested", ["pending"]) if verb == "resend" else (409, "failed", ["failed"])
+    )
+
+
+def test_a_pause_is_told(admin: TestClient, db: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    DispatchCRUD(db).pause(clock.now() + timedelta(minutes=5))
+    db.commit()
+    assert DispatchCRUD(db).paused_until() is not None
+    db.commit()
+    later = clock.now() + timedelta(minutes=6)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert DispatchCRUD(db).paused_until() is None
+
+
+def test_only_those_who_run_the_school_come_here(staff: SignIn) -> None:
+    support = staff(SUPPORT)
+    assert support.get(OUTBOX).status_code == 403
+    assert support.post(f"{OUTBOX}1/resend").status_code == 403

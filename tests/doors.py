@@ -1,0 +1,42 @@
+"""Helpers for whoever stands before the sign-in: browsers and API clients from any address."""
+
+import re
+
+import httpx2
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from tests.conftest import ORIGIN, PASSWORD
+
+BASE = "http://127.0.0.1:8000"
+
+
+def browser(app: FastAPI, ip: str = "198.51.100.1") -> TestClient:
+    """A signed-out browser at this address that has opened the sign-in page; its token is in its headers."""
+    made = TestClient(app, base_url=BASE, headers=ORIGIN, follow_redirects=False, client=(ip, 50000))
+    made.headers["X-CSRF-Token"] = token_of(made.get("/login"))
+    return made
+
+
+def program(app: FastAPI, ip: str = "198.51.100.1") -> TestClient:
+    """An API client at this address, without a token and in English."""
+    headers = {"Accept-Language": "en"}
+    return TestClient(app, base_url=BASE, headers=headers, follow_redirects=False, client=(ip, 50000))
+
+
+def token_of(page: httpx2.Response) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert found is not None, page.text[:500]
+    return found[1]
+
+
+def sign_in(client: TestClient, password: str = PASSWORD, login: str = "admin", **more: str) -> httpx2.Response:
+    return client.post("/login", data={"username": login, "password": password, **more})
+
+
+def ask_tokens(client: TestClient, password: str = PASSWORD, login: str = "admin") -> httpx2.Response:
+    return client.post("/auth/login", json={"username": login, "password": password})
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
