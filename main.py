@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from backend.core import handlers, logging, school, templating
@@ -62,6 +63,8 @@ def create_app(settings: Settings) -> FastAPI:
     install_telegram(app, settings)
     # Inside Outermost, so that its refusals carry the headers too.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_LIMIT)
+    # The CSRF token is masked anew in each page, so a compressed length tells nothing of it (BREACH).
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
     app.add_middleware(
         Outermost, settings=settings, metrics=app.state.metrics, limiter=RateLimiter(settings)
     )

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 END = b"\r\n\r\n"
 SIZE = 1 << 18
@@ -128,16 +129,10 @@ def rate(port: int, sent: Sequence[bytes], *, clients: int = 16, seconds: float 
     async def run() -> float:
         started = time.perf_counter()
         until = started + seconds
-        loops = [
-            (
-                await asyncio.get_running_loop().create_connection(
-                    lambda n=number: _Loop(sent, until, n, clients),
-                    "127.0.0.1",
-                    port,  # type: ignore[misc] # bound now
-                )
-            )[1]
-            for number in range(clients)
-        ]
+        create, loops = asyncio.get_running_loop().create_connection, []
+        for number in range(clients):
+            made = partial(_Loop, sent, until, number, clients)
+            loops.append((await create(made, "127.0.0.1", port))[1])
         await asyncio.gather(*(loop.closed for loop in loops))
         return sum(loop.done for loop in loops) / (time.perf_counter() - started)
 

@@ -25,7 +25,7 @@ FROM users u WHERE u.role_id = :role{where} ORDER BY {order} LIMIT :limit"""
 
 USERS_COUNT = f"""
 SELECT count(*) AS number FROM (SELECT 1 FROM users u WHERE u.role_id = :role{{where}}
-  LIMIT {CAP + 1}) AS some"""
+  LIMIT {CAP + 1}) AS found"""
 
 LOOKUP = """
 SELECT id, telegram_id, username, first_name, last_name, language_code, ui_language, is_active,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-HEADINGS = ("", "goal", "measured", "by hand", "ratio", "")
+HEADINGS = ("", "goal", "measured", "by hand", "ratio", "cpu ms", "by hand", "")
 
 
 @dataclass
@@ -26,7 +26,12 @@ class Line:
     def cells(self) -> tuple[str, ...]:
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
         verdict = {True: "ok", False: "MISS", None: ""}[self.ok]
-        return self.title, self.goal, self.measured, self.hand, ratio, verdict
+        ours, theirs = self._cpu("cpu_ms"), self._cpu("hand_cpu_ms")
+        return self.title, self.goal, self.measured, self.hand, ratio, ours, theirs, verdict
+
+    def _cpu(self, name: str) -> str:
+        """What the server computes for one request: no busy neighbour changes that much."""
+        return f"{self.values[name]:.2f}" if self.values.get(name) else ""
 
 
 def table(lines: Sequence[Line]) -> str:

@@ -1,18 +1,16 @@
-"""`python -m backend.bot`: the bot as a process of its own.
-
-BOT_API_TOKEN is its token for /api; BOT_API_URL where /api is, when that is not BASE_URL.
-"""
+"""`python -m backend.bot`: the bot as a process of its own."""
 
 import asyncio
-import os
 import signal
 import sys
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError
 
 from backend.bot.run import make_api, make_service, run_bot
 from backend.core import logging
 from backend.core.config import Settings
 
-TOKEN = "BOT_API_TOKEN"  # noqa: S105 - the variable's name
 WITHOUT_API = (
     "BOT_API_TOKEN is empty. Make a token with `python -m backend.cli create-token bot --scope bot`"
     " and put it into the environment."
@@ -20,24 +18,38 @@ WITHOUT_API = (
 WITHOUT_TELEGRAM = "TELEGRAM_BOT_TOKEN is empty: @BotFather gives one."
 
 
-async def serve(settings: Settings, api_token: str) -> None:
-    api = make_api(os.environ.get("BOT_API_URL") or settings.url, lambda: api_token)
-    running = asyncio.ensure_future(
-        run_bot(settings, make_service(settings, api), by_webhook=False)
-    )
+class BotSettings(Settings):
+    """What this process needs besides: its token for /api, and a nearer way there than BASE_URL."""
+
+    bot_api_token: SecretStr = SecretStr("")
+    school_api_url: str = ""
+
+
+async def serve(settings: BotSettings) -> None:
+    token = settings.bot_api_token.get_secret_value()
+    # The school answers to its own name only, whatever the address of its container.
+    host = urlsplit(settings.url).netloc
+    api = make_api(settings.school_api_url or settings.url, lambda: token, host=host)
+    work = run_bot(settings, make_service(settings, api), by_webhook=False)
+    running = asyncio.ensure_future(work)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     await asyncio.gather(running, return_exceptions=True)
 
 
 def main() -> int:
-    settings, api_token = Settings(), os.environ.get(TOKEN, "")
+    try:
+        settings = BotSettings()
+    except ValidationError as error:
+        print(*(problem["msg"] for problem in error.errors()), sep="\n", file=sys.stderr)  # noqa: T201 - a command's answer
+        return 1
+    api_token = settings.bot_api_token.get_secret_value()
     if not api_token or not settings.bot_token:
         words = WITHOUT_TELEGRAM if api_token else WITHOUT_API
         print(words, file=sys.stderr)  # noqa: T201 - a command's answer
         return 1
     logging.configure(debug=settings.debug)
-    asyncio.run(serve(settings, api_token))
+    asyncio.run(serve(settings))
     return 0
 
 

@@ -79,11 +79,15 @@ class Ask:
 
 @dataclass
 class Http:
-    """One connection to /api. `transport` None is the network, else the application itself."""
+    """One connection to /api. `transport` None is the network, else the application itself.
+
+    `host` is the name that the school is asked for, when `base_url` has another one.
+    """
 
     base_url: str
     token: TokenSource
     transport: httpx2.AsyncBaseTransport | None = None
+    host: str = ""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _secret: str = field(default="", repr=False)
     _client: httpx2.AsyncClient | None = field(default=None, repr=False)
@@ -162,7 +166,11 @@ class Http:
     def _opened(self) -> httpx2.AsyncClient:
         if self._client is None:
             self._client = httpx2.AsyncClient(
-                base_url=self.base_url, transport=self.transport, timeout=None, trust_env=False
+                base_url=self.base_url,
+                headers={"Host": self.host} if self.host else None,
+                transport=self.transport,
+                timeout=None,
+                trust_env=False,
             )
         return self._client
 

@@ -35,7 +35,7 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 class Conversation(BaseMiddleware):
     """Gives handlers a `talk`; whatever happens, the button is answered and the memory saved."""
 
-    def __init__(self, school: str) -> None:
+    def __init__(self, school: Callable[[], str]) -> None:
         self.school = school
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
@@ -66,7 +66,7 @@ class Conversation(BaseMiddleware):
         current_language.set(language)
         if isinstance(event, CallbackQuery) or (event.text or "").startswith("/"):
             memory.forget_dialogue()
-        return Talk(bot, api.on_behalf(language=language), memory, student, self.school, event)
+        return Talk(bot, api.on_behalf(language=language), memory, student, self.school(), event)
 
     @staticmethod
     async def _guarded(step: Awaitable[Any], talk: Talk) -> None:
@@ -80,6 +80,7 @@ class Conversation(BaseMiddleware):
             await _quietly(talk, _tell(talk, words))
         except TelegramAPIError as error:
             log.warning("telegram_failed", chat=talk.chat_id, error=described(error, talk.bot))
+            await _quietly(talk, _tell(talk, menu.broken()))
         except Exception as error:
             log.error(
                 "handler_failed",

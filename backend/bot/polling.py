@@ -1,6 +1,7 @@
 """Long polling that confirms nothing it has not finished, and never waits for one slow chat."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -44,10 +45,10 @@ class Poller:
 
     async def run(self) -> None:
         """Until cancelled; then finishes what has begun, for a while, and confirms it."""
-        pause = FIRST_PAUSE
-        nap = FIRST_NAP
+        pause, nap = FIRST_PAUSE, FIRST_NAP
         try:
             while True:
+                asked = time.monotonic()
                 try:
                     fresh = self._begin(await self._fetch())
                 except (TelegramAPIError, ClientDecodeError, OSError) as error:
@@ -58,6 +59,8 @@ class Poller:
                 nap = FIRST_NAP if fresh else min(LONGEST_NAP, nap * 1.5)
                 if self._tasks:
                     await asyncio.wait(self._tasks.values(), timeout=nap)
+                elif time.monotonic() - asked < FIRST_NAP:
+                    await self.sleep(nap)  # a server that is stopping answers at once
         finally:
             await self._finish()
 

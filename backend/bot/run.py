@@ -27,16 +27,21 @@ log = structlog.get_logger()
 SCHOOL = 100  # characters of its name that a screen has room for
 
 
-def make_api(base_url: str, token: TokenSource, app: object | None = None) -> Api:
+def make_api(
+    base_url: str, token: TokenSource, app: object | None = None, *, host: str = ""
+) -> Api:
     """A client of /api over the network, or of `app` in this very process."""
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False) if app is not None else None  # type: ignore[arg-type] # an ASGI application
-    return Api(Http(base_url, token, transport))
+    return Api(Http(base_url, token, transport, host))
 
 
-def make_service(settings: Settings, api: Api, token: str = "") -> Service:
-    """`token` is Telegram's; the sandbox gives one of its own."""
+def make_service(
+    settings: Settings, api: Api, token: str = "", school: Callable[[], str] | None = None
+) -> Service:
+    """`token` is Telegram's; the sandbox gives its own. `school` answers the name of the moment."""
     bot = make_bot(token or settings.bot_token, settings.bot_api_url)
-    return Service(bot, api, clip(settings.school_name, SCHOOL))
+    name = school or (lambda: settings.school_name)
+    return Service(bot, api, lambda: clip(name(), SCHOOL))
 
 
 async def run_bot(settings: Settings, service: Service, *, by_webhook: bool | None = None) -> None:

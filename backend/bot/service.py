@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 import structlog
@@ -24,7 +25,7 @@ REMEMBERED = 2000  # update ids; Telegram repeats an update soon or not at all
 class Service:
     """Handles updates, however they come. Repeated ones do nothing."""
 
-    def __init__(self, bot: Bot, api: Api, school: str) -> None:
+    def __init__(self, bot: Bot, api: Api, school: Callable[[], str]) -> None:
         self.bot = bot
         self.api = api
         self.dispatcher = make_dispatcher(school)

@@ -39,7 +39,7 @@ SECURITY_HEADERS = {
 }
 HSTS = "max-age=31536000; includeSubDomains"
 LONGEST_LENGTH = 15  # digits of a Content-Length that can be meant
-TOO_LARGE = 413
+OK, TOO_LARGE = 200, 413
 CLIENT_LEFT = 499  # of the log and the metrics alone: nobody is there to be answered
 GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # Addresses that carry a secret are logged without it.
@@ -214,7 +214,7 @@ class _Watched:
     def _dress(self, headers: MutableHeaders) -> None:
         for name, value in self.headers.items():
             headers.setdefault(name, value)
-        if not self.private:
+        if not self.private and self.status == OK:
             return
         headers.setdefault("Cache-Control", "no-store")
         headers.add_vary_header("Cookie, HX-Request")

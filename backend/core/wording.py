@@ -66,6 +66,10 @@ COLUMNS: dict[str, str] = {
     "paid_at": N_("Paid"),
     "payment_id": N_("Payment"),
     "total": N_("Total"),
+    "discount": N_("Discount"),
+    "promo_id": N_("Promo code"),
+    "done_at": N_("Returned"),
+    "error": N_("Error"),
     "name": N_("Name"),
     "scopes": N_("Rights"),
 }
@@ -91,6 +95,11 @@ LABELS: dict[str, str] = {
     "reply": N_("answer"),
     "grant": N_("access given"),
     "sale": N_("sale"),
+    "order": N_("order placed"),
+    "payment": N_("payment received"),
+    "free": N_("given for free"),
+    "expire": N_("time ran out"),
+    "revoke_grant": N_("access taken back"),
 }
 
 

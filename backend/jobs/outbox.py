@@ -8,6 +8,7 @@ did; it notices by its own clock that its lease is over and sends nothing more.
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -76,7 +77,8 @@ class Outbox:
             unsubscribe()
             self._lease_until = 0.0  # what has not had its turn goes back
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._in_thread(lambda s: LeaseCRUD(s).release(LEASE_NAME, self.holder))
+            with suppress(Exception):  # else it ends by itself
+                await self._in_thread(lambda s: LeaseCRUD(s).release(LEASE_NAME, self.holder))
 
     async def _step(self) -> float:
         """One look at the queue; returns how long to wait for the next one, in seconds."""

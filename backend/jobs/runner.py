@@ -46,14 +46,21 @@ async def jobs_running(settings: Settings, database: Database, token: str) -> As
     """The jobs beside the block; at its end they finish what they are doing."""
     stop = asyncio.Event()
     task = asyncio.create_task(run_jobs(settings, database, token, stop), name="jobs")
+    task.add_done_callback(_mourn)
     try:
         yield
     finally:
         stop.set()
-        try:
-            await asyncio.wait_for(task, STOP_SECONDS)
-        except TimeoutError:
+        _done, late = await asyncio.wait({task}, timeout=STOP_SECONDS)
+        if late:
             log.warning("jobs.cut_off")
+            task.cancel()
+            await asyncio.wait({task})
+
+
+def _mourn(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("jobs.died", exc_info=error)
 
 
 def process_name() -> str:

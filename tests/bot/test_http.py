@@ -49,7 +49,9 @@ class Server:
 
     @property
     def http(self) -> Http:
-        return Http("http://school", self.token, httpx2.MockTransport(self.handle), self.sleep)
+        return Http(
+            "http://school", self.token, httpx2.MockTransport(self.handle), sleep=self.sleep
+        )
 
 
 def error(status: int, code: str, headers: dict[str, str] | None = None) -> httpx2.Response:
@@ -174,7 +176,7 @@ def test_a_token_that_cannot_be_made_is_a_passing_fault() -> None:
             raise failure
         return "late"
 
-    http = Http("http://school", token, httpx2.MockTransport(server.handle), server.sleep)
+    http = Http("http://school", token, httpx2.MockTransport(server.handle), sleep=server.sleep)
 
     answer = asyncio.run(_closing(http, lambda http: http.send(Ask("GET", "/api/x"), ENDLESS)))
 

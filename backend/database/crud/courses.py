@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 from sqlalchemy import func, select
@@ -13,7 +13,7 @@ from backend.core import clock
 from backend.core.errors import ConflictError, InvalidError
 from backend.core.i18n import _
 from backend.database import history
-from backend.database.crud.base import BaseCRUD, exact
+from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.catalogue import Sales, buyers_by, sales_by, sold_words
 from backend.database.listing import API_CAP, Page
 from backend.database.models.courses import Course, CourseLesson
@@ -72,13 +72,13 @@ class CourseLine:
 
 class CourseCRUD(BaseCRUD[Course]):
     model = Course
-    sorts = {
+    sorts: ClassVar[Mapping[str, Any]] = {
         "created_at": Course.created_at,
         "title": Course.search_key,
         "total_price": Course.total_price,
     }
     default_sort = "-created_at"
-    filters = {"is_active": exact(Course.is_active)}
+    filters: ClassVar[Mapping[str, Filter]] = {"is_active": exact(Course.is_active)}
 
     def missing(self, row_id: int) -> str:
         return _("There is no course %s here any more.") % row_id

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, func, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, bindparam, case, func, select
 from sqlalchemy.orm import aliased, joinedload
 
 from backend.database.crud.tickets import Ticket, TicketCRUD
-from backend.database.listing import Page
+from backend.database.listing import AnySelect, Page
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.purchases import Purchase
@@ -65,44 +65,105 @@ class Thread:
     earlier: int  # messages before the first line
 
 
+# The statements are made once: building them would cost more than running them.
+ASSIGNEE = aliased(User)
+LAST = (
+    select(func.substr(Message.body, 1, EXCERPT))
+    .join(Chat, Chat.id == Message.chat_id)
+    .where(Chat.ticket_id == Ticket.id, Message.internal.is_(False))
+    .order_by(Message.id.desc())
+    .limit(1)
+    .correlate(Ticket)
+    .scalar_subquery()
+)
+QUEUE: AnySelect = (
+    select(
+        Ticket.id,
+        Ticket.subject,
+        Ticket.status,
+        Ticket.waiting_since,
+        Ticket.first_reply_at,
+        Ticket.last_message_at,
+        Ticket.created_at,
+        Ticket.updated_at,
+        Ticket.user_id,
+        User.first_name,
+        User.last_name,
+        User.username,
+        Ticket.assignee_id,
+        ASSIGNEE.first_name.label("assignee"),
+        LAST.label("excerpt"),
+    )
+    .join(User, User.id == Ticket.user_id)
+    .outerjoin(ASSIGNEE, ASSIGNEE.id == Ticket.assignee_id)
+)
+
+
+def _number(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+    """How many tickets, counted up to the cap."""
+    some = select(Ticket.id).where(*conditions).limit(CAP).subquery()
+    return select(func.count()).select_from(some).scalar_subquery()
+
+
+COUNTS = select(
+    _number(Ticket.waiting_since.is_not(None)),
+    _number(Ticket.assignee_id == bindparam("me"), Ticket.status != "closed"),
+)
+LINES = (
+    select(Message, User.first_name, User.last_name, Dispatch)
+    .join(Chat, Chat.id == Message.chat_id)
+    .outerjoin(User, User.id == Message.sender_id)
+    .outerjoin(Dispatch, Dispatch.message_id == Message.id)
+    .where(Chat.ticket_id == bindparam("ticket"))
+    .order_by(Message.id.desc())
+    .limit(MESSAGES)
+)
+EVENT_ROWS = (
+    select(Change.before, Change.after, ChangeSet, User.first_name)
+    .join(ChangeSet, ChangeSet.id == Change.change_set_id)
+    .outerjoin(User, User.id == ChangeSet.actor_id)
+    .where(
+        Change.entity == SupportTicket.__tablename__,
+        Change.entity_id == bindparam("ticket"),
+        Change.op == "update",
+    )
+    .order_by(Change.id.desc())
+    .limit(EVENTS)
+)
+HERS = Ticket.user_id == bindparam("user")
+KEPT = (
+    Purchase.user_id == bindparam("user"),
+    Purchase.status == "completed",
+    Purchase.revoked_at.is_(None),
+)
+CARD = select(
+    select(func.coalesce(func.sum(case((Purchase.is_test, 0), else_=Purchase.amount)), 0))
+    .where(*KEPT)
+    .scalar_subquery()
+    .label("spent"),
+    select(func.count(Purchase.id)).where(*KEPT).scalar_subquery().label("purchases"),
+    select(func.count(Ticket.id)).where(HERS).scalar_subquery().label("tickets"),
+    select(func.count(Ticket.id))
+    .where(HERS, Ticket.status != "closed")
+    .scalar_subquery()
+    .label("open"),
+)
+OTHERS = (
+    select(Ticket.id, Ticket.subject, Ticket.status, Ticket.last_message_at)
+    .where(HERS, Ticket.id != bindparam("ticket"))
+    .order_by(Ticket.last_message_at.desc())
+    .limit(bindparam("limit"))
+)
+
+
 class DeskCRUD(TicketCRUD):
     sorts = {**TicketCRUD.sorts, "waiting_since": Ticket.waiting_since}
     _me: int | None = None
 
     # -- the queue
 
-    def list_statement(self) -> Select[Any]:
-        assignee = aliased(User)
-        last = (
-            select(func.substr(Message.body, 1, EXCERPT))
-            .join(Chat, Chat.id == Message.chat_id)
-            .where(Chat.ticket_id == Ticket.id, Message.internal.is_(False))
-            .order_by(Message.id.desc())
-            .limit(1)
-            .correlate(Ticket)
-            .scalar_subquery()
-        )
-        return (
-            select(
-                Ticket.id,
-                Ticket.subject,
-                Ticket.status,
-                Ticket.waiting_since,
-                Ticket.first_reply_at,
-                Ticket.last_message_at,
-                Ticket.created_at,
-                Ticket.updated_at,
-                Ticket.user_id,
-                User.first_name,
-                User.last_name,
-                User.username,
-                Ticket.assignee_id,
-                assignee.first_name.label("assignee"),
-                last.label("excerpt"),
-            )
-            .join(User, User.id == Ticket.user_id)
-            .outerjoin(assignee, assignee.id == Ticket.assignee_id)
-        )
+    def list_statement(self) -> AnySelect:
+        return QUEUE
 
     def queue(self, params: QueueFilters, me: int | None) -> Page[Any]:
         """The rows of a tab: who waits longest first; in the others what moved last first."""
@@ -126,16 +187,7 @@ class DeskCRUD(TicketCRUD):
 
     def counts(self, me: int | None) -> Counts:
         """How many wait, how many of mine are not closed; each counted up to a cap."""
-        waits = select(Ticket.id).where(Ticket.waiting_since.is_not(None)).limit(CAP).subquery()
-        own = Ticket.assignee_id == me, Ticket.status != "closed"
-        mine = select(Ticket.id).where(*own).limit(CAP).subquery()
-        row = self.session.execute(
-            select(
-                select(func.count()).select_from(waits).scalar_subquery(),
-                select(func.count()).select_from(mine).scalar_subquery(),
-            )
-        ).one()
-        return Counts(*row)
+        return Counts(*self.session.execute(COUNTS, {"me": me}).one())
 
     # -- one ticket
 
@@ -143,16 +195,7 @@ class DeskCRUD(TicketCRUD):
         """Raises NotFoundError. Four queries however long it is."""
         people = joinedload(Ticket.user), joinedload(Ticket.assignee)
         ticket = self.get_by_id(ticket_id, *people)
-        of_ticket = Chat.ticket_id == ticket_id
-        rows = self.session.execute(
-            select(Message, User.first_name, User.last_name, Dispatch)
-            .join(Chat, Chat.id == Message.chat_id)
-            .outerjoin(User, User.id == Message.sender_id)
-            .outerjoin(Dispatch, Dispatch.message_id == Message.id)
-            .where(of_ticket)
-            .order_by(Message.id.desc())
-            .limit(MESSAGES)
-        ).all()
+        rows = self.session.execute(LINES, {"ticket": ticket_id}).all()
         lines = [
             Line(message, " ".join(filter(None, (first, last))), dispatch)
             for message, first, last, dispatch in reversed(rows)
@@ -166,18 +209,7 @@ class DeskCRUD(TicketCRUD):
         return self.session.scalar(statement) or 0
 
     def _events(self, ticket_id: int) -> list[Event]:
-        rows = self.session.execute(
-            select(Change.before, Change.after, ChangeSet, User.first_name)
-            .join(ChangeSet, ChangeSet.id == Change.change_set_id)
-            .outerjoin(User, User.id == ChangeSet.actor_id)
-            .where(
-                Change.entity == SupportTicket.__tablename__,
-                Change.entity_id == ticket_id,
-                Change.op == "update",
-            )
-            .order_by(Change.id.desc())
-            .limit(EVENTS)
-        )
+        rows = self.session.execute(EVENT_ROWS, {"ticket": ticket_id}).all()
         return [
             Event(
                 made.at,
@@ -187,35 +219,20 @@ class DeskCRUD(TicketCRUD):
                 actor or "",
                 made.label,
             )
-            for before, after, made, actor in reversed(rows.all())
+            for before, after, made, actor in reversed(rows)
             if any(name in after for name in TOLD)
         ]
 
     # -- the student beside it
 
-    def card(self, user_id: int) -> Row[Any]:
+    def card(self, user_id: int) -> Row[*tuple[Any, ...]]:
         """spent (Stars), purchases, tickets, open: what the desk says in short about a student."""
-        live = (Purchase.user_id == user_id) & (Purchase.status == "completed")
-        kept = live & Purchase.revoked_at.is_(None)
-        real = case((Purchase.is_test, 0), else_=Purchase.amount)
-        spent = select(func.coalesce(func.sum(real), 0)).where(kept)
-        tickets = select(func.count()).where(Ticket.user_id == user_id)
-        still_open = tickets.where(Ticket.status != "closed")
-        return self.session.execute(
-            select(
-                spent.scalar_subquery().label("spent"),
-                select(func.count()).where(kept).scalar_subquery().label("purchases"),
-                tickets.scalar_subquery().label("tickets"),
-                still_open.scalar_subquery().label("open"),
-            )
-        ).one()
+        return self.session.execute(CARD, {"user": user_id}).one()
 
-    def others(self, ticket: SupportTicket, limit: int = 5) -> Sequence[Row[Any]]:
+    def others(self, ticket: SupportTicket, limit: int = 5) -> Sequence[Row[*tuple[Any, ...]]]:
         """The student's other tickets, the latest first."""
-        own = Ticket.user_id == ticket.user_id, Ticket.id != ticket.id
-        statement = select(Ticket.id, Ticket.subject, Ticket.status, Ticket.last_message_at)
-        latest = Ticket.last_message_at.desc()
-        return self.session.execute(statement.where(*own).order_by(latest).limit(limit)).all()
+        own = {"user": ticket.user_id, "ticket": ticket.id, "limit": limit}
+        return self.session.execute(OTHERS, own).all()
 
     def names(self, *ids: int | None) -> dict[int, str]:
         """First names of people, whatever they do now."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Row, Select, func, or_, select
@@ -10,7 +10,7 @@ from sqlalchemy.orm import joinedload
 
 from backend.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from backend.core.i18n import _
-from backend.database.crud.base import BaseCRUD, exact
+from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.catalogue import Sales, buyers_by, sales_by, sold_words
 from backend.database.crud.media import MediaCRUD
 from backend.database.listing import API_CAP, Page
@@ -59,9 +59,13 @@ class Content:
 
 class LessonCRUD(BaseCRUD[Lesson]):
     model = Lesson
-    sorts = {"created_at": Lesson.created_at, "price": Lesson.price, "title": Lesson.search_key}
+    sorts: ClassVar[Mapping[str, Any]] = {
+        "created_at": Lesson.created_at,
+        "price": Lesson.price,
+        "title": Lesson.search_key,
+    }
     default_sort = "-created_at"
-    filters = {
+    filters: ClassVar[Mapping[str, Filter]] = {
         "is_active": exact(Lesson.is_active),
         "is_free": exact(Lesson.is_free),
         "price_min": lambda stars: Lesson.price >= stars,

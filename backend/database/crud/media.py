@@ -1,11 +1,12 @@
 """Stored files: their rows here, their bytes in core.media."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, ClassVar
 
-from sqlalchemy import delete, exists, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, exists, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from backend.core.errors import NotFoundError
 from backend.core.i18n import _
@@ -27,7 +28,7 @@ class StoredFile:
 
 class MediaCRUD(BaseCRUD[Media]):
     model = Media
-    sorts = {"created_at": Media.created_at}
+    sorts: ClassVar[Mapping[str, Any]] = {"created_at": Media.created_at}
 
     def missing(self, row_id: int) -> str:
         return _("There is no file %s here any more.") % row_id
@@ -57,22 +58,15 @@ class MediaCRUD(BaseCRUD[Media]):
     def remember_file_id(self, media_id: int, bot_id: int, file_id: str) -> TelegramFile:
         """Replaces what this bot knew. Raises NotFoundError for an unknown file."""
         self.get_by_id(media_id)
-        known = (
-            update(TelegramFile)
-            .where(TelegramFile.media_id == media_id, TelegramFile.bot_id == bot_id)
-            .values(file_id=file_id)
-            .returning(TelegramFile)
-        )
-        found = self.session.scalars(known).one_or_none()
-        if found is not None:
-            return found
-        row = TelegramFile(media_id=media_id, bot_id=bot_id, file_id=file_id)
-        try:
-            with self.session.begin_nested():
-                self.session.add(row)
-        except IntegrityError:  # the same upload was reported twice at once
-            return self.session.scalars(known).one()
-        return row
+        is_sqlite = self.session.get_bind().dialect.name == "sqlite"
+        made = (sqlite if is_sqlite else postgresql).insert(TelegramFile)
+        made = made.values(media_id=media_id, bot_id=bot_id, file_id=file_id)
+        statement = made.on_conflict_do_update(
+            index_elements=["media_id", "bot_id"], set_={"file_id": made.excluded.file_id}
+        ).returning(TelegramFile)
+        options = {"populate_existing": True}
+        kept: TelegramFile = self.session.scalars(statement, execution_options=options).one()
+        return kept
 
     def forget_unused(self, before: datetime, limit: int = 100) -> Sequence[str]:
         """Deletes the rows of files that no lesson shows, older than `before`; answers their paths.

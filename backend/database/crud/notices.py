@@ -66,11 +66,7 @@ class Notices:
             return
         params: dict[str, object] = {"text": text}
         if opens is not None:
-            kind, thing = (
-                ("lesson", opens.lesson_id) if opens.lesson_id else ("course", opens.course_id)
-            )
-            button = {"text": _("Open"), "callback_data": f"{kind}:{thing}"}
-            params["reply_markup"] = {"inline_keyboard": [[button]]}
+            params["reply_markup"] = {"inline_keyboard": [[_button(opens)]]}
         self.dispatches.enqueue(
             key, chat_id=user.telegram_id, method="sendMessage", params=params, user_id=user.id
         )
@@ -89,3 +85,10 @@ class Notices:
             user_id=user_id,
             refund_id=refund.id,
         )
+
+
+def _button(purchase: Purchase) -> dict[str, str]:
+    """Opens what was bought; the bot knows these words."""
+    if purchase.lesson_id is not None:
+        return {"text": _("Open the lesson"), "callback_data": f"lesson:{purchase.lesson_id}"}
+    return {"text": _("Open the course"), "callback_data": f"course:{purchase.course_id}"}

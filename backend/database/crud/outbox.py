@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, select
 
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.payments import RefundCRUD
 from backend.database.crud.tickets import TicketCRUD
+from backend.database.listing import AnySelect
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.tickets import Chat, Message
 from backend.database.models.users import User
@@ -25,7 +26,7 @@ STATES = {
 class OutboxCRUD(DispatchCRUD):
     filters = {}
 
-    def list_statement(self) -> Select[Any]:
+    def list_statement(self) -> AnySelect:
         return select(
             Dispatch.id,
             Dispatch.state,

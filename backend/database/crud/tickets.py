@@ -33,6 +33,14 @@ class Person:
     name: str
 
 
+ANSWERING = (
+    select(User.id, User.first_name, User.last_name)
+    .join(Role, Role.id == User.role_id)
+    .where(cast(Role.permissions, String).contains(f'"{Permission.TICKETS_WRITE}"'), User.is_active)
+    .order_by(User.search_key)
+)
+
+
 class TicketCRUD(BaseCRUD[SupportTicket]):
     """Every verb locks the ticket: what two people write at once stands one after the other.
 
@@ -221,16 +229,9 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
 
     def staff(self) -> Sequence[Person]:
         """Who may answer tickets, by name."""
-        right = cast(Role.permissions, String).contains(f'"{Permission.TICKETS_WRITE}"')
-        statement = (
-            select(User.id, User.first_name, User.last_name)
-            .join(Role, Role.id == User.role_id)
-            .where(right, User.is_active)
-            .order_by(User.search_key)
-        )
         return [
             Person(row.id, " ".join(filter(None, (row.first_name, row.last_name))))
-            for row in self.session.execute(statement)
+            for row in self.session.execute(ANSWERING)
         ]
 
     # -- delivery

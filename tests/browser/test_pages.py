@@ -1,0 +1,94 @@
+"""Every page of the dashboard in both themes, wide and narrow: axe finds nothing, nothing overflows, first loads are light.
+
+The pages are found from the routers, so a new page is looked at without anyone remembering to add it.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from fastapi.routing import APIRoute
+from playwright.sync_api import Browser, Page, expect
+
+from backend.core.navigation import FOOT, SECTIONS
+from backend.routes import CRM
+from tests.browser.axe import violations
+from tests.browser.conftest import School
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+# Parts of pages, files and redirects: they have no page of their own.
+NOT_PAGES = re.compile(r"\.csv$|/badge$|/thread$|/media/|/enter/|^/$|^/login$")
+LIMIT = 125_000  # bytes of a first load, compressed, fonts included (performance goals)
+
+
+def paths() -> list[str]:
+    found = {
+        route.path.rstrip("/")
+        for router in CRM
+        for route in router.routes
+        if isinstance(route, APIRoute) and "GET" in route.methods and not NOT_PAGES.search(route.path)
+    }
+    return sorted(path + ("/" if "{" not in path and not path.endswith("/new") else "") for path in found)
+
+
+@pytest.fixture(scope="module")
+def entered(browser: Browser, school: School) -> dict[str, object]:
+    """The cookies of a signed-in admin."""
+    context = browser.new_context(locale="en-US")
+    page = context.new_page()
+    page.goto(school.link)
+    page.get_by_role("button", name=re.compile("Sign in as")).click()
+    expect(page).to_have_url(re.compile("/dashboard/"))
+    state = context.storage_state()
+    context.close()
+    return {"storage_state": state}
+
+
+@pytest.fixture(scope="module", params=[("light", 1440), ("dark", 1440), ("light", 320), ("dark", 320)], ids=str)
+def look(request: pytest.FixtureRequest, browser: Browser, entered: dict[str, object]) -> Iterator[Page]:
+    theme, width = request.param
+    context = browser.new_context(
+        color_scheme=theme, viewport={"width": width, "height": 800}, locale="ru-RU", **entered
+    )
+    page = context.new_page()
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("path", [*paths(), "/sandbox/", "/login", "/dashboard/nowhere"])
+def test_a_page_is_accessible_and_fits(look: Page, school: School, path: str) -> None:
+    # Number 3 exists in every table of the demo school (there are three courses).
+    answer = look.goto(school.url + re.sub(r"\{\w+\}", "7" if "users" in path else "3", path))
+
+    assert answer is not None
+    assert answer.status == (404 if path.endswith("nowhere") else 200)
+    assert violations(look) == []
+    overflow = look.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+    assert look.locator("h1").count() == 1
+
+
+def test_the_sidebar_leads_to_pages_that_exist(look: Page, school: School) -> None:
+    look.goto(f"{school.url}/dashboard/")
+    links = look.locator(".ly-side a[href]").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+
+    assert len(set(links)) >= sum(len(section.items) for section in (*SECTIONS, FOOT)) - 2
+    for link in sorted(set(links)):
+        answer = look.request.get(school.url + link)
+        assert (link, answer.status) == (link, 200)
+
+
+@pytest.mark.parametrize("path", ["/login", "/dashboard/", "/dashboard/users/", "/dashboard/tickets/"])
+def test_a_first_load_is_light(browser: Browser, school: School, entered: dict[str, object], path: str) -> None:
+    context = browser.new_context(locale="ru-RU", **(entered if path != "/login" else {}))
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Network.enable")
+    sizes: list[float] = []
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+
+    page.goto(school.url + path, wait_until="networkidle")
+
+    assert sum(sizes) <= LIMIT, sum(sizes)
+    context.close()

@@ -1,0 +1,136 @@
+"""How many requests a client of the API may make, alone and over several processes."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from backend.core import ratelimit
+from backend.core.config import Settings
+from backend.core.permissions import expand_scopes
+from backend.database.crud.auth import ApiTokenCRUD
+from tests.conftest import make_settings
+from tests.doors import BASE, bearer, program
+from main import create_app
+
+
+def limited(settings: Settings, limit: int = 3, **more: object) -> FastAPI:
+    return create_app(make_settings(settings.database_url, settings.data_dir, api_rate_limit=limit, **more))
+
+
+def token(app: FastAPI, *scopes: str) -> dict[str, str]:
+    with app.state.database.transaction() as session:
+        return bearer(ApiTokenCRUD(session).issue("t", expand_scopes(list(scopes)))[1])
+
+
+def asks(client: TestClient, times: int, headers: dict[str, str] | None = None, path: str = "/api/auth/me") -> list[int]:
+    return [client.get(path, headers=headers).status_code for _ in range(times)]
+
+
+def test_over_the_limit_is_told_when_to_come_back(settings: Settings) -> None:
+    app = limited(settings)
+    client = program(app)
+    assert asks(client, 3) == [401] * 3
+    answer = client.get("/api/auth/me")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_requests")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 61
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert asks(client, 5, path="/login") == [200] * 5
+    assert asks(program(app, "198.51.100.2"), 1) == [401]
+
+
+def test_a_known_token_has_a_limit_of_its_own(settings: Settings) -> None:
+    app = limited(settings)
+    mine, other = token(app, "lessons:read"), token(app, "lessons:read")
+    first, second = program(app), program(app, "198.51.100.2")
+    assert asks(first, 1, mine) == [200]  # not known yet: counted for the address
+    assert asks(first, 4, mine) == [200, 200, 200, 429]
+    assert asks(second, 1, mine) == [429]
+    assert asks(second, 1, other) == [200]
+
+
+def test_inventing_tokens_buys_nothing(settings: Settings) -> None:
+    client = program(limited(settings))
+    statuses = [client.get("/api/auth/me", headers=bearer(f"lyc_{n}")).status_code for n in range(6)]
+    assert statuses == [401] * 3 + [429] * 3
+
+
+def test_the_bot_is_bounded_by_telegram_until_its_token_dies(settings: Settings) -> None:
+    app = limited(settings)
+    client, bot = program(app), token(app, "bot")
+    assert asks(client, 12, bot) == [200] * 12
+    with app.state.database.transaction() as session:
+        ApiTokenCRUD(session).revoke(1)
+    assert asks(client, 6, bot) == [401] * 3 + [429] * 3
+
+
+def test_an_ipv6_subscriber_is_one_caller(settings: Settings) -> None:
+    app = limited(settings)
+    statuses = [asks(program(app, f"2001:db8::{n:x}"), 1)[0] for n in range(1, 6)]
+    assert statuses == [401] * 3 + [429] * 2
+
+
+def test_zero_is_no_limit(settings: Settings) -> None:
+    assert asks(program(limited(settings, 0)), 50) == [401] * 50
+
+
+def test_only_so_many_tokens_are_remembered(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratelimit, "KNOWN_TOKENS", 2)
+    app = limited(settings, 1000)
+    for _ in range(4):
+        asks(program(app), 1, token(app, "lessons:read"))
+    [limiter] = [layer.kwargs["limiter"] for layer in app.user_middleware if "limiter" in layer.kwargs]
+    assert len(limiter._known) == 2
+
+
+def test_a_redis_that_is_away_breaks_nothing_and_each_process_counts_alone(settings: Settings) -> None:
+    with TestClient(limited(settings, redis_url="redis://127.0.0.1:1/0"), base_url=BASE) as client:
+        started = time.monotonic()
+        assert asks(client, 5) == [401] * 3 + [429] * 2
+        assert time.monotonic() - started < 2
+
+
+def test_a_redis_that_hangs_is_not_waited_for(settings: Settings) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(50)
+        url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
+        with TestClient(limited(settings, redis_url=url), base_url=BASE) as client:
+            started = time.monotonic()
+            assert asks(client, 5) == [401] * 3 + [429] * 2
+            assert time.monotonic() - started < 2
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    program_file = shutil.which("redis-server")
+    if program_file is None:
+        pytest.skip("redis-server is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    server = subprocess.Popen([program_file, *arguments], stdout=subprocess.DEVNULL)
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    yield f"redis://127.0.0.1:{port}/0"
+    server.terminate()
+    server.wait()
+
+
+def test_several_processes_share_one_count_in_redis(settings: Settings, redis_url: str) -> None:
+    first, second = (limited(settings, redis_url=redis_url) for _ in range(2))
+    with TestClient(first, base_url=BASE) as one, TestClient(second, base_url=BASE) as two:
+        statuses = [status for _ in range(3) for client in (one, two) for status in asks(client, 1)]
+        assert statuses == [401] * 3 + [429] * 3
+        assert 1 <= int(two.get("/api/auth/me").headers["Retry-After"]) <= 121
+        assert one.get("/health/ready", headers=token(first, "operations:read")).status_code == 429
