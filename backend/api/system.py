@@ -21,7 +21,7 @@ from backend.core.middleware import CSP
 from backend.core.openapi import describe
 from backend.core.permissions import Permission
 from backend.core.templating import render
-from backend.database.schema import current, head
+from backend.database.schema import SchemaError, current, head
 from backend.database.session import Database
 
 router = Routes(tags=["system"], include_in_schema=True)
@@ -180,7 +180,7 @@ def _ask(database: Database) -> None:
 
 def _compare(database: Database) -> None:
     if current(database) != known_head():
-        raise RuntimeError("schema")
+        raise SchemaError
 
 
 def _ping(url: str) -> None:

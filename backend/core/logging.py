@@ -21,8 +21,10 @@ MASK = "***"
 # What a secret looks like wherever it stands: a bot's token, an API token, a JWT, the password in a
 # database's address.
 SECRET_TEXT = re.compile(
-    r"\b\d{6,}:[\w-]{30,}|\blyc_[\w-]{20,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+|(?<=://)[^\s:/@\"]*:[^\s/@\"]+(?=@)"
+    r"(?<!\d)\d{6,}:[\w-]{30,}|\blyc_[\w-]{20,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+|(?<=://)[^\s:/@\"]*:[^\s/@\"]+(?=@)"
 )
+# Some readers end a line here too: one event stays one line.
+LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 # Local variables hold tokens and passwords: a traceback shows where, never what.
 TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 # They say at INFO what every request already says, some with secrets in the address.
@@ -53,7 +55,7 @@ class _Stderr:
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(SECRET_TEXT.sub(MASK, text))
+            sys.stderr.write(SECRET_TEXT.sub(MASK, text).translate(LINE_ENDS))
 
     def flush(self) -> None:
         with contextlib.suppress(OSError, ValueError):

@@ -104,12 +104,14 @@ def _engine(url: str, pool_size: int) -> Engine:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_recycle=1800,
+            hide_parameters=True,  # an error message goes into the log, values may be secrets
             connect_args={"options": options, "connect_timeout": 3},
         )
     engine = create_engine(
         parsed,
         pool_size=pool_size,
         max_overflow=pool_size,
+        hide_parameters=True,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_sqlite)

@@ -83,7 +83,7 @@ def test_a_traceback_shows_where_and_no_values(quiet: pytest.CaptureFixture[str]
 
 def test_a_stderr_that_is_gone_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone:
-        def write(self, _text: str) -> None:
+        def write(self, *_text: str) -> None:
             raise BrokenPipeError
 
         flush = write
