@@ -38,6 +38,7 @@ API: tuple[APIRouter, ...] = (
     api_promo_codes.router,
     api_orders.router,
     api_purchases.router,
+    api_purchases.of_user,
     api_tickets.router,
     api_bot_chats.router,
 )

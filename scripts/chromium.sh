@@ -24,7 +24,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
 if ! { $root apt-get update && $root apt-get install -y --no-install-recommends \
-    chromium fonts-dejavu-core fonts-noto-core fonts-noto-color-emoji; } >"$log" 2>&1; then
+    chromium curl fonts-dejavu-core fonts-noto-core fonts-noto-color-emoji; } >"$log" 2>&1; then
     tail -n 5 "$log" >&2
     refuse
 fi

@@ -17,6 +17,7 @@ from backend.core.deps import (
 from backend.core.handlers import describe
 from backend.core.permissions import Permission
 from backend.database.crud.purchases import PurchaseCRUD
+from backend.database.crud.users import UserCRUD
 from backend.database.schemas.base import MAX_ID, ListResponse
 from backend.database.schemas.purchases import (
     PurchaseCreate,
@@ -26,6 +27,7 @@ from backend.database.schemas.purchases import (
 )
 
 router = Routes(prefix="/api/purchases", tags=["purchases"])
+of_user = Routes(prefix="/api/users", tags=["purchases"])
 Purchases = Annotated[PurchaseCRUD, crud(PurchaseCRUD)]
 PurchaseId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
 can_read = [require(Permission.PURCHASES_READ)]
@@ -94,3 +96,20 @@ def refund_purchase(
     """
     reason = data.reason if data else ""
     return purchases.refund(purchase_id, reason=reason, actor_id=caller.me.user_id)
+
+
+@of_user.get(
+    "/{user_id}/purchases",
+    response_model=ListResponse[PurchaseResponse],
+    dependencies=[require(Permission.PURCHASES_READ)],
+    summary="Purchases of one person",
+    responses={**NOT_FOUND, **BAD_LIST},
+)
+def list_purchases_of_user(
+    purchases: Purchases,
+    users: Annotated[UserCRUD, crud(UserCRUD)],
+    user_id: Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])],
+    params: Annotated[PurchaseFilters, Query()],
+) -> object:
+    users.get_by_id(user_id)
+    return purchases.get_all(params.model_copy(update={"user_id": user_id}))

@@ -62,7 +62,7 @@ class Patience:
     try_seconds: float = 10.0
 
 
-SCREEN = Patience(4.0)
+SCREEN = Patience(6.0)
 ENDLESS = Patience(None)
 
 

@@ -162,8 +162,6 @@ def _tried(form: Form[PromoCodeForm], work: Any) -> Any:
     try:
         return work()
     except AppError as error:
-        if not error.fields:
-            raise
         form.refuse(error)
         return None
 

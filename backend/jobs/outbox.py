@@ -82,16 +82,18 @@ class Outbox:
 
     async def _step(self) -> float:
         """One look at the queue; returns how long to wait for the next one, in seconds."""
-        fresh, quiet = not self._leading, self._quiet_until - time.monotonic()
         began = time.monotonic()
+        fresh, quiet = not self._leading, self._quiet_until > began
+        renew = self._lease_until - began < LEASE_SECONDS / 2  # an idle school's disk may sleep
         try:
             found = await self._in_thread(
-                lambda session: self._look(session, fresh=fresh, quiet=quiet > 0)
+                lambda session: self._look(session, renew=renew, fresh=fresh, quiet=quiet)
             )
         except Exception as error:  # noqa: BLE001 - the database may be away; the queue is not lost
             log.warning("outbox.database", error=type(error).__name__)
             return POLL_SECONDS
-        self._lease_until = began + LEASE_SECONDS - SAFETY_SECONDS if found.held else 0.0
+        if renew:
+            self._lease_until = began + LEASE_SECONDS - SAFETY_SECONDS if found.held else 0.0
         if found.paused_until is not None:
             self._be_quiet((found.paused_until - clock.now()).total_seconds())
         for call in found.calls:
@@ -128,9 +130,9 @@ class Outbox:
     async def _in_thread(self, work: Callable[[Session], T]) -> T:
         return await asyncio.to_thread(self.database.run, work)
 
-    def _look(self, session: Session, *, fresh: bool, quiet: bool) -> Round:
+    def _look(self, session: Session, *, renew: bool, fresh: bool, quiet: bool) -> Round:
         """In one transaction: the lease, the pause, the next rows."""
-        if not LeaseCRUD(session).hold(LEASE_NAME, self.holder, LEASE_SECONDS):
+        if renew and not LeaseCRUD(session).hold(LEASE_NAME, self.holder, LEASE_SECONDS):
             return Round(held=False)
         room = min(BATCH, IN_FLIGHT - len(self._tasks))
         if quiet or room <= 0:

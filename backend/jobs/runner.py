@@ -11,19 +11,23 @@ import structlog
 from aiogram.utils.token import TokenValidationError
 
 from backend.core.config import Settings
+from backend.core.media import MediaFolder
 from backend.database.session import Database
+from backend.jobs.media import tidy
 from backend.jobs.outbox import Outbox
-from backend.jobs.periodic import CHORES, repeat
+from backend.jobs.periodic import CHORES, Chore, repeat
 from backend.jobs.sending import make_bot
 
 log = structlog.get_logger()
 STOP_SECONDS = 25
+DAY = 86_400
 
 
 async def run_jobs(settings: Settings, database: Database, token: str, stop: asyncio.Event) -> None:
     """All jobs until `stop`. Without a bot token nothing is sent: what is queued waits."""
     async with asyncio.TaskGroup() as group:
-        for chore in CHORES:
+        tidying = Chore("tidy-media", DAY, tidy(MediaFolder(settings.media_dir)))
+        for chore in (*CHORES, tidying):
             group.create_task(repeat(database, chore, stop))
         if token:
             group.create_task(_send(settings, database, token, stop))

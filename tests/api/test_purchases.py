@@ -71,6 +71,16 @@ def test_a_list_is_two_queries_whatever_the_rows(
     assert len([query for query in queries if "purchases" in query]) == 2
 
 
+def test_the_purchases_of_one_person(office: TestClient, db: Session) -> None:
+    maria = make_user(db)
+    mine = make_purchase(db, maria, make_lesson(db))
+    make_purchase(db, make_user(db), make_lesson(db))
+    found = office.get(f"/api/users/{maria.id}/purchases?status=completed").json()
+    assert [row["id"] for row in found["items"]] == [mine.id]
+    assert found["total"] == 1
+    assert office.get("/api/users/999/purchases").status_code == 404
+
+
 def test_one_purchase(office: TestClient, db: Session) -> None:
     made = make_purchase(db, make_user(db), make_lesson(db), amount=120)
     found = office.get(f"{PATH}{made.id}").json()

@@ -336,3 +336,14 @@ def test_tickets_created_earlier_keep_their_first_message(db: Session, student: 
     found = db.get(SupportTicket, ticket.id)
     assert found is not None
     assert found.last_message_at - found.created_at < timedelta(seconds=1)
+
+
+def test_a_ticket_imported_without_a_thread_gets_one(
+    bot: TestClient, student: User, db: Session
+) -> None:
+    db.add(ticket := SupportTicket(user_id=student.id, subject="Old", message="Old"))
+    db.commit()
+    url = f"/api/tickets/{ticket.id}"
+    assert said(bot.get(url).json()) == []
+    bot.post(f"{url}/messages", json={"text": "Hello?", "from": "student"})
+    assert said(bot.get(url).json()) == [("student", "Hello?")]

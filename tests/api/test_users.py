@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from backend.core import clock
 from backend.database.crud.users import UserCRUD
 from tests.conftest import Api
-from tests.factories import make_user
+from tests.factories import make_lesson, make_purchase, make_user
 
 MARIA = {"telegram_id": 123456789, "first_name": "Мария", "username": "masha", "language_code": "ru"}
 
@@ -106,6 +106,18 @@ def test_a_token_does_not_change_staff(bot: TestClient, db: Session) -> None:
     assert admin is not None
 
     assert bot.put(f"/api/users/{admin.id}", json={"is_active": False}).status_code == 403
+
+
+def test_a_persons_purchases_are_a_list_of_theirs_alone(bot: TestClient, db: Session) -> None:
+    maria, lesson = make_user(db), make_lesson(db)
+    bought = make_purchase(db, maria, lesson, amount=70)
+    make_purchase(db, make_user(db), lesson)
+
+    page = bot.get(f"/api/users/{maria.id}/purchases?user_id=1").json()
+
+    assert [(item["id"], item["amount"], item["status"]) for item in page["items"]] == [(bought.id, 70, "completed")]
+    assert (page["next"], page["total"]) == (None, 1)
+    assert bot.get("/api/users/999999/purchases").json()["error"]["code"] == "not_found"
 
 
 def test_rights(client: TestClient, api: Api) -> None:

@@ -1,11 +1,9 @@
 """The real bot on the real app, against the sandbox's Bot API over real HTTP."""
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from gettext import GNUTranslations
 from typing import Any
 
 import pytest
@@ -18,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 from backend.bot.http import Patience
 from backend.bot.run import make_api, make_service, run_bot
 from backend.bot.service import Service
-from backend.core import i18n
 from backend.core.config import Settings
 from backend.core.permissions import expand_scopes
 from backend.database.crud.auth import ApiTokenCRUD
@@ -30,7 +27,6 @@ from backend.sandbox.student import BotAccount, SandboxClient, Student
 from backend.sandbox.testing import running_sandbox
 
 PATIENCE = 15.0
-SHORT = Patience(2.0)
 
 
 class Line:
@@ -102,11 +98,17 @@ class School:
     def start_bot(self, *, by_webhook: bool = False) -> RunningBot:
         def make() -> Service:
             api = make_api("http://127.0.0.1:8000", lambda: self.token, self.line)
-            return make_service(self.settings, api.patient(SHORT), self.account.token)
+            return make_service(self.settings, api, self.account.token)
 
         bot = RunningBot(make, self.settings, by_webhook=by_webhook)
         self.bots.append(bot)
         return bot
+
+    def hurry(self) -> None:
+        """A test that takes /api away need not wait as long as a student would."""
+        for bot in self.bots:
+            assert bot.service is not None
+            bot.service.api = bot.service.api.patient(Patience(1.0))
 
     def student(self, first_name: str = "Olga", language_code: str = "en", **names: str) -> Student:
         return self.box.student(first_name, language_code=language_code, bot=self.account, **names)
@@ -136,34 +138,6 @@ class School:
                 Dispatch.state.in_(states or ("pending", "sending"))
             )
             return session.scalar(counted) or 0
-
-
-@pytest.fixture(autouse=True, scope="session")
-def russian() -> None:
-    """Until the catalogue is merged the fragments are read as they are."""
-    fragments: dict[str, Any] = {}
-    for path in sorted((i18n.LOCALES / "fragments").glob("*.json")):
-        fragments |= json.loads(path.read_text("utf-8"))
-    forms = {
-        (one, at): form
-        for one, many in fragments.items()
-        if isinstance(many, list)
-        for at, form in enumerate(many)
-    }
-    plain = {one: text for one, text in fragments.items() if isinstance(text, str)}
-    catalogue = i18n.translations("ru")
-    if not isinstance(catalogue, GNUTranslations):
-        catalogue = GNUTranslations()
-        catalogue._catalog = plain | forms
-        catalogue.plural = lambda n: (
-            0
-            if n % 10 == 1 and n % 100 != 11
-            else 1
-            if 2 <= n % 10 <= 4 and not 12 <= n % 100 <= 14
-            else 2
-        )
-        original = i18n.translations
-        i18n.translations = lambda language: catalogue if language == "ru" else original(language)
 
 
 @pytest.fixture(scope="session")

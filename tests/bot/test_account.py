@@ -40,7 +40,7 @@ def test_the_profile_shows_who_and_what(olga: Student, db: Session) -> None:
     make_lesson(db, title="First frame", is_free=False, price=0, text_content="…")
     olga.ask("/start lesson_1")
     olga.press("Take it for free")
-    olga.wait("This was the lesson")
+    olga.wait("The lesson “")
 
     profile = olga.ask("/profile")
 

@@ -54,7 +54,7 @@ def test_a_repeated_payment_update_makes_one_purchase(
 ) -> None:
     invoiced(olga)
     olga.pay()
-    olga.wait("This was the lesson")
+    olga.wait("The lesson “")
     paid = next(
         line["update"]["update_id"]
         for line in running.box.updates(running.account)
@@ -65,7 +65,7 @@ def test_a_repeated_payment_update_makes_one_purchase(
     running.bots[0].stop()
     running.start_bot()
     running.box.repeat_update(paid, running.account)
-    olga.wait("This was the lesson")
+    olga.wait("The lesson “")
 
     assert counted(fresh(), Purchase, Payment, Refund) == [1, 1, 0]
 
@@ -74,7 +74,7 @@ def test_a_repeated_payment_update_makes_one_purchase(
 def test_paying_twice_gives_the_second_payment_back(olga: Student, fresh: Fresh) -> None:
     invoice = invoiced(olga)
     assert olga.pay(invoice).status == "paid"
-    olga.wait("This was the lesson")
+    olga.wait("The lesson “")
 
     again = olga.pay(invoice)
     assert (again.status, again.error) == ("refused", "This invoice has been paid already.")
@@ -145,7 +145,7 @@ def test_a_late_payment_is_honoured(olga: Student, db: Session, fresh: Fresh) ->
     order.status = "expired"
     db.commit()
 
-    olga.wait("This was the lesson", timeout=15.0)
+    olga.wait("The lesson “", timeout=15.0)
 
     assert olga.checkout(checkout.id).status == "paid"
     assert fresh().scalars(select(Order.status)).one() == "paid"
@@ -205,7 +205,7 @@ def test_a_payment_waits_for_the_school(olga: Student, running: School, fresh: F
     running.line.down = "/api/purchases/create"
     assert olga.pay().status == "paid"
     with pytest.raises(NoAnswerError):
-        olga.wait("This was the lesson", timeout=2.0)
+        olga.wait("The lesson “", timeout=2.0)
     unconfirmed = [
         line["update"] for line in running.box.updates(running.account) if not line["confirmed"]
     ]
@@ -213,7 +213,7 @@ def test_a_payment_waits_for_the_school(olga: Student, running: School, fresh: F
 
     running.line.down = ""
 
-    olga.wait("This was the lesson", timeout=15.0)
+    olga.wait("The lesson “", timeout=15.0)
     assert counted(fresh(), Purchase) == [1]
 
 
@@ -236,13 +236,13 @@ def test_a_payment_outlives_a_restart(olga: Student, running: School, fresh: Fre
     running.line.down = "/api/purchases/create"
     olga.pay()
     with pytest.raises(NoAnswerError):
-        olga.wait("This was the lesson", timeout=1.0)
+        olga.wait("The lesson “", timeout=1.0)
     running.bots[0].stop()
     running.line.down = ""
 
     running.start_bot()
 
-    olga.wait("This was the lesson", timeout=20.0)
+    olga.wait("The lesson “", timeout=20.0)
     assert counted(fresh(), Purchase, Payment) == [1, 1]
 
 
@@ -266,7 +266,7 @@ def test_a_refund_is_announced_and_closes_the_lesson(
 ) -> None:
     invoiced(olga)
     olga.pay()
-    olga.wait("This was the lesson")
+    olga.wait("The lesson “")
     db.rollback()
     PurchaseCRUD(db).refund(db.scalars(select(Purchase.id)).one(), reason="asked")
     db.commit()

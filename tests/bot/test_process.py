@@ -77,7 +77,7 @@ def test_a_killed_bot_loses_no_payment_and_grants_none_twice(
         db.execute(delete(Lease))  # the dead one's lease would end in a quarter of a minute
         db.commit()
         process = start()
-        student.wait(f"This was the lesson “Lesson {number}”", timeout=BEGUN)
+        student.wait(f"The lesson “Lesson {number}”", timeout=BEGUN)
 
     db.rollback()
     bought = db.execute(select(Purchase.payment_id, Purchase.amount).order_by(Purchase.id)).all()

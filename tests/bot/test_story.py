@@ -75,7 +75,7 @@ def test_a_lesson_is_bought_and_read_in_russian(
     paid = ivan.pay()
 
     assert paid.status == "paid"
-    after = ivan.wait("Это был урок «Свет из окна»")
+    after = ivan.wait("Урок «Свет из окна» выше")
     assert after.rows == [["Задать вопрос"], ["Мои уроки", "‹ Меню"]]
     content = ivan.from_bot()[-2]
     assert (content.text, content.protected) == ("Свет из окна\n\nВстаньте боком.", True)
@@ -146,7 +146,7 @@ def test_a_promo_code_from_a_link_waits_for_the_next_purchase(
     assert invoice.invoice is not None
     assert invoice.invoice["total_amount"] == 99
     assert olga.pay().status == "paid"
-    olga.wait("This was the lesson")
+    olga.wait("The lesson “")
 
     session = fresh()
     session.refresh(promo)
@@ -212,7 +212,7 @@ def test_a_free_lesson_opens_at_once(olga: Student, db: Session) -> None:
     assert card.text.endswith("Free.")
 
     olga.press("▶ Open the lesson")
-    olga.wait("This was the lesson")
+    olga.wait("The lesson “")
 
     assert shown(olga)[-2] == "First frame\n\nHold still."
 
@@ -226,7 +226,7 @@ def test_a_code_that_pays_everything_gives_the_lesson_without_consent(
     olga.ask("/start lesson_1")
 
     olga.press("Take it for free")
-    olga.wait("This was the lesson")
+    olga.wait("The lesson “")
 
     bought = fresh().scalars(select(Purchase)).one()
     assert (bought.amount, bought.payment_id.partition(":")[0]) == (0, "free")
@@ -256,7 +256,7 @@ def test_a_course_opens_its_lessons(olga: Student, db: Session) -> None:
 
     tap(olga, "Part 2")
     olga.press("▶ Open the lesson")
-    olga.wait("This was the lesson “Part 2”")
+    olga.wait("The lesson “Part 2”")
     assert tap(olga, "My lessons").rows == [["📚 Portrait"], ["‹ Menu"]]
 
 
@@ -280,7 +280,7 @@ def test_what_is_hidden_is_not_sold_but_stays_with_its_owners(
     lesson = make_lesson(db, title="Window light", price=0, is_free=True, text_content="Turn.")
     olga.ask("/start lesson_1")
     olga.press("▶ Open the lesson")
-    olga.wait("This was the lesson")
+    olga.wait("The lesson “")
     session = fresh()
     lesson.is_active = False
     session.commit()
@@ -300,7 +300,7 @@ def test_a_gift_of_the_school_is_opened_from_its_notice(
     assert running.deliver_outbox() == 1
 
     olga.press("Open")
-    olga.wait("This was the lesson")
+    olga.wait("The lesson “")
 
     assert shown(olga)[-2] == "Window light\n\nTurn."
 
@@ -311,7 +311,7 @@ def test_two_students_see_their_own_things(running: School, db: Session) -> None
     for student in (one, other):
         student.ask("/start lesson_1")
     one.press("Take it for free")
-    one.wait("This was the lesson")
+    one.wait("The lesson “")
 
     assert one.ask("/my").rows[0] == ["▶ Window light"]
     assert "Nothing here yet" in other.ask("/my").text

@@ -63,7 +63,7 @@ def test_a_lesson_is_sold_by_webhook(hooked: School, db: Session, fresh: Fresh) 
     invoiced(student)
 
     assert student.pay().status == "paid"
-    student.wait("This was the lesson", timeout=20.0)
+    student.wait("The lesson “", timeout=20.0)
 
     assert fresh().scalars(select(Purchase.amount)).all() == [199]
 
@@ -87,7 +87,7 @@ def test_a_payment_comes_again_while_the_school_is_away(
 
     hooked.line.down = ""
 
-    student.wait("This was the lesson", timeout=20.0)
+    student.wait("The lesson “", timeout=20.0)
     assert len(fresh().scalars(select(Purchase)).all()) == 1
 
 

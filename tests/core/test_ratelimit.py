@@ -4,7 +4,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,22 @@ from tests.doors import BASE, bearer, program
 from main import create_app
 
 
-def limited(settings: Settings, limit: int = 3, **more: object) -> FastAPI:
-    return create_app(make_settings(settings.database_url, settings.data_dir, api_rate_limit=limit, **more))
+Limited = Callable[..., FastAPI]
+
+
+@pytest.fixture
+def limited(settings: Settings) -> Iterator[Limited]:
+    """Apps with API_RATE_LIMIT=3 or as asked."""
+    made: list[FastAPI] = []
+
+    def make(limit: int = 3, **more: object) -> FastAPI:
+        chosen = make_settings(settings.database_url, settings.data_dir, api_rate_limit=limit, **more)
+        made.append(create_app(chosen))
+        return made[-1]
+
+    yield make
+    for app in made:
+        app.state.database.dispose()
 
 
 def token(app: FastAPI, *scopes: str) -> dict[str, str]:
@@ -33,8 +47,8 @@ def asks(client: TestClient, times: int, headers: dict[str, str] | None = None, 
     return [client.get(path, headers=headers).status_code for _ in range(times)]
 
 
-def test_over_the_limit_is_told_when_to_come_back(settings: Settings) -> None:
-    app = limited(settings)
+def test_over_the_limit_is_told_when_to_come_back(limited: Limited) -> None:
+    app = limited()
     client = program(app)
     assert asks(client, 3) == [401] * 3
     answer = client.get("/api/auth/me")
@@ -45,8 +59,8 @@ def test_over_the_limit_is_told_when_to_come_back(settings: Settings) -> None:
     assert asks(program(app, "198.51.100.2"), 1) == [401]
 
 
-def test_a_known_token_has_a_limit_of_its_own(settings: Settings) -> None:
-    app = limited(settings)
+def test_a_known_token_has_a_limit_of_its_own(limited: Limited) -> None:
+    app = limited()
     mine, other = token(app, "lessons:read"), token(app, "lessons:read")
     first, second = program(app), program(app, "198.51.100.2")
     assert asks(first, 1, mine) == [200]  # not known yet: counted for the address
@@ -55,14 +69,14 @@ def test_a_known_token_has_a_limit_of_its_own(settings: Settings) -> None:
     assert asks(second, 1, other) == [200]
 
 
-def test_inventing_tokens_buys_nothing(settings: Settings) -> None:
-    client = program(limited(settings))
+def test_inventing_tokens_buys_nothing(limited: Limited) -> None:
+    client = program(limited())
     statuses = [client.get("/api/auth/me", headers=bearer(f"lyc_{n}")).status_code for n in range(6)]
     assert statuses == [401] * 3 + [429] * 3
 
 
-def test_the_bot_is_bounded_by_telegram_until_its_token_dies(settings: Settings) -> None:
-    app = limited(settings)
+def test_the_bot_is_bounded_by_telegram_until_its_token_dies(limited: Limited) -> None:
+    app = limited()
     client, bot = program(app), token(app, "bot")
     assert asks(client, 12, bot) == [200] * 12
     with app.state.database.transaction() as session:
@@ -70,38 +84,38 @@ def test_the_bot_is_bounded_by_telegram_until_its_token_dies(settings: Settings)
     assert asks(client, 6, bot) == [401] * 3 + [429] * 3
 
 
-def test_an_ipv6_subscriber_is_one_caller(settings: Settings) -> None:
-    app = limited(settings)
+def test_an_ipv6_subscriber_is_one_caller(limited: Limited) -> None:
+    app = limited()
     statuses = [asks(program(app, f"2001:db8::{n:x}"), 1)[0] for n in range(1, 6)]
     assert statuses == [401] * 3 + [429] * 2
 
 
-def test_zero_is_no_limit(settings: Settings) -> None:
-    assert asks(program(limited(settings, 0)), 50) == [401] * 50
+def test_zero_is_no_limit(limited: Limited) -> None:
+    assert asks(program(limited(0)), 50) == [401] * 50
 
 
-def test_only_so_many_tokens_are_remembered(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_tokens_are_remembered(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ratelimit, "KNOWN_TOKENS", 2)
-    app = limited(settings, 1000)
+    app = limited(1000)
     for _ in range(4):
         asks(program(app), 1, token(app, "lessons:read"))
     [limiter] = [layer.kwargs["limiter"] for layer in app.user_middleware if "limiter" in layer.kwargs]
     assert len(limiter._known) == 2
 
 
-def test_a_redis_that_is_away_breaks_nothing_and_each_process_counts_alone(settings: Settings) -> None:
-    with TestClient(limited(settings, redis_url="redis://127.0.0.1:1/0"), base_url=BASE) as client:
+def test_a_redis_that_is_away_breaks_nothing_and_each_process_counts_alone(limited: Limited) -> None:
+    with TestClient(limited(redis_url="redis://127.0.0.1:1/0"), base_url=BASE) as client:
         started = time.monotonic()
         assert asks(client, 5) == [401] * 3 + [429] * 2
         assert time.monotonic() - started < 2
 
 
-def test_a_redis_that_hangs_is_not_waited_for(settings: Settings) -> None:
+def test_a_redis_that_hangs_is_not_waited_for(limited: Limited) -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(50)
         url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
-        with TestClient(limited(settings, redis_url=url), base_url=BASE) as client:
+        with TestClient(limited(redis_url=url), base_url=BASE) as client:
             started = time.monotonic()
             assert asks(client, 5) == [401] * 3 + [429] * 2
             assert time.monotonic() - started < 2
@@ -127,8 +141,8 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
     server.wait()
 
 
-def test_several_processes_share_one_count_in_redis(settings: Settings, redis_url: str) -> None:
-    first, second = (limited(settings, redis_url=redis_url) for _ in range(2))
+def test_several_processes_share_one_count_in_redis(limited: Limited, redis_url: str) -> None:
+    first, second = (limited(redis_url=redis_url) for _ in range(2))
     with TestClient(first, base_url=BASE) as one, TestClient(second, base_url=BASE) as two:
         statuses = [status for _ in range(3) for client in (one, two) for status in asks(client, 1)]
         assert statuses == [401] * 3 + [429] * 3

@@ -8,6 +8,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
 from backend.core import clock
+from backend.core.errors import ConflictError, NotFoundError
+from backend.database.crud.entitlements import EntitlementCRUD
+from backend.database.crud.orders import OrderCRUD
 from backend.database.crud.promo_codes import PromoCodeCRUD
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.history import Change, ChangeSet
@@ -279,3 +282,43 @@ def test_every_step_is_in_the_history_without_the_payload(
     assert "payload" not in after[0]
     assert (after[1]["status"], set(after[1])) == ("paid", {"status", "paid_at"})
     assert clock.now() - db.get_one(Order, 1).created_at < timedelta(minutes=1)
+
+
+# -- what others do at the same moment
+
+
+def test_an_order_that_was_paid_meanwhile_is_not_closed(
+    till: Till, maria: User, lesson: Lesson, db: Session
+) -> None:
+    placed = till.order(maria, lesson).json()
+    stale = db.get_one(Order, placed["id"])
+    till.pay(placed, maria, "stx-A")
+    OrderCRUD(db)._close(stale)
+    assert rows(db, Order.status) == [("paid",)]
+
+
+def test_nothing_is_given_twice(maria: User, lesson: Lesson, database: Database) -> None:
+    """The last wall: a purchase that another transaction has made is seen by the insert itself."""
+
+    def give(payment_id: str) -> None:
+        gift = {"payment_id": payment_id, "amount": 0, "is_test": False}
+        database.run(
+            lambda session: EntitlementCRUD(session).give(maria.id, lesson, **gift).payment_id
+        )
+
+    give("grant:1")
+    with pytest.raises(ConflictError) as caught:
+        give("grant:2")
+    assert caught.value.code == "already_owned"
+
+
+def test_an_order_that_is_not_there(database: Database) -> None:
+    with pytest.raises(NotFoundError, match="There is no order 9 here any more"):
+        database.run(lambda session: OrderCRUD(session).get_by_id(9))
+
+
+def test_the_last_use_is_taken_once(db: Session) -> None:
+    promo = make_promo(db, max_uses=1)
+    promos = PromoCodeCRUD(db)
+    assert [promos.take(promo.id), promos.take(promo.id)] == [True, False]
+    assert [promos.take(promo.id, promised=True)] == [False]

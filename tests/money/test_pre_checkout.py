@@ -14,7 +14,7 @@ from backend.database.models.users import User
 from backend.database.session import Database
 from tests.factories import make_promo, make_user
 from tests.money.conftest import Later
-from tests.money.till import OK, Till, books_are_right, rows
+from tests.money.till import OK, Till, books_are_right, expire, rows
 
 STALE = "This invoice is out of date. Open the lesson and ask for a new one."
 AMOUNT = "The amount of this invoice is wrong. Open the lesson and ask for a new one."
@@ -169,6 +169,20 @@ def test_a_use_is_reserved_once_for_15_minutes(
         timedelta(minutes=10), abs=timedelta(seconds=5)
     )
     assert rows(db, PromoCode.current_uses) == [(1,)]
+    books_are_right(db)
+
+
+def test_a_use_that_was_freed_is_reserved_again(
+    till: Till, maria: User, lesson: Lesson, db: Session, later: Later, database: Database
+) -> None:
+    make_promo(db, code="TEN", discount_percent=10, max_uses=1)
+    order = till.order(maria, lesson, "TEN").json()
+    assert till.ask(order, maria) == OK
+    later(timedelta(minutes=16))
+    assert expire(database) == 1
+    assert rows(db, PromoCode.current_uses, PromoRedemption.state) == [(0, "released")]
+    assert till.ask(order, maria) == OK
+    assert rows(db, PromoCode.current_uses, PromoRedemption.state) == [(1, "reserved")]
     books_are_right(db)
 
 

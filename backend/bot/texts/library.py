@@ -83,7 +83,7 @@ def after_content(
         )
     else:
         words = fill(
-            _("This was the lesson “%(title)s”. If something is unclear, ask: a person answers."),
+            _("The lesson “%(title)s” is above. If something is unclear, ask: a person answers."),
             title=lesson.title,
         )
     sorry = (

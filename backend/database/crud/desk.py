@@ -1,9 +1,9 @@
 """What the support desk shows: the queue, one thread with its delivery, the student beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, Row, ScalarSelect, bindparam, case, func, select
 from sqlalchemy.orm import aliased, joinedload
@@ -157,7 +157,7 @@ OTHERS = (
 
 
 class DeskCRUD(TicketCRUD):
-    sorts = {**TicketCRUD.sorts, "waiting_since": Ticket.waiting_since}
+    sorts: ClassVar[Mapping[str, Any]] = {**TicketCRUD.sorts, "waiting_since": Ticket.waiting_since}
     _me: int | None = None
 
     # -- the queue

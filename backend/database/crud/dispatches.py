@@ -5,8 +5,9 @@ number it holds, so a sender that lost its lease changes nothing. It never goes 
 that its own holder gives back.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,7 +28,7 @@ from backend.core import clock
 from backend.core.errors import ConflictError
 from backend.core.i18n import N_, _
 from backend.database import outbox
-from backend.database.crud.base import BaseCRUD, exact
+from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.settings import SettingCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.dispatches import BULK, REPLY, Dispatch
@@ -54,9 +55,12 @@ UNKNOWN_ERROR = N_("something went wrong")
 
 class DispatchCRUD(BaseCRUD[Dispatch]):
     model = Dispatch
-    sorts = {"created_at": Dispatch.created_at}
+    sorts: ClassVar[Mapping[str, Any]] = {"created_at": Dispatch.created_at}
     default_sort = "-created_at"
-    filters = {"state": exact(Dispatch.state), "user_id": exact(Dispatch.user_id)}
+    filters: ClassVar[Mapping[str, Filter]] = {
+        "state": exact(Dispatch.state),
+        "user_id": exact(Dispatch.user_id),
+    }
 
     # -- queueing
 

@@ -36,6 +36,10 @@ class MediaCRUD(BaseCRUD[Media]):
     def find_by_path(self, path: str) -> Media | None:
         return self.session.scalars(select(Media).where(Media.path == path)).one_or_none()
 
+    def paths(self) -> frozenset[str]:
+        """The names of all files that a row knows."""
+        return frozenset(self.session.scalars(select(Media.path)))
+
     def register(self, stored: StoredFile, uploader_id: int | None) -> Media:
         return self.add(
             Media(

@@ -1,9 +1,11 @@
 """The outbox as its page shows it, and what a person may do about a message there."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, select
 
+from backend.database.crud.base import Filter
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.payments import RefundCRUD
 from backend.database.crud.tickets import TicketCRUD
@@ -24,7 +26,7 @@ STATES = {
 
 
 class OutboxCRUD(DispatchCRUD):
-    filters = {}
+    filters: ClassVar[Mapping[str, Filter]] = {}
 
     def list_statement(self) -> AnySelect:
         return select(

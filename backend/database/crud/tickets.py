@@ -1,9 +1,9 @@
 """Support tickets: the rules of a thread between a student and the school."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, String, cast, func, select, union
@@ -13,7 +13,7 @@ from backend.core.errors import InvalidError, NotFoundError
 from backend.core.i18n import _
 from backend.core.permissions import Permission
 from backend.database import history, search
-from backend.database.crud.base import BaseCRUD, exact
+from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.notices import language_of, speaking
 from backend.database.crud.users import UserCRUD
@@ -49,13 +49,13 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
     """
 
     model = SupportTicket
-    sorts = {
+    sorts: ClassVar[Mapping[str, Any]] = {
         "created_at": Ticket.created_at,
         "updated_at": Ticket.updated_at,
         "last_message_at": Ticket.last_message_at,
     }
     default_sort = "-created_at"
-    filters = {
+    filters: ClassVar[Mapping[str, Filter]] = {
         "status": exact(Ticket.status),
         "user_id": exact(Ticket.user_id),
         "assignee_id": exact(Ticket.assignee_id),
@@ -89,7 +89,8 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
             statement = statement.where(Message.internal.is_(False))
         found: dict[int, list[Message]] = {ticket_id: [] for ticket_id in ticket_ids}
         for ticket_id, message in self.session.execute(statement):
-            found[ticket_id].append(message)
+            if ticket_id is not None:
+                found[ticket_id].append(message)
         return found
 
     def create(self, data: BaseModel) -> SupportTicket:
@@ -161,7 +162,11 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         *,
         internal: bool = False,
     ) -> Message:
-        chat_id = self.session.scalars(select(Chat.id).where(Chat.ticket_id == ticket.id)).one()
+        chat_id = self.session.scalars(select(Chat.id).where(Chat.ticket_id == ticket.id)).first()
+        if chat_id is None:  # a ticket that was imported without a thread
+            self.session.add(chat := Chat(kind="ticket", ticket_id=ticket.id))
+            self.session.flush()
+            chat_id = chat.id
         message = Message(
             chat_id=chat_id,
             side=side,

@@ -1,0 +1,419 @@
+"""One's own account: what a person may change about it, and what nobody may change for them."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.core import clock, security
+from backend.core.permissions import BOT_SCOPES
+from backend.database.crud.settings import SettingCRUD
+from backend.database.crud.users import UserCRUD
+from backend.database.models.auth import ApiToken, AuthSession
+from backend.database.models.history import Change
+from backend.database.models.users import User
+from tests.conftest import PASSWORD, SignIn
+from tests.doors import ask_tokens, bearer, browser, program, sign_in, token_of
+
+HERE = "/dashboard/settings/"
+SWAP = {"HX-Request": "true", "HX-Request-Type": "partial"}
+NEW = "tulip-kettle-orbit"
+
+
+def person(db: Session, login: str = "admin") -> User:
+    db.rollback()
+    return db.scalars(select(User).where(User.login == login)).one()
+
+
+@pytest.fixture
+def own(app: FastAPI) -> TestClient:
+    """A browser that signed in by itself; its session's token is in its headers."""
+    client = browser(app)
+    sign_in(client)
+    client.headers["X-CSRF-Token"] = token_of(client.get(HERE))
+    return client
+
+
+def profile(**changes: str) -> dict[str, str]:
+    return {"first_name": "Анна", "last_name": "", "email": "", "timezone": "UTC", "version": "1", **changes}
+
+
+# -- the page
+
+
+def test_the_page_shows_what_the_person_may_do(admin: TestClient, staff: SignIn) -> None:
+    page = admin.get(HERE).text
+    for words in ("Profile", "Password", "API tokens", "Name of the school", "Signed-in devices", "Bot"):
+        assert words in page
+    support = staff("Поддержка").get(HERE).text
+    assert "Signed-in devices" in support
+    for words in ("API tokens", "Name of the school", "BotFather"):
+        assert words not in support
+
+
+def test_a_student_has_no_settings(staff: SignIn, client: TestClient) -> None:
+    assert staff("Ученик").get(HERE).status_code == 403
+    assert client.get(HERE).status_code == 303
+
+
+def test_the_page_asks_the_database_the_same_whatever_the_rows(
+    admin: TestClient, sign_in: SignIn, queries: list[str]
+) -> None:
+    admin.get(HERE)
+    few = len(queries)
+    for _ in range(3):
+        sign_in("admin")
+    for number in range(3):
+        admin.post(f"{HERE}tokens", data={"name": f"token {number}", "scopes": "lessons:read"})
+    queries.clear()
+    admin.get(HERE)
+    assert len(queries) == few == 4
+
+
+# -- profile
+
+
+def test_a_profile_is_saved_and_its_change_recorded(admin: TestClient, db: Session) -> None:
+    sent = profile(first_name=" Анна-Мария ", last_name="Смирнова", email="Anna@Example.org", timezone="Europe/Moscow")
+    answer = admin.post(f"{HERE}profile", data=sent)
+    assert (answer.status_code, answer.headers["location"]) == (303, HERE)
+    assert "Profile saved" in admin.get(HERE).text
+    found = person(db)
+    assert (found.name, found.email, found.email_key) == ("Анна-Мария Смирнова", "Anna@example.org", "anna@example.org")
+    assert found.timezone == "Europe/Moscow"
+    change = db.scalars(select(Change).where(Change.entity == "users").order_by(Change.id.desc())).first()
+    assert change is not None
+    assert change.before == {"first_name": "Анна", "last_name": None, "email": None, "timezone": "UTC"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"first_name": " "}, "Fill in this field."),
+        ({"first_name": "x" * 129}, "At most 128 characters."),
+        ({"email": "no address"}, "This is not an e-mail address."),
+        ({"timezone": "Mars/Olympus"}, "There is no such time zone. Write it like Europe/Moscow."),
+        ({"login": "root"}, "There is no such field."),
+        ({"role_id": "1"}, "There is no such field."),
+        ({"version": "0"}, "Your profile changed meanwhile. Save again to keep what you typed."),
+    ],
+)
+def test_what_does_not_fit_stays_in_the_form(
+    admin: TestClient, db: Session, changes: dict[str, str], told: str
+) -> None:
+    answer = admin.post(f"{HERE}profile", data=profile(last_name="Typed", **changes))
+    assert answer.status_code == 422
+    assert told in answer.text
+    assert 'value="Typed"' in answer.text
+    assert person(db).last_name is None
+    part = admin.post(f"{HERE}profile", data=profile(last_name="Typed", **changes), headers=SWAP)
+    assert (part.status_code, "<html" in part.text, told in part.text) == (422, False, True)
+
+
+def test_someone_elses_email_is_refused(admin: TestClient, db: Session) -> None:
+    other = UserCRUD(db).create_staff(login="boris", password_hash=None, role="Менеджер")
+    other.email = "boris@example.org"
+    db.commit()
+    answer = admin.post(f"{HERE}profile", data=profile(email="BORIS@example.org"))
+    assert (answer.status_code, "There is a person with this e-mail already." in answer.text) == (422, True)
+    assert admin.post(f"{HERE}profile", data=profile(email="anna@example.org")).status_code == 303
+    again = profile(email="anna@example.org", version="2", last_name="С")
+    assert admin.post(f"{HERE}profile", data=again).status_code == 303
+
+
+# -- language and theme
+
+
+def test_the_language_is_the_persons_and_the_browsers(own: TestClient, db: Session) -> None:
+    answer = own.post(f"{HERE}language", data={"language": "ru", "next": "/dashboard/settings/?x=1"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/settings/?x=1")
+    assert answer.headers["set-cookie"].startswith("lyceum_language=ru; HttpOnly; Max-Age=31536000; Path=/")
+    assert person(db).ui_language == "ru"
+    assert '<html lang="ru"' in own.get(HERE).text
+    own.cookies.delete("lyceum_language")
+    assert '<html lang="ru"' in own.get(HERE).text
+
+
+def test_the_theme_is_the_persons_and_the_browsers(own: TestClient, db: Session) -> None:
+    answer = own.post(f"{HERE}theme", data={"theme": "dark", "next": HERE})
+    assert answer.headers["set-cookie"].startswith("lyceum_theme=dark; HttpOnly; Max-Age=31536000; Path=/")
+    assert person(db).theme == "dark"
+    assert 'data-bs-theme="dark"' in own.get(HERE).text
+    own.cookies.delete("lyceum_theme")
+    assert 'data-bs-theme="dark"' in own.get(HERE).text
+
+
+def test_both_work_before_signing_in(app: FastAPI) -> None:
+    client = browser(app)
+    assert client.post(f"{HERE}language", data={"language": "ru", "next": "/login"}).headers["location"] == "/login"
+    assert client.post(f"{HERE}theme", data={"theme": "dark", "next": "/login"}).status_code == 303
+    page = client.get("/login").text
+    assert '<html lang="ru" data-bs-theme="dark">' in page
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"), [("language", {"language": "xx"}), ("theme", {"theme": "pink"}), ("theme", {}), ("language", {})]
+)
+def test_an_unknown_choice_changes_nothing(own: TestClient, db: Session, path: str, sent: dict[str, str]) -> None:
+    answer = own.post(f"{HERE}{path}", data={**sent, "next": "//evil.example"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert "set-cookie" not in answer.headers
+    assert (person(db).ui_language, person(db).theme) == (None, "auto")
+
+
+# -- password
+
+
+def change(current: str = PASSWORD, password: str = NEW, repeat: str = NEW) -> dict[str, str]:
+    return {"current": current, "password": password, "repeat": repeat}
+
+
+def test_a_new_password_signs_all_other_devices_out(app: FastAPI, own: TestClient, db: Session) -> None:
+    elsewhere = browser(app, "203.0.113.9")
+    sign_in(elsewhere)
+    pair = ask_tokens(program(app)).json()
+    answer = own.post(f"{HERE}password", data=change())
+
+    assert (answer.status_code, answer.headers["location"]) == (303, HERE)
+    assert "Password saved. All other devices are signed out." in own.get(HERE).text
+    assert elsewhere.get(HERE).status_code == 303
+    assert program(app).get("/api/auth/me", headers=bearer(pair["access_token"])).status_code == 401
+    assert program(app).post("/auth/refresh", json={"refresh_token": pair["refresh_token"]}).status_code == 401
+    assert ask_tokens(program(app), PASSWORD).status_code == 401
+    assert ask_tokens(program(app), NEW).status_code == 200
+    assert (person(db).password_hash or "").startswith("$argon2id$")
+    shown = str([row.after for row in db.scalars(select(Change))])
+    assert "argon2" not in shown
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (change(current="wrong"), "This is not your present password."),
+        (change(current=""), "This is not your present password."),
+        (change(password="short", repeat="short"), "At least 12 characters."),
+        (change(password="password1234", repeat="password1234"), "Many people use this password"),
+        (change(password="admin-admin1", repeat="admin-admin1"), "Take several words"),
+        (change(repeat="tulip-kettle-orbiT"), "This differs from the new password."),
+        (change(password=""), "Fill in this field."),
+        (change(password="a" * 1025), "At most 1024 characters."),
+    ],
+)
+def test_a_password_that_will_not_do_is_told_why(
+    own: TestClient, db: Session, sent: dict[str, str], told: str
+) -> None:
+    before = person(db).password_hash
+    answer = own.post(f"{HERE}password", data=sent)
+    assert (answer.status_code, told in answer.text) == (422, True)
+    assert NEW not in answer.text
+    assert person(db).password_hash == before
+    part = own.post(f"{HERE}password", data=sent, headers=SWAP)
+    assert (part.status_code, "<html" in part.text, told in part.text) == (422, False, True)
+
+
+def test_spaces_at_the_ends_belong_to_a_password(app: FastAPI, own: TestClient) -> None:
+    assert own.post(f"{HERE}password", data=change(password=f" {NEW} ", repeat=f" {NEW} ")).status_code == 303
+    assert ask_tokens(program(app), NEW).status_code == 401
+    assert ask_tokens(program(app), f" {NEW} ").status_code == 200
+
+
+def test_the_present_password_cannot_be_guessed_from_a_session(own: TestClient) -> None:
+    for _ in range(5):
+        own.post(f"{HERE}password", data=change(current="wrong"))
+    assert "Too many attempts" in own.post(f"{HERE}password", data=change()).text
+    with time_machine.travel(clock.now() + timedelta(minutes=15, seconds=1)):
+        assert own.post(f"{HERE}password", data=change()).status_code == 303
+
+
+def test_whoever_came_by_a_link_sets_a_first_password(app: FastAPI, own: TestClient, db: Session) -> None:
+    person(db).password_hash = None
+    db.commit()
+    assert "You came in by a link." in own.get(HERE).text
+    assert own.post(f"{HERE}password", data={"password": NEW, "repeat": NEW}).status_code == 303
+    assert ask_tokens(program(app), NEW).status_code == 200
+
+
+def test_two_changes_at_once_do_not_overwrite_each_other(
+    own: TestClient, db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = security.hash_password
+
+    def slow(password: str) -> str:
+        person(db).password_hash = real("someone else was faster")
+        db.commit()
+        return real(password)
+
+    monkeypatch.setattr(security, "hash_password", slow)
+    assert own.post(f"{HERE}password", data=change()).status_code == 409
+    assert security.check_password("someone else was faster", person(db).password_hash)[0]
+
+
+# -- devices
+
+
+def test_a_device_is_shown_in_words_and_signed_out(app: FastAPI, own: TestClient, db: Session) -> None:
+    agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    elsewhere = browser(app, "203.0.113.9")
+    elsewhere.headers["User-Agent"] = agent
+    sign_in(elsewhere)
+    page = own.get(HERE).text
+    assert "Firefox, Windows" in page
+    assert "203.0.113.9" in page
+    assert page.count("This device") == 1
+    db.rollback()
+    row = db.scalars(select(AuthSession).where(AuthSession.ip == "203.0.113.9")).one()
+    assert own.post(f"{HERE}sessions/{row.id}/revoke").status_code == 303
+    assert elsewhere.get(HERE).status_code == 303
+    assert "Firefox, Windows" not in own.get(HERE).text
+
+
+def test_all_others_are_signed_out_at_once(app: FastAPI, own: TestClient) -> None:
+    others = [browser(app, f"203.0.113.{n}") for n in range(3)]
+    for other in others:
+        sign_in(other)
+    assert own.post(f"{HERE}sessions/revoke").status_code == 303
+    assert [other.get(HERE).status_code for other in others] == [303] * 3
+    assert own.get(HERE).status_code == 200
+
+
+def test_nobody_signs_someone_else_out(own: TestClient, staff: SignIn, db: Session) -> None:
+    stranger = staff("Поддержка")
+    mine = db.scalars(select(AuthSession.id).where(AuthSession.user_id == 1)).one()
+    assert stranger.post(f"{HERE}sessions/{mine}/revoke").status_code == 404
+    assert stranger.post(f"{HERE}sessions/999999/revoke").status_code == 404
+    assert stranger.post(f"{HERE}sessions/{2**63}/revoke").status_code == 422
+    assert own.get(HERE).status_code == 200
+
+
+# -- API tokens
+
+
+def made(db: Session) -> list[ApiToken]:
+    db.rollback()
+    return list(db.scalars(select(ApiToken).order_by(ApiToken.id)))
+
+
+def new_text(page: str) -> str:
+    return page.partition('id="new-token" value="')[2].partition('"')[0]
+
+
+def test_a_token_is_shown_once_and_works(app: FastAPI, own: TestClient, db: Session) -> None:
+    answer = own.post(f"{HERE}tokens", data={"name": "website", "scopes": ["lessons:read", "courses:read"]})
+    assert answer.status_code == 201
+    text = new_text(answer.text)
+    assert program(app).get("/api/auth/me", headers=bearer(text)).json()["permissions"] == ["courses:read", "lessons:read"]
+    [token] = made(db)
+    assert (token.name, token.user_id, token.hint, token.token_hash) == ("website", 1, text[-4:], security.digest(text))
+    page = own.get(HERE).text
+    assert "website" in page
+    assert text not in page
+    change_row = db.scalars(select(Change).where(Change.entity == "api_tokens")).one()
+    assert (change_row.op, change_row.after["name"], "token_hash" in change_row.after) == ("create", "website", False)
+
+
+def test_a_swap_shows_only_the_tokens(own: TestClient) -> None:
+    answer = own.post(f"{HERE}tokens", data={"name": "x", "scopes": "lessons:read"}, headers=SWAP)
+    assert answer.text.lstrip().startswith('<div class="ly-stack" id="tokens">')
+    assert len(new_text(answer.text)) == 47
+
+
+def test_the_bots_token_belongs_to_the_school(app: FastAPI, own: TestClient, db: Session) -> None:
+    text = new_text(own.post(f"{HERE}tokens", data={"name": "bot", "scopes": "bot"}).text)
+    [token] = made(db)
+    assert (token.user_id, set(token.scopes)) == (None, {str(scope) for scope in BOT_SCOPES})
+    person(db).is_active = False
+    db.commit()
+    assert program(app).get("/api/auth/me", headers=bearer(text)).json()["id"] is None
+
+
+@pytest.mark.parametrize("scope", ["purchases:write", "no:such", "*", "admin", "bot\x00"])
+def test_rights_that_one_does_not_have_cannot_be_given(own: TestClient, db: Session, scope: str) -> None:
+    answer = own.post(f"{HERE}tokens", data={"name": "x", "scopes": ["lessons:read", scope]})
+    assert answer.status_code == (422 if "\x00" in scope else 403)
+    assert made(db) == []
+
+
+def test_a_role_with_tokens_gives_no_more_than_it_has(staff: SignIn, db: Session) -> None:
+    client = staff("Автор")
+    assert client.post(f"{HERE}tokens", data={"name": "x", "scopes": "lessons:read"}).status_code == 403
+    role = person(db, "admin").role_id + 2
+    from backend.database.models.users import Role
+
+    author = db.get(Role, role)
+    assert author is not None
+    author.permissions = [*author.permissions, "tokens:write"]
+    db.commit()
+    for scope, status in (("lessons:write", 201), ("users:write", 403), ("bot", 403), ("purchases:write", 403)):
+        assert client.post(f"{HERE}tokens", data={"name": "x", "scopes": scope}).status_code == status, scope
+    page = client.get(HERE).text
+    assert 'value="lessons:write"' in page
+    for missing in ("users:write", "bot", "purchases:write"):
+        assert f'name="scopes" value="{missing}"' not in page
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"name": "", "scopes": "lessons:read"}, "Fill in this field."),
+        ({"name": "website"}, "Choose at least one."),
+        ({"name": "x" * 101, "scopes": "lessons:read"}, "At most 100 characters."),
+    ],
+)
+def test_a_token_needs_a_name_and_a_right(own: TestClient, db: Session, sent: dict[str, str], told: str) -> None:
+    answer = own.post(f"{HERE}tokens", data=sent)
+    assert (answer.status_code, told in answer.text) == (422, True)
+    assert made(db) == []
+
+
+def test_a_revoked_token_is_dead_at_once(app: FastAPI, own: TestClient, db: Session) -> None:
+    text = new_text(own.post(f"{HERE}tokens", data={"name": "website", "scopes": "lessons:read"}).text)
+    answer = own.post(f"{HERE}tokens/{made(db)[0].id}/revoke")
+    assert answer.status_code == 303
+    assert program(app).get("/api/auth/me", headers=bearer(text)).status_code == 401
+    assert "The token “website” does not work any more" in own.get(HERE).text
+    assert own.post(f"{HERE}tokens/{made(db)[0].id}/revoke").status_code == 303
+    assert own.post(f"{HERE}tokens/999/revoke").status_code == 404
+
+
+# -- the school
+
+
+def test_the_schools_name_is_everywhere_at_once(own: TestClient, app: FastAPI, db: Session) -> None:
+    assert own.post(f"{HERE}school", data={"name": "  Свет из окна "}).status_code == 303
+    assert SettingCRUD(db).find("school") == {"name": "Свет из окна"}
+    assert "Свет из окна" in own.get(HERE).text
+    assert "Свет из окна" in browser(app).get("/login").text
+
+
+def test_other_processes_learn_the_name_by_looking(app: FastAPI, db: Session, database_url: str) -> None:
+    SettingCRUD(db).put("school", {"name": "Свет из окна"})
+    db.commit()
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:  # a process reads it when it starts
+        assert "Свет из окна" in client.get("/login").text
+    SettingCRUD(db).put("school", {"name": "Другое"})
+    db.commit()
+    app.state.school.read()
+    assert app.state.school.name == "Другое"
+
+
+def test_a_name_needs_letters(own: TestClient, app: FastAPI) -> None:
+    answer = own.post(f"{HERE}school", data={"name": "  "})
+    assert (answer.status_code, "Fill in this field." in answer.text) == (422, True)
+    assert app.state.school.name == "Lyceum"
+
+
+@pytest.mark.parametrize("role", ["Менеджер", "Автор", "Поддержка"])
+def test_only_admins_decide_for_the_school(staff: SignIn, role: str) -> None:
+    client = staff(role)
+    for path, sent in (("school", {"name": "x"}), ("tokens", {"name": "x", "scopes": "lessons:read"}), ("tokens/1/revoke", {})):
+        assert client.post(f"{HERE}{path}", data=sent).status_code == 403
+
+
+def test_the_bots_card_says_how_to_switch_it_on(own: TestClient) -> None:
+    page = own.get(HERE).text
+    assert "TELEGRAM_BOT_TOKEN=123456:ABC..." in page
+    assert "SANDBOX=1" in page
