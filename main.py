@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from backend.core import handlers, logging, school, templating
 from backend.core.config import Settings
@@ -65,9 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_LIMIT)
     # The CSRF token is masked anew in each page, so a compressed length tells nothing of it (BREACH).
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
-    app.add_middleware(
-        Outermost, settings=settings, metrics=app.state.metrics, limiter=RateLimiter(settings)
-    )
+    app.add_middleware(Outermost, settings=settings, metrics=app.state.metrics, limiter=RateLimiter(settings))
     return app
 
 

@@ -38,9 +38,7 @@ def bot_api_token(settings: Settings, database: Database) -> str:
     """The API token of the bot inside our own processes: the same in all of them, known to none outside."""
     text = security.API_TOKEN_PREFIX + security.sign(settings, "bot-api-token", "1")
     database.run(
-        lambda session: ApiTokenCRUD(session).keep(
-            "bot", text, frozenset(s.value for s in BOT_SCOPES)
-        ),
+        lambda session: ApiTokenCRUD(session).keep("bot", text, frozenset(s.value for s in BOT_SCOPES)),
         Actor(Door.JOB),
     )
     return text
@@ -61,13 +59,11 @@ async def beside(app: FastAPI) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _bot(
-    app: FastAPI, settings: Settings, database: Database, token: str
-) -> AsyncIterator[None]:
+async def _bot(app: FastAPI, settings: Settings, database: Database, token: str) -> AsyncIterator[None]:
     api_token = await asyncio.to_thread(bot_api_token, settings, database)
-    app.state.bot = service = make_service(
-        settings, make_api(settings.url, lambda: api_token, app), token
-    )
+    api = make_api(settings.url, lambda: api_token, app)
+    service = make_service(settings, api, token, lambda: str(app.state.school.name))
+    app.state.bot = service
     running = asyncio.create_task(run_bot(settings, service), name="bot")
     try:
         yield

@@ -277,9 +277,7 @@ class Bench:
 
     def _webhook(self) -> None:
         port = free_port()
-        telegram = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.telegram", str(port)], cwd=ROOT
-        )
+        telegram = subprocess.Popen([sys.executable, "-m", "benchmarks.telegram", str(port)], cwd=ROOT)
         settings = {
             "TELEGRAM_BOT_TOKEN": "1:bench",
             "TELEGRAM_API_URL": f"http://127.0.0.1:{port}",
@@ -337,9 +335,7 @@ def _updates(kind: str) -> list[bytes]:
 def _held(server: Server, sent: bytes, clients: int) -> Iterator[None]:
     """So many programs of their own ask for the page without a pause."""
     command = [sys.executable, "-m", "benchmarks.client", str(server.port)]
-    holders = [
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) for _client in range(clients)
-    ]
+    holders = [subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) for _client in range(clients)]
     for holder in holders:
         assert holder.stdin is not None
         holder.stdin.write(sent)

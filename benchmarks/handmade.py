@@ -164,9 +164,7 @@ def _search(q: str, values: dict[str, Any]) -> str:
             found.append(f" AND u.search_key >= :{name} AND u.search_key < :{name}_end")
             values |= {name: term, f"{name}_end": term + "\U0010ffff"}
         elif SQLITE:
-            found.append(
-                f" AND u.id IN (SELECT rowid FROM users_search WHERE users_search MATCH :{name})"
-            )
+            found.append(f" AND u.id IN (SELECT rowid FROM users_search WHERE users_search MATCH :{name})")
             values[name] = '"' + term.replace('"', '""') + '"'
         else:
             found.append(f" AND u.search_key LIKE :{name}")

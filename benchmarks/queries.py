@@ -41,9 +41,7 @@ WHERE {} LIMIT :limit"""
 
 QUEUE = {
     "waiting": _QUEUE.format("t.waiting_since IS NOT NULL ORDER BY t.waiting_since, t.id"),
-    "mine": _QUEUE.format(
-        "t.assignee_id = :me AND t.status <> 'closed' ORDER BY t.last_message_at DESC, t.id DESC"
-    ),
+    "mine": _QUEUE.format("t.assignee_id = :me AND t.status <> 'closed' ORDER BY t.last_message_at DESC, t.id DESC"),
     "all": _QUEUE.format("TRUE ORDER BY t.last_message_at DESC, t.id DESC"),
 }
 

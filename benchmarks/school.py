@@ -75,9 +75,7 @@ def _settle(database: Database) -> None:
 
 
 class _Maker:
-    def __init__(
-        self, driver: Any, size: Size, end: datetime, student: int, *, sqlite: bool
-    ) -> None:
+    def __init__(self, driver: Any, size: Size, end: datetime, student: int, *, sqlite: bool) -> None:
         self.driver = driver
         self.size = size
         self.end = end

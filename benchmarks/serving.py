@@ -95,9 +95,7 @@ def serving(
     command += ["--no-access-log", "--log-level", "warning"]
     log = (folder / f"{target.partition(':')[0]}.log").open("wb")
     started = time.perf_counter()
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment(url, port, more or {}), stdout=log, stderr=log
-    )
+    process = subprocess.Popen(command, cwd=folder, env=environment(url, port, more or {}), stdout=log, stderr=log)
     try:
         _wait(process, port, Path(log.name))
         yield Server(port, process, time.perf_counter() - started)

@@ -17,9 +17,7 @@ def url() -> str:
     return given or DatabaseSettings().database_url
 
 
-def include(
-    item: SchemaItem, name: str | None, kind: str, _reflected: bool, _compared: Any
-) -> bool:
+def include(item: SchemaItem, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
     """SQLite's full-text tables are ours, but not models."""
     if name is None or kind not in ("table", "index"):
         return True

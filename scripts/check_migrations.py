@@ -35,9 +35,7 @@ def alembic(url: str, *arguments: str) -> str:
         "SANDBOX": "0",
     }
     command = [sys.executable, "-m", "alembic", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise MigrationError(f"alembic {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
     return done.stdout

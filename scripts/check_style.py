@@ -42,16 +42,12 @@ TEMPLATE_SINS = {
         r"\shx-(vars|params|prompt|ext|disinherit|inherit|request|history|history-elt"
         r"|disabled-elt)\s*="
     ): "an attribute of htmx 2 that htmx 4 does not know",
-    re.compile(r"\s(sse-(connect|swap|close)|ws-(connect|send))\s*="): (
-        "an attribute of htmx 2: write hx-sse:connect"
-    ),
+    re.compile(r"\s(sse-(connect|swap|close)|ws-(connect|send))\s*="): ("an attribute of htmx 2: write hx-sse:connect"),
 }
 SAFE = re.compile(r"\|\s*safe\b|\{%-?\s*autoescape\s+false")
 SCRIPT_SINS = {
     re.compile(r"htmx:[a-z]+[A-Z]"): "an event name of htmx 2: write htmx:after:swap",
-    re.compile(r"htmx\.(addClass|closest|defineExtension|logAll|off|remove|toggleClass)\b"): (
-        "a function of htmx 2"
-    ),
+    re.compile(r"htmx\.(addClass|closest|defineExtension|logAll|off|remove|toggleClass)\b"): ("a function of htmx 2"),
     re.compile(r"\b(eval|Function)\("): "eval, which the CSP forbids",
     re.compile(r"HX-Trigger-After-(Swap|Settle)"): "a header of htmx 2",
 }
@@ -143,10 +139,7 @@ def spread(lengths: list[int]) -> Iterator[str]:
     if lengths:
         p95 = sorted(lengths)[int(len(lengths) * 0.95)]
         if p95 > FUNCTION_LINES_P95:
-            yield (
-                f"one function in twenty has {p95} lines or more,"
-                f" the budget is {FUNCTION_LINES_P95}"
-            )
+            yield (f"one function in twenty has {p95} lines or more, the budget is {FUNCTION_LINES_P95}")
 
 
 def main() -> int:

@@ -68,9 +68,7 @@ def scan_python(path: Path, name: str, source: Source) -> None:
         count = 1 if function in PLAIN else 2 if function in PLURAL else 0
         arguments = node.args[:count]
         if any(isinstance(argument, ast.JoinedStr | ast.BinOp) for argument in arguments):
-            source.mistakes.append(
-                f"{name}:{node.lineno}: {function}() needs a plain string; fill it afterwards"
-            )
+            source.mistakes.append(f"{name}:{node.lineno}: {function}() needs a plain string; fill it afterwards")
         elif text := _text([_constant(argument) for argument in arguments]):
             source.add(text, name)
 
@@ -112,9 +110,7 @@ def read(root: Path) -> Catalog:
 def write(root: Path, catalogue: Catalog) -> None:
     """Sorted, with file names but neither line numbers nor dates: a change shows what changed."""
     buffer = BytesIO()
-    write_po(
-        buffer, catalogue, width=0, sort_output=True, ignore_obsolete=True, include_lineno=False
-    )
+    write_po(buffer, catalogue, width=0, sort_output=True, ignore_obsolete=True, include_lineno=False)
     lines = buffer.getvalue().decode().splitlines(keepends=True)
     passing = ('"POT-Creation-Date', '"PO-Revision-Date', '"Generated-By', '"Last-Translator')
     kept = [line for line in lines if not line.startswith(passing)]
@@ -125,9 +121,7 @@ def write(root: Path, catalogue: Catalog) -> None:
 
 def extract(root: Path) -> list[str]:
     source, old = scan(root), read(root)
-    new = Catalog(
-        locale=LOCALE, header_comment=HEADER, project="Lyceum", fuzzy=False, charset="utf-8"
-    )
+    new = Catalog(locale=LOCALE, header_comment=HEADER, project="Lyceum", fuzzy=False, charset="utf-8")
     for text, paths in source.texts.items():
         known = old.get(text if isinstance(text, str) else text[0])
         translated = known.string if known and known.id == text else None

@@ -137,11 +137,7 @@ def _without_unused_keyframes(rules: list[str]) -> str:
     text = "\n".join(rule for rule in rules if not rule.startswith("@"))
     media = "\n".join(rule for rule in rules if rule.startswith(("@media", "@supports")))
     used = set(re.findall(r"animation(?:-name)?:[^;}]*?([a-z-]+)", text + media))
-    frames = [
-        rule
-        for rule in rules
-        if rule.startswith("@keyframes") and rule.split("{")[0].split()[1] in used
-    ]
+    frames = [rule for rule in rules if rule.startswith("@keyframes") and rule.split("{")[0].split()[1] in used]
     return "\n".join([text, media, *frames]).strip()
 
 
@@ -157,11 +153,7 @@ def _without_unused_properties(text: str) -> str:
 
 def _ours() -> set[str]:
     sheets = [path for path in TARGET.parent.glob("*.css") if path != TARGET]
-    return {
-        name
-        for sheet in sheets
-        for name in re.findall(r"var\((--tblr-[\w-]+)", sheet.read_text("utf-8"))
-    }
+    return {name for sheet in sheets for name in re.findall(r"var\((--tblr-[\w-]+)", sheet.read_text("utf-8"))}
 
 
 OURS = _ours()
@@ -179,9 +171,7 @@ def missing(built: str, source: str) -> dict[str, str]:
     }
     found = {}
     for template in sorted((ROOT / "templates").rglob("*.html")):
-        for classes in re.findall(
-            r'class="([^"]*)"', re.sub(r"\{[{%].*?[%}]\}", " ", template.read_text("utf-8"))
-        ):
+        for classes in re.findall(r'class="([^"]*)"', re.sub(r"\{[{%].*?[%}]\}", " ", template.read_text("utf-8"))):
             for name in classes.split():
                 if name in known - have - ours:
                     found[name] = template.relative_to(ROOT).as_posix()
@@ -198,10 +188,7 @@ def main(verb: str = "check") -> int:
         return 1
     lacking = missing(built, source)
     for name, template in lacking.items():
-        print(
-            f"{template}: Tabler's class `{name}` is not kept:"
-            " add it to KEEP in scripts/tabler.py and build"
-        )
+        print(f"{template}: Tabler's class `{name}` is not kept: add it to KEEP in scripts/tabler.py and build")
     return 1 if lacking else 0
 
 

@@ -146,9 +146,7 @@ def sprite(svgs: Mapping[str, str]) -> bytes:
 
 def _subset(source: bytes, unicodes: str, folder: Path) -> bytes:
     """The font with weights 400-600, the given characters, kerning and tabular figures."""
-    whole, narrowed, small = (
-        folder / name for name in ("whole.woff2", "narrowed.ttf", "small.woff2")
-    )
+    whole, narrowed, small = (folder / name for name in ("whole.woff2", "narrowed.ttf", "small.woff2"))
     whole.write_bytes(source)
     run = ["uv", "tool", "run", "--quiet", "--from", FONTTOOLS, "fonttools"]
     narrow = ["varLib.instancer", "--quiet", "--no-recalc-timestamp", f"--output={narrowed}"]

@@ -44,9 +44,7 @@ def trusted_server() -> str | None:
 
 def server_programs() -> Path:
     """The folder of initdb and pg_ctl."""
-    found = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4])
-    )
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
     on_path = shutil.which("initdb")
     if found:
         return found[-1].parent
@@ -64,9 +62,7 @@ def install() -> bool:
     print("Installing PostgreSQL for the tests...", flush=True)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
-        done = subprocess.run(
-            ["apt-get", *arguments], env=environment, stdout=subprocess.DEVNULL, check=False
-        )
+        done = subprocess.run(["apt-get", *arguments], env=environment, stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
             return False
     return True

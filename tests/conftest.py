@@ -15,9 +15,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from backend import init_roles
-from backend.core import security
+from backend.core import csrf, security
 from backend.core.config import Settings
-from backend.core.permissions import ADMIN
+from backend.core.permissions import ADMIN, expand_scopes
 from backend.database.base import Base
 from backend.database.crud.auth import ABSOLUTE as SESSION_LIFETIME
 from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
@@ -154,7 +154,7 @@ def database(app: FastAPI) -> Database:
 
 @pytest.fixture
 def db(database: Database) -> Iterator[Session]:
-    """A session for arranging and looking. Every statement commits by itself: a test never holds a lock or a snapshot."""
+    """A session for arranging and looking. Each statement commits by itself: no lock, no snapshot is held."""
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with Session(engine, expire_on_commit=False) as session:
         yield session
@@ -181,8 +181,6 @@ def sign_in(app: FastAPI, database: Database) -> SignIn:
                 user, kind="cookie", user_agent="tests", ip="127.0.0.1", lifetime=SESSION_LIFETIME
             )
             key = opened.token_hash
-        from backend.core import csrf
-
         browser = TestClient(app, base_url="http://127.0.0.1:8000", headers=ORIGIN, follow_redirects=False)
         browser.cookies.set("lyceum", secret)
         browser.headers["X-CSRF-Token"] = csrf.make_token(app.state.settings, key)
@@ -217,8 +215,6 @@ def api(app: FastAPI, database: Database) -> Api:
     """A client of /api whose token has these scopes: `api("users:read")`, `api("bot")`."""
 
     def connect(*scopes: str) -> TestClient:
-        from backend.core.permissions import expand_scopes
-
         with database.transaction() as session:
             _token, secret = ApiTokenCRUD(session).issue("tests", expand_scopes(list(scopes)))
         headers = {"Authorization": f"Bearer {secret}", "Accept-Language": "en"}

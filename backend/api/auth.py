@@ -105,9 +105,7 @@ def refresh(
     # Committed even when refused: the end of a replayed chain must outlive the 401.
     rotation = database.run(lambda session: SessionCRUD(session).rotate(sent.refresh_token))
     if rotation.reused and rotation.session:
-        log.warning(
-            "authn_token_reuse", user_id=rotation.session.user_id, session_id=rotation.session.id
-        )
+        log.warning("authn_token_reuse", user_id=rotation.session.user_id, session_id=rotation.session.id)
     if not rotation.secret or rotation.session is None:
         raise NotAuthenticatedError(
             _("This refresh token does not work any more. Sign in again."), code="invalid_token"

@@ -34,9 +34,7 @@ Shown = LessonFullResponse | LessonResponse
     summary="List lessons",
     responses=BAD_LIST,
 )
-def list_lessons(
-    lessons: Lessons, caller: Caller, params: Annotated[LessonFilters, Query()]
-) -> object:
+def list_lessons(lessons: Lessons, caller: Caller, params: Annotated[LessonFilters, Query()]) -> object:
     """Sorts by `created_at`, `price`, `title`, `id`.
 
     `text_content` and `video_path` only for those who may edit.
@@ -72,9 +70,7 @@ def create_lesson(lessons: Lessons, data: LessonCreate) -> object:
 def get_lesson(lessons: Lessons, caller: Caller, lesson_id: LessonId) -> object:
     """`text_content` and `video_path` only for those who may edit."""
     full = caller.me.may(Permission.LESSONS_WRITE)
-    return (LessonFullResponse if full else LessonResponse).model_validate(
-        lessons.get_by_id(lesson_id)
-    )
+    return (LessonFullResponse if full else LessonResponse).model_validate(lessons.get_by_id(lesson_id))
 
 
 @router.put(

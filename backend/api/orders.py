@@ -31,9 +31,7 @@ def create_order(orders: Orders, settings: SettingsDep, data: OrderCreate) -> ob
     return answer(orders.place(data, is_test=settings.sandbox_on))
 
 
-@router.post(
-    "/pre-checkout", response_model=PreCheckoutResponse, summary="May this invoice be paid now?"
-)
+@router.post("/pre-checkout", response_model=PreCheckoutResponse, summary="May this invoice be paid now?")
 def pre_checkout(orders: Orders, data: PreCheckout) -> object:
     """Checks everything once more and reserves the promo use for 15 minutes. Safe to repeat."""
     try:

@@ -30,8 +30,7 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 # ReDoc makes <style> elements: empty ones that it fills through the CSSOM, and one fixed text.
 # Their hashes let in these and nothing else, on this page alone.
 REDOC_STYLES = (
-    "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-    " 'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='"
+    "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' 'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='"
 )
 known_head = cache(head)
 
@@ -60,17 +59,11 @@ def health() -> Response:
         200: {"content": {"application/json": {"example": {"status": "ok"}}}},
         503: {
             "description": "Something that requests need is missing",
-            "content": {
-                "application/json": {
-                    "example": {"status": "unavailable", "checks": {"database": "failed"}}
-                }
-            },
+            "content": {"application/json": {"example": {"status": "unavailable", "checks": {"database": "failed"}}}},
         },
     },
 )
-def ready(
-    request: Request, caller: Caller, database: DatabaseDep, settings: SettingsDep
-) -> Response:
+def ready(request: Request, caller: Caller, database: DatabaseDep, settings: SettingsDep) -> Response:
     """Database, migrations, Redis when configured.
 
     `checks` shows on this machine or with `operations:read`.
@@ -95,18 +88,14 @@ def ready(
     description="Open on this machine, otherwise with `operations:read`.",
     responses={200: {"content": {"text/plain": {"example": "lyceum_http_requests_total 1.0"}}}},
 )
-def metrics(
-    request: Request, caller: Caller, found: Annotated[Metrics, Depends(_metrics)]
-) -> Response:
+def metrics(request: Request, caller: Caller, found: Annotated[Metrics, Depends(_metrics)]) -> Response:
     if not _may_look(request, caller.me):
         raise ForbiddenError if caller.me.signed_in else NotAuthenticatedError
     return Response(found.render(), media_type=found.content_type)
 
 
 @router.get("/openapi.json", dependencies=[public, detached], summary="This document")
-def openapi(
-    request: Request, caller: Caller, database: DatabaseDep, settings: SettingsDep
-) -> Response:
+def openapi(request: Request, caller: Caller, database: DatabaseDep, settings: SettingsDep) -> Response:
     """Open on a school that only this machine reaches, otherwise for signed-in staff, by session or
     token.
     """
@@ -128,9 +117,7 @@ def swagger(request: Request, caller: Caller, settings: SettingsDep) -> Response
 def redoc(request: Request, caller: Caller, settings: SettingsDep) -> Response:
     _check_reader(settings, caller.me)
     response = render(request, "docs/redoc.html")
-    response.headers["Content-Security-Policy"] = CSP.replace(
-        "style-src 'self'", f"style-src 'self' {REDOC_STYLES}"
-    )
+    response.headers["Content-Security-Policy"] = CSP.replace("style-src 'self'", f"style-src 'self' {REDOC_STYLES}")
     return response
 
 
@@ -184,7 +171,5 @@ def _compare(database: Database) -> None:
 
 
 def _ping(url: str) -> None:
-    with redis.Redis.from_url(
-        url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
-    ) as client:
+    with redis.Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS) as client:
         client.ping()

@@ -36,9 +36,7 @@ def present(tickets: TicketCRUD, caller: Caller, *rows: SupportTicket) -> list[d
     notes = not caller.me.may(Permission.BOT)
     threads = tickets.messages_of([row.id for row in rows], notes=notes)
     names = [name for name in TicketResponse.model_fields if name != "messages"]
-    return [
-        {name: getattr(row, name) for name in names} | {"messages": threads[row.id]} for row in rows
-    ]
+    return [{name: getattr(row, name) for name in names} | {"messages": threads[row.id]} for row in rows]
 
 
 @router.get(
@@ -48,9 +46,7 @@ def present(tickets: TicketCRUD, caller: Caller, *rows: SupportTicket) -> list[d
     summary="List tickets",
     responses=BAD_LIST,
 )
-def list_tickets(
-    tickets: Tickets, caller: Caller, params: Annotated[TicketFilters, Query()]
-) -> object:
+def list_tickets(tickets: Tickets, caller: Caller, params: Annotated[TicketFilters, Query()]) -> object:
     """`q` searches subjects, students' names and numbers (`#412`)."""
     page = tickets.get_all(params)
     return Page(present(tickets, caller, *page.items), page.next, total=page.total)
@@ -94,9 +90,7 @@ def get_ticket(
     summary="Change a ticket",
     responses={**NOT_FOUND, **CONFLICT},
 )
-def update_ticket(
-    tickets: Tickets, caller: Caller, ticket_id: TicketId, data: TicketUpdate
-) -> object:
+def update_ticket(tickets: Tickets, caller: Caller, ticket_id: TicketId, data: TicketUpdate) -> object:
     """Replaces only the fields sent. A new `admin_response` is a reply: it goes to the student."""
     ticket = tickets.update(ticket_id, data, caller.me.user_id)
     return present(tickets, caller, ticket)[0]
@@ -110,9 +104,7 @@ def update_ticket(
     summary="Write into a thread",
     responses=NOT_FOUND,
 )
-def post_message(
-    tickets: Tickets, caller: Caller, ticket_id: TicketId, data: MessageCreate
-) -> object:
+def post_message(tickets: Tickets, caller: Caller, ticket_id: TicketId, data: MessageCreate) -> object:
     """`from: student` needs `bot`, `from: staff` needs `tickets:write`; notes are for people."""
     me = caller.me
     if not me.may(Permission.BOT if data.side == "student" else Permission.TICKETS_WRITE):

@@ -41,7 +41,10 @@ def main() -> int:
     try:
         settings = BotSettings()
     except ValidationError as error:
-        print(*(problem["msg"] for problem in error.errors()), sep="\n", file=sys.stderr)  # noqa: T201 - a command's answer
+        for problem in error.errors():
+            name = "".join(str(part).upper() + ": " for part in problem["loc"])
+            words = problem["msg"].removeprefix("Value error, ")
+            print(f"{name}{words}", file=sys.stderr)  # noqa: T201 - a command's answer
         return 1
     api_token = settings.bot_api_token.get_secret_value()
     if not api_token or not settings.bot_token:

@@ -112,18 +112,14 @@ class Api:
 
     # --- catalogue
 
-    async def lessons(
-        self, cursor: str | None = None, **filters: Any
-    ) -> ListResponse[LessonResponse]:
+    async def lessons(self, cursor: str | None = None, **filters: Any) -> ListResponse[LessonResponse]:
         params = {"is_active": True, "sort": "created_at", **filters}
         return await self._list("/api/lessons/", LessonResponse, params, cursor)
 
     async def lesson(self, lesson_id: int) -> LessonResponse:
         return await self._get(f"/api/lessons/{lesson_id}", LessonResponse)
 
-    async def courses(
-        self, cursor: str | None = None, **filters: Any
-    ) -> ListResponse[CourseResponse]:
+    async def courses(self, cursor: str | None = None, **filters: Any) -> ListResponse[CourseResponse]:
         params = {"is_active": True, "sort": "created_at", **filters}
         return await self._list("/api/courses/", CourseResponse, params, cursor)
 
@@ -144,9 +140,7 @@ class Api:
 
     # --- money
 
-    async def purchases(
-        self, user_id: int, cursor: str | None = None
-    ) -> ListResponse[PurchaseResponse]:
+    async def purchases(self, user_id: int, cursor: str | None = None) -> ListResponse[PurchaseResponse]:
         """What the student has now, newest first."""
         params = {"user_id": user_id, "status": "completed", "revoked": False}
         return await self._list("/api/purchases/", PurchaseResponse, params, cursor)
@@ -212,9 +206,7 @@ class Api:
 
     async def lease(self, holder: str, seconds: int) -> bool:
         """Whether `holder` is the one process that polls Telegram for so long."""
-        answer = await self._send(
-            Ask("POST", "/api/bot/lease", body={"holder": holder, "seconds": seconds})
-        )
+        answer = await self._send(Ask("POST", "/api/bot/lease", body={"holder": holder, "seconds": seconds}))
         return _read(Held, answer).held
 
     # --- how
@@ -241,9 +233,7 @@ class Api:
         headers = {"Idempotency-Key": self._key(path, body)} if self.cause else {}
         return await self._send(Ask("POST", path, body=body, headers=headers))
 
-    async def _list(
-        self, path: str, model: type[M], params: Mapping[str, Any], cursor: str | None
-    ) -> ListResponse[M]:
+    async def _list(self, path: str, model: type[M], params: Mapping[str, Any], cursor: str | None) -> ListResponse[M]:
         asked = {"limit": MOST, **params, **({"cursor": cursor} if cursor else {})}
         found = await self._send(Ask("GET", path, asked))
         return _read(ListResponse[model], found)  # type: ignore[valid-type] # a class at run time

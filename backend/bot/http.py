@@ -32,9 +32,7 @@ class ApiError(Exception):
 class ApiRefusedError(ApiError):
     """The request was understood and refused; asking again changes nothing."""
 
-    def __init__(
-        self, status: int, code: str, message: str, fields: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, code: str, message: str, fields: Mapping[str, str] | None = None) -> None:
         super().__init__(code, message)
         self.status = status
         self.fields = dict(fields or {})
@@ -98,11 +96,7 @@ class Http:
         end = None if patience.seconds is None else loop.time() + patience.seconds
         pause = FIRST_PAUSE
         while True:
-            left = (
-                patience.try_seconds
-                if end is None
-                else min(patience.try_seconds, end - loop.time())
-            )
+            left = patience.try_seconds if end is None else min(patience.try_seconds, end - loop.time())
             try:
                 return await self._once(ask, left)
             except ApiUnavailableError as error:
@@ -143,9 +137,7 @@ class Http:
 
     async def _request(self, ask: Ask) -> httpx2.Request:
         headers = {**ask.headers, "Authorization": f"Bearer {await self._authorize()}"}
-        return self._opened().build_request(
-            ask.method, ask.path, params=ask.params, json=ask.body, headers=headers
-        )
+        return self._opened().build_request(ask.method, ask.path, params=ask.params, json=ask.body, headers=headers)
 
     def _check(self, response: httpx2.Response) -> None:
         if response.is_success:

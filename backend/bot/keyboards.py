@@ -123,11 +123,7 @@ def pages_row(data: Go | Show, pages: int) -> list[InlineKeyboardButton]:
         return []
     here = min(data.page, pages - 1)
     at = {"‹": here - 1, f"{here + 1} / {pages}": 0, "›": here + 1}
-    return [
-        button(text, data.model_copy(update={"page": page}))
-        for text, page in at.items()
-        if 0 <= page < pages
-    ]
+    return [button(text, data.model_copy(update={"page": page})) for text, page in at.items() if 0 <= page < pages]
 
 
 def at(place: Place) -> CallbackQueryFilter:

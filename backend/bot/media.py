@@ -47,19 +47,13 @@ async def send_video(bot: Bot, api: Api, chat_id: int, user_id: int, lesson: Les
         # Someone else may have uploaded it while we waited.
         fresh = await api.content(user_id, lesson.lesson_id, bot.id)
         known = fresh.media.file_id if fresh.media and fresh.media.id == media.id else None
-        if (
-            known
-            and known != media.file_id
-            and await _sent_again(bot, chat_id, lesson, media, known)
-        ):
+        if known and known != media.file_id and await _sent_again(bot, chat_id, lesson, media, known):
             return
         sent = await _send(bot, chat_id, lesson, media, StoredFile(api, media))
         await _remember(bot, api, media, sent)
 
 
-async def _sent_again(
-    bot: Bot, chat_id: int, lesson: LessonContent, media: MediaContent, file_id: str
-) -> bool:
+async def _sent_again(bot: Bot, chat_id: int, lesson: LessonContent, media: MediaContent, file_id: str) -> bool:
     """False when the name is worth nothing any more."""
     try:
         await _send(bot, chat_id, lesson, media, file_id)
@@ -69,9 +63,7 @@ async def _sent_again(
     return True
 
 
-async def _send(
-    bot: Bot, chat_id: int, lesson: LessonContent, media: MediaContent, source: InputFile | str
-) -> Message:
+async def _send(bot: Bot, chat_id: int, lesson: LessonContent, media: MediaContent, source: InputFile | str) -> Message:
     text, seconds = caption(lesson), UPLOAD_SECONDS
     if media.mime == PLAYED:
         return await bot.send_video(
@@ -82,9 +74,7 @@ async def _send(
             supports_streaming=True,
             request_timeout=seconds,
         )
-    return await bot.send_document(
-        chat_id, source, caption=text, protect_content=True, request_timeout=seconds
-    )
+    return await bot.send_document(chat_id, source, caption=text, protect_content=True, request_timeout=seconds)
 
 
 async def _remember(bot: Bot, api: Api, media: MediaContent, sent: Message) -> None:

@@ -104,11 +104,7 @@ class Memory:
     def living(self) -> Living | None:
         found = self.data.get("living")
         try:
-            return (
-                Living(int(found["id"]), float(found["sent"]), bool(found["editable"]))
-                if found
-                else None
-            )
+            return Living(int(found["id"]), float(found["sent"]), bool(found["editable"])) if found else None
         except (KeyError, TypeError, ValueError):
             return None
 

@@ -57,9 +57,7 @@ class Conversation(BaseMiddleware):
             step = talk.show(account.suspended())
         return await self._guarded(step, talk)
 
-    async def _begin(
-        self, bot: Bot, api: Api, person: User, event: Message | CallbackQuery
-    ) -> Talk:
+    async def _begin(self, bot: Bot, api: Api, person: User, event: Message | CallbackQuery) -> Talk:
         memory = await Memory.load(api, person.id)
         student = await resolve(api, memory, person, event)
         language = language_of(student)

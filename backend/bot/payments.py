@@ -42,7 +42,5 @@ async def settle(api: Api, charge: Charge) -> Settlement:
     try:
         return Settlement(charge, await api.record_payment(charge))
     except ApiRefusedError as error:
-        log.error(
-            "payment_refused", chat=charge.telegram_id, code=error.code, charge=charge.payment_id
-        )
+        log.error("payment_refused", chat=charge.telegram_id, code=error.code, charge=charge.payment_id)
         return Settlement(charge, code=error.code)

@@ -33,9 +33,7 @@ GRACE_SECONDS = 5.0
 
 
 class Poller:
-    def __init__(
-        self, service: Service, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    ) -> None:
+    def __init__(self, service: Service, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self.service = service
         self.sleep = sleep
         self.offset: int | None = None  # what Telegram may forget is below
@@ -127,9 +125,7 @@ class Poller:
         if self.offset is None:
             return
         try:
-            last = GetUpdates(
-                offset=self.offset, timeout=0, limit=1, allowed_updates=ALLOWED_UPDATES
-            )
+            last = GetUpdates(offset=self.offset, timeout=0, limit=1, allowed_updates=ALLOWED_UPDATES)
             await self.service.bot(last, request_timeout=NETWORK_SECONDS)
         except (TelegramAPIError, ClientDecodeError, OSError) as error:
             log.info("last_updates_unconfirmed", error=described(error, self.service.bot))

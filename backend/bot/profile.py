@@ -35,9 +35,7 @@ def profile_of(person: User) -> dict[str, Any]:
     }
 
 
-async def resolve(
-    api: Api, memory: Memory, person: User, event: Message | CallbackQuery
-) -> UserResponse:
+async def resolve(api: Api, memory: Memory, person: User, event: Message | CallbackQuery) -> UserResponse:
     """The school is told again at a /start, or when Telegram tells something new of the person.
 
     Staff may have corrected a name, and every press of a button would undo that.

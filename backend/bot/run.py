@@ -27,17 +27,13 @@ log = structlog.get_logger()
 SCHOOL = 100  # characters of its name that a screen has room for
 
 
-def make_api(
-    base_url: str, token: TokenSource, app: object | None = None, *, host: str = ""
-) -> Api:
+def make_api(base_url: str, token: TokenSource, app: object | None = None, *, host: str = "") -> Api:
     """A client of /api over the network, or of `app` in this very process."""
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False) if app is not None else None  # type: ignore[arg-type] # an ASGI application
     return Api(Http(base_url, token, transport, host))
 
 
-def make_service(
-    settings: Settings, api: Api, token: str = "", school: Callable[[], str] | None = None
-) -> Service:
+def make_service(settings: Settings, api: Api, token: str = "", school: Callable[[], str] | None = None) -> Service:
     """`token` is Telegram's; the sandbox gives its own. `school` answers the name of the moment."""
     bot = make_bot(token or settings.bot_token, settings.bot_api_url)
     name = school or (lambda: settings.school_name)
@@ -92,9 +88,7 @@ async def _persistently(bot: Bot, step: Callable[[], Awaitable[object]]) -> None
             await step()
         except (TelegramAPIError, ClientDecodeError, OSError) as error:
             log.warning("telegram_not_ready", error=described(error, bot))
-            await asyncio.sleep(
-                TOKEN_PAUSE if isinstance(error, TelegramUnauthorizedError) else pause
-            )
+            await asyncio.sleep(TOKEN_PAUSE if isinstance(error, TelegramUnauthorizedError) else pause)
             pause = min(LONGEST_PAUSE, pause * 2)
         else:
             return

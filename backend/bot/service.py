@@ -41,18 +41,14 @@ class Service:
         current_language.set(negotiate(person.language_code if person else None))
         api = self.api.on_behalf(language=current_language.get(), cause=self._cause(update, event))
         if isinstance(event, PreCheckoutQuery) or person is None:
-            await self._dispatch(
-                update, api, None
-            )  # ten seconds for an answer: it waits for nothing
+            await self._dispatch(update, api, None)  # ten seconds for an answer: it waits for nothing
         else:
             lane = self._lanes.setdefault(person.id, asyncio.Lock())
             async with lane:
                 await self._in_turn(update, event, api, payment_patience)
         self._remember(update.update_id)
 
-    async def _in_turn(
-        self, update: Update, event: object, api: Api, payment_patience: Patience
-    ) -> None:
+    async def _in_turn(self, update: Update, event: object, api: Api, payment_patience: Patience) -> None:
         if update.update_id in self._handled:  # its twin was ahead of it
             return
         charge = charge_of(event) if isinstance(event, Message) else None

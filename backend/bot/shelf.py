@@ -37,9 +37,7 @@ async def shelf_of(api: Api, user_id: int) -> Shelf:
         Item("lesson", row.lesson_id) if row.lesson_id else Item("course", row.course_id or 0)
         async for row in walk(lambda cursor: api.purchases(user_id, cursor))
     ]
-    courses = await asyncio.gather(
-        *(api.course(item.id) for item in items if item.kind == "course")
-    )
+    courses = await asyncio.gather(*(api.course(item.id) for item in items if item.kind == "course"))
     return Shelf(
         items=tuple(items),
         courses=frozenset(course.id for course in courses),

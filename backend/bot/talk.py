@@ -95,9 +95,7 @@ class Talk:
             if old.deletable:
                 await self.bot.delete_message(self.chat_id, old.message_id)
             elif old.editable:
-                await self.bot.edit_message_reply_markup(
-                    chat_id=self.chat_id, message_id=old.message_id
-                )
+                await self.bot.edit_message_reply_markup(chat_id=self.chat_id, message_id=old.message_id)
         except TelegramAPIError as error:
             log.info("old_screen_stays", chat=self.chat_id, why=error.message)
 

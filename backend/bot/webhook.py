@@ -25,9 +25,7 @@ PAYMENT = Patience(20.0)
 
 def secret(settings: Settings) -> str:
     """Telegram's rule: 1-256 of A-Z a-z 0-9 _ -. Every process derives the same one."""
-    return settings.telegram_webhook_secret.get_secret_value() or sign(
-        settings, "telegram-webhook", settings.url
-    )
+    return settings.telegram_webhook_secret.get_secret_value() or sign(settings, "telegram-webhook", settings.url)
 
 
 async def receive(request: Request) -> Response:

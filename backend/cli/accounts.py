@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.orm import Session
 
-from backend.cli.console import OPERATOR, RefusedError, connect, note, ready_database, settings
+from backend.cli.console import OPERATOR, RefusedError, note, opened, ready_database, settings
 from backend.cli.school import bring_up
 from backend.core import passwords, security, signin
 from backend.core.config import Settings
@@ -23,15 +23,11 @@ Login = Annotated[str, typer.Argument(metavar="LOGIN", help="Login or e-mail.")]
 
 
 def create_admin(
-    login: Annotated[
-        str, typer.Argument(metavar="[LOGIN]", help="What they sign in with.")
-    ] = "admin",
+    login: Annotated[str, typer.Argument(metavar="[LOGIN]", help="What they sign in with.")] = "admin",
     name: Annotated[str, typer.Option(help="First name, shown in the school.")] = "",
     no_password: Annotated[
         bool,
-        typer.Option(
-            "--no-password", help="Print a one-time link instead of asking for a password."
-        ),
+        typer.Option("--no-password", help="Print a one-time link instead of asking for a password."),
     ] = False,
 ) -> None:
     """Make an administrator.
@@ -39,26 +35,32 @@ def create_admin(
     Asks for a password; without a terminal it prints a one-time link instead.
     """
     config = settings()
-    database = connect(config)
-    bring_up(database)
-    with database.read() as session:
-        if UserCRUD(session).find_by_login(login):
-            raise RefusedError(
-                f"There is a {login} already: sign-in-link {login} lets them in, unlock {login}"
-                " ends a lock."
-            )
-    asked = "" if no_password or not sys.stdin.isatty() else _ask_password(login, name)
-    hashed = security.hash_password(asked) if asked else None
-    user_id = database.run(
-        lambda session: (
-            StaffCRUD(session).add_admin(login, password_hash=hashed, first_name=name).id
-        ),
-        OPERATOR,
-    )
-    note(f"{login} is an administrator now.")
-    if hashed is None:
-        typer.echo(make_link(database, config, user_id))
-        note(link_note())
+    with opened(config) as database:
+        bring_up(database)
+        with database.read() as session:
+            if UserCRUD(session).find_by_login(login):
+                raise RefusedError(
+                    f"There is a {login} already: sign-in-link {login} lets them in, unlock {login} ends a lock."
+                )
+        asked = "" if no_password or not at_terminal() else _ask_password(login, name)
+        user_id = _add(database, login, asked, name)
+        note(f"{login} is an administrator now.")
+        if not asked:
+            typer.echo(make_link(database, config, user_id))
+            note(link_note())
+
+
+def _add(database: Database, login: str, password: str, name: str) -> int:
+    hashed = security.hash_password(password) if password else None
+
+    def add(session: Session) -> int:
+        return StaffCRUD(session).add_admin(login, password_hash=hashed, first_name=name).id
+
+    return database.run(add, OPERATOR)
+
+
+def at_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _ask_password(login: str, name: str) -> str:
@@ -82,9 +84,7 @@ def sign_in_link(login: Login) -> None:
 
 
 def make_link(database: Database, config: Settings, user_id: int) -> str:
-    secret = database.run(
-        lambda session: OneTimeTokenCRUD(session).issue(user_id, SIGN_IN, SIGN_IN_LINK), OPERATOR
-    )
+    secret = database.run(lambda session: OneTimeTokenCRUD(session).issue(user_id, SIGN_IN, SIGN_IN_LINK), OPERATOR)
     return f"{config.url}/enter/{secret}"
 
 
@@ -96,14 +96,8 @@ def _person(database: Database, login: str) -> User:
     with database.read() as session:
         user = UserCRUD(session).find_by_login(login)
         if user is None:
-            known = ", ".join(
-                filter(
-                    None, (person.login or person.email for person in StaffCRUD(session).admins())
-                )
-            )
-            raise RefusedError(
-                f"There is no {login}. Administrators: {known or 'none, see create-admin'}."
-            )
+            known = ", ".join(filter(None, (person.login or person.email for person in StaffCRUD(session).admins())))
+            raise RefusedError(f"There is no {login}. Administrators: {known or 'none, see create-admin'}.")
         if not user.is_active:
             raise RefusedError(f"The account of {login} is switched off.")
         return user
@@ -125,9 +119,7 @@ def create_token(
     if not 1 <= len(name.strip()) <= NAME_LENGTH:
         raise RefusedError(f"The name must have 1 to {NAME_LENGTH} characters.")
     with ready_database() as database:
-        text = database.run(
-            lambda session: ApiTokenCRUD(session).issue(name.strip(), scopes)[1], OPERATOR
-        )
+        text = database.run(lambda session: ApiTokenCRUD(session).issue(name.strip(), scopes)[1], OPERATOR)
     typer.echo(text)
     note("It is stored only as a hash: keep it now. The settings page revokes it.")
 

@@ -22,7 +22,7 @@ from typing import IO, Annotated, Any
 import typer
 from sqlalchemy.engine import URL, make_url
 
-from backend.cli.console import RefusedError, connect, first_line, note, settings
+from backend.cli.console import RefusedError, first_line, note, opened, settings
 from backend.core import clock
 from backend.core.config import Settings
 from backend.database.schema import current, head, is_known
@@ -30,18 +30,16 @@ from backend.database.schema import current, head, is_known
 FORMAT = 1
 MANIFEST, MEDIA = "manifest.json", "media"
 NAMES = {"sqlite": "database.sqlite3", "postgresql": "database.dump"}
-File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The archive, for example school.tar.gz.")
-]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The archive, for example school.tar.gz.")]
 
 
 def backup(file: File) -> None:
     """Write the database and the uploaded files into FILE while the school goes on."""
     config = settings()
-    database = connect(config)
-    kind = "sqlite" if database.is_sqlite else "postgresql"
-    manifest: dict[str, Any] = {"format": FORMAT, "database": kind, "revision": current(database)}
-    database.dispose()
+    with opened(config) as database:
+        kind = "sqlite" if database.is_sqlite else "postgresql"
+        revision = current(database)
+    manifest: dict[str, Any] = {"format": FORMAT, "database": kind, "revision": revision}
     if file.exists():
         raise RefusedError(f"{file} exists: name another file, a backup replaces none.")
     try:
@@ -66,9 +64,7 @@ def _dump(url: URL, target: Path) -> None:
 
 
 def copy_sqlite(source: Path, target: Path) -> None:
-    """A consistent copy of a database in use (SQLite's online backup; `cp` would lose what is in
-    the WAL).
-    """
+    """A consistent copy of a database in use; `cp` would lose what is in the WAL."""
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     os.close(descriptor)
     with (
@@ -92,16 +88,12 @@ def _pack(packed: Path, dump: Path, media: Path, manifest: dict[str, Any]) -> No
         for path in sorted(media.rglob("*")) if media.is_dir() else ():
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile by a person at work
                 if path.is_file() and not path.is_symlink():
-                    archive.add(
-                        path, f"{MEDIA}/{path.relative_to(media).as_posix()}", recursive=False
-                    )
+                    archive.add(path, f"{MEDIA}/{path.relative_to(media).as_posix()}", recursive=False)
 
 
 def restore(
     file: File,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Replace the data that are there; they are kept aside.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Replace the data that are there; they are kept aside.")] = False,
 ) -> None:
     """Put the data of FILE in place of the present ones, which are kept aside.
 
@@ -115,30 +107,22 @@ def restore(
         manifest = _check(folder, kind)
         if not yes and _has_data(config, url):
             raise RefusedError(
-                "There are data already: add --yes to put the backup in their place; they are kept"
-                " aside."
+                "There are data already: add --yes to put the backup in their place; they are kept aside."
             )
-        kept = (_replace_sqlite if kind == "sqlite" else _replace_postgres)(
-            url, folder / NAMES[kind]
-        )
+        kept = (_replace_sqlite if kind == "sqlite" else _replace_postgres)(url, folder / NAMES[kind])
         kept += _replace_media(config.media_dir, folder / MEDIA)
     note(f"Restored the backup of {manifest['made_at']}.")
     for path in kept:
         note(f"What was there before is in {path}.")
     if manifest["revision"] != head():
-        note(
-            "The backup is of an older version: `python -m backend.cli migrate` brings it up to"
-            " date."
-        )
+        note("The backup is of an older version: `python -m backend.cli migrate` brings it up to date.")
 
 
 def _check_stopped(config: Settings) -> None:
     with socket.socket(socket.AF_INET6 if ":" in config.api_host else socket.AF_INET) as probe:
         probe.settimeout(1)
         if config.api_port and probe.connect_ex((config.api_host, config.api_port)) == 0:
-            raise RefusedError(
-                f"Something answers at {config.url}: stop the school before its data are replaced."
-            )
+            raise RefusedError(f"Something answers at {config.url}: stop the school before its data are replaced.")
 
 
 @contextlib.contextmanager
@@ -153,9 +137,7 @@ def _unpacked(file: Path) -> Iterator[Path]:
                 for member in archive:
                     _extract(archive, member, folder)
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-            raise RefusedError(
-                f"{file} cannot be read as a backup: {first_line(error)}."
-            ) from error
+            raise RefusedError(f"{file} cannot be read as a backup: {first_line(error)}.") from error
         yield folder
 
 
@@ -186,9 +168,7 @@ def _check(folder: Path, kind: str) -> dict[str, Any]:
     if found != kind:
         raise RefusedError(f"The backup is of {found}, but DATABASE_URL names {kind}.")
     if not known:
-        raise RefusedError(
-            "The backup is of a newer version of the program: install that one first."
-        )
+        raise RefusedError("The backup is of a newer version of the program: install that one first.")
     if kind == "sqlite":
         _check_sqlite(dump)
     return manifest
@@ -203,8 +183,7 @@ def _check_sqlite(dump: Path) -> None:
             verdict, orphans = str(error), None
     if verdict != "ok" or orphans:
         raise RefusedError(
-            "The backup's database is damaged:"
-            f" {verdict if verdict != 'ok' else 'rows without their parents'}."
+            f"The backup's database is damaged: {verdict if verdict != 'ok' else 'rows without their parents'}."
         )
 
 
@@ -213,11 +192,8 @@ def _has_data(config: Settings, url: URL) -> bool:
         return True
     if url.get_backend_name() == "sqlite":
         return Path(url.database or "").exists()
-    database = connect(config)
-    try:
+    with opened(config) as database:
         return current(database) is not None
-    finally:
-        database.dispose()
 
 
 def _aside(path: Path) -> Path:
@@ -266,10 +242,7 @@ def _postgres_tool(url: URL, tool: str, *arguments: str) -> None:
     """
     program = shutil.which(tool)
     if program is None:
-        raise RefusedError(
-            f"{tool} is not installed here: install postgresql-client (the server's version or"
-            " newer)."
-        )
+        raise RefusedError(f"{tool} is not installed here: install postgresql-client (the server's version or newer).")
     told = {
         "PGHOST": url.host,
         "PGPORT": url.port,

@@ -74,9 +74,7 @@ def sentence(problem: Any) -> str:
     limits = problem.get("ctx", {})
     match problem["type"]:
         case "missing":
-            told = (
-                f"{name} is not set: write it into .env (docs/configuration.md explains every name)"
-            )
+            told = f"{name} is not set: write it into .env (docs/configuration.md explains every name)"
         case "value_error":
             told = problem["msg"].removeprefix("Value error, ")
             told = told if not name or name in told else f"{name}: {told}"
@@ -108,11 +106,10 @@ def connect(config: Settings) -> Database:
         with database.engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
     except SQLAlchemyError as error:
+        database.dispose()
         reason = first_line(getattr(error, "orig", None) or error)
         if database.is_sqlite:
-            raise RefusedError(
-                f"{url.database} is no database that Lyceum can open ({reason})."
-            ) from error
+            raise RefusedError(f"{url.database} is no database that Lyceum can open ({reason}).") from error
         where = f"{url.host or 'localhost'}:{url.port or 5432}"
         raise RefusedError(
             f"The database at {where} does not let us in ({reason}). Start it or mend DATABASE_URL."
@@ -123,9 +120,7 @@ def connect(config: Settings) -> Database:
 def _check_folder(file: Path) -> None:
     folder = file.absolute().parent
     if not folder.is_dir():
-        raise RefusedError(
-            f"The folder {folder} for the database does not exist: make it, or change DATABASE_URL."
-        )
+        raise RefusedError(f"The folder {folder} for the database does not exist: make it, or change DATABASE_URL.")
     probe = folder / f".lyceum-{id(file)}"
     try:
         probe.touch()
@@ -138,17 +133,24 @@ def _check_folder(file: Path) -> None:
 
 
 @contextmanager
+def opened(config: Settings) -> Iterator[Database]:
+    """The database of the settings, closed afterwards."""
+    database = connect(config)
+    try:
+        yield database
+    finally:
+        database.dispose()
+
+
+@contextmanager
 def ready_database() -> Iterator[Database]:
     """The database at our schema, for commands that work with its rows.
 
     Raises SchemaError or RefusedError.
     """
-    database = connect(settings())
-    try:
+    with opened(settings()) as database:
         check_schema(database)
         yield database
-    finally:
-        database.dispose()
 
 
 def block(title: str, rows: list[tuple[str, str]]) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import typer
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from backend.cli.console import RefusedError, connect, settings
+from backend.cli.console import RefusedError, first_line, opened, settings
 from backend.core import passwords
 from backend.core.config import Settings, is_loopback
 from backend.database.crud.auth import ApiTokenCRUD
@@ -38,10 +39,7 @@ def doctor() -> None:
 def weak_settings(config: Settings) -> Iterator[str]:
     public = not is_loopback(config.host)
     if not config.https and public:
-        yield (
-            "BASE_URL is plain http: anyone on the way can read passwords and take over sessions."
-            " Use https://."
-        )
+        yield ("BASE_URL is plain http: anyone on the way can read passwords and take over sessions. Use https://.")
     if config.debug:
         yield "DEBUG is on: set DEBUG=0 for a school with real students."
     if config.sandbox_on:
@@ -59,8 +57,7 @@ def weak_settings(config: Settings) -> Iterator[str]:
 def weak_proxies(config: Settings, *, public: bool) -> Iterator[str]:
     if "*" in config.trusted_proxies:
         yield (
-            "TRUSTED_PROXIES=* lets everyone choose their address and so escape the limits:"
-            " name the proxy's address."
+            "TRUSTED_PROXIES=* lets everyone choose their address and so escape the limits: name the proxy's address."
         )
     if public and is_loopback(config.api_host) and not config.trusted_proxies:
         yield (
@@ -81,19 +78,11 @@ def weak_secrets(config: Settings) -> Iterator[str]:
     url = make_url(config.database_url)
     if url.get_backend_name() != "postgresql":
         return
-    if str(url.password or "").lower() in WEAK_DATABASE_PASSWORDS and not is_loopback(
-        url.host or "localhost"
-    ):
-        yield (
-            "DATABASE_URL has no password or one that everyone tries first:"
-            " give the database user a random one."
-        )
+    if str(url.password or "").lower() in WEAK_DATABASE_PASSWORDS and not is_loopback(url.host or "localhost"):
+        yield ("DATABASE_URL has no password or one that everyone tries first: give the database user a random one.")
     remote = "." in (url.host or "") and not is_loopback(url.host or "")
     if remote and url.query.get("sslmode") not in ("require", "verify-ca", "verify-full"):
-        yield (
-            "The database is on another machine without TLS:"
-            " add ?sslmode=verify-full to DATABASE_URL."
-        )
+        yield ("The database is on another machine without TLS: add ?sslmode=verify-full to DATABASE_URL.")
 
 
 def weak_files(config: Settings) -> Iterator[str]:
@@ -118,18 +107,12 @@ def open_to_others(paths: Iterable[Path]) -> Iterator[str]:
 
 def weak_data(config: Settings) -> Iterator[str]:
     try:
-        database = connect(config)
-    except RefusedError as refused:
-        yield str(refused)
-        return
-    try:
-        check_schema(database)
-        yield from weak_accounts(database)
-        yield from damage(database)
-    except SchemaError as error:
+        with opened(config) as database:
+            check_schema(database)
+            yield from weak_accounts(database)
+            yield from damage(database)
+    except (RefusedError, SchemaError) as error:
         yield str(error)
-    finally:
-        database.dispose()
 
 
 def weak_accounts(database: Database) -> Iterator[str]:
@@ -149,7 +132,10 @@ def weak_accounts(database: Database) -> Iterator[str]:
 def damage(database: Database) -> Iterator[str]:
     if not database.is_sqlite:
         return
-    with database.engine.connect() as connection:
-        verdict = connection.exec_driver_sql("PRAGMA quick_check").scalar_one()
+    try:
+        with database.engine.connect() as connection:
+            verdict = first_line(connection.exec_driver_sql("PRAGMA quick_check").scalars().first())
+    except SQLAlchemyError as error:
+        verdict = first_line(getattr(error, "orig", None) or error)
     if verdict != "ok":
         yield f"The database is damaged ({verdict}): restore the last backup."

@@ -16,9 +16,7 @@ from backend.database.crud.users import UserCRUD
 from backend.database.models.users import User
 from backend.database.session import Database
 
-HEAD = (
-    "# Made by the first start. Keep it to yourself; docs/configuration.md explains every name.\n"
-)
+HEAD = "# Made by the first start. Keep it to yourself; docs/configuration.md explains every name.\n"
 
 
 def write_secrets(file: Path) -> bool:
@@ -33,11 +31,7 @@ def write_secrets(file: Path) -> bool:
     key = f"SECRET_KEY={secrets.token_urlsafe(48)}\n"
     try:
         if file.exists():
-            kept = [
-                line
-                for line in file.read_text("utf-8").splitlines()
-                if not line.startswith("SECRET_KEY=")
-            ]
+            kept = [line for line in file.read_text("utf-8").splitlines() if not line.startswith("SECRET_KEY=")]
             _write(file, "\n".join([*kept, key]))
         else:
             _write(file, HEAD + key + ("SANDBOX=1\n" if _may_practise() else ""))
@@ -51,11 +45,7 @@ def write_secrets(file: Path) -> bool:
 
 
 def _may_practise() -> bool:
-    wanted = (
-        os.environ.get("SANDBOX")
-        or os.environ.get("TELEGRAM_BOT_TOKEN")
-        or os.environ.get("BASE_URL")
-    )
+    wanted = os.environ.get("SANDBOX") or os.environ.get("TELEGRAM_BOT_TOKEN") or os.environ.get("BASE_URL")
     return not wanted and is_loopback(os.environ.get("API_HOST") or "127.0.0.1")
 
 

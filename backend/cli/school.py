@@ -8,7 +8,7 @@ import typer
 from sqlalchemy.engine import make_url
 
 from backend.cli.archive import copy_sqlite
-from backend.cli.console import OPERATOR, RefusedError, connect, note, ready_database, settings
+from backend.cli.console import OPERATOR, RefusedError, note, opened, ready_database, settings
 from backend.core import clock
 from backend.core.config import Settings
 from backend.database.crud.users import init_roles
@@ -19,10 +19,8 @@ from backend.database.session import Database
 
 def migrate() -> None:
     """Bring the database to this version's schema; a SQLite file is copied first."""
-    config = settings()
-    database = connect(config)
-    bring_up(database)
-    database.dispose()
+    with opened(settings()) as database:
+        bring_up(database)
     note(f"The database is at {head()}.")
 
 
@@ -31,14 +29,11 @@ def bring_up(database: Database) -> None:
     found = current(database)
     if found is not None and not is_known(found):
         raise SchemaError(
-            f"The database is ahead of the program (at {found}, knows {head()}): install the newer"
-            " version again."
+            f"The database is ahead of the program (at {found}, knows {head()}): install the newer version again."
         )
     if found != head():
         if found is not None and database.is_sqlite:
-            note(
-                f"Before the change of schema the database was copied to {_copy(database, found)}."
-            )
+            note(f"Before the change of schema the database was copied to {_copy(database, found)}.")
         upgrade(database)
     database.run(init_roles, OPERATOR)
 
@@ -59,9 +54,7 @@ def _copy(database: Database, revision: str) -> Path:
 
 
 def demo(
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Take the demo school out again.")
-    ] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the demo school out again.")] = False,
 ) -> None:
     """Fill the database with the demo school: students, lessons, sales, tickets."""
     config = settings()

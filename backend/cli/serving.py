@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from backend.cli.accounts import make_link
-from backend.cli.console import RefusedError, block, connect, note, settings
+from backend.cli.console import RefusedError, block, note, opened, settings
 from backend.cli.firstrun import first_admin, who_needs_a_link, write_secrets
 from backend.cli.school import bring_up, load_demo, show
 from backend.core.config import ROOT, Settings
@@ -25,29 +25,24 @@ DRAIN_SECONDS = 20
 
 def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Web processes.")] = 1,
-    link: Annotated[
-        bool, typer.Option("--link", help="Print a one-time sign-in link in any case.")
-    ] = False,
+    link: Annotated[bool, typer.Option("--link", help="Print a one-time sign-in link in any case.")] = False,
     demo: Annotated[
         bool | None,
-        typer.Option(
-            "--demo/--no-demo", help="Fill an empty database; by default with the sandbox."
-        ),
+        typer.Option("--demo/--no-demo", help="Fill an empty database; by default with the sandbox."),
     ] = None,
 ) -> None:
     """Start the school: secrets, schema, first administrator, web server. Safe to repeat."""
     fresh = write_secrets(ENV)
     config = settings()
-    listening = _listen(config)
-    config = _with_port(config, listening)
-    database = connect(config)
-    empty = _prepare(database, config)
-    if empty and (config.sandbox_on if demo is None else demo):
-        note("Filling the empty database with the demo school...")
-        show(load_demo(database, config))
-    _announce(database, config, fresh=fresh, link=link)
-    database.dispose()
-    _run(config, listening, workers)
+    with _listen(config) as listening:
+        config = _with_port(config, listening)
+        with opened(config) as database:
+            empty = _prepare(database, config)
+            if empty and (config.sandbox_on if demo is None else demo):
+                note("Filling the empty database with the demo school...")
+                show(load_demo(database, config))
+            _announce(database, config, fresh=fresh, link=link)
+        _run(config, listening, workers)
 
 
 def _prepare(database: Database, config: Settings) -> bool:
@@ -60,8 +55,7 @@ def _prepare(database: Database, config: Settings) -> bool:
         config.media_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RefusedError(
-            f"{config.media_dir.absolute()} cannot be made ({error.strerror}): make DATA_DIR a"
-            " writable folder."
+            f"{config.media_dir.absolute()} cannot be made ({error.strerror}): make DATA_DIR a writable folder."
         ) from error
     return empty
 
@@ -85,9 +79,7 @@ def _listen(config: Settings) -> socket.socket:
 
 def _why_not(config: Settings, error: OSError) -> str:
     if isinstance(error, socket.gaierror):
-        return (
-            f"API_HOST={config.api_host} is no address of this machine: use 127.0.0.1 or 0.0.0.0."
-        )
+        return f"API_HOST={config.api_host} is no address of this machine: use 127.0.0.1 or 0.0.0.0."
     if isinstance(error, PermissionError):
         return f"Port {config.api_port} is reserved for the system: choose another, API_PORT=8000."
     return (
@@ -109,9 +101,7 @@ def _announce(database: Database, config: Settings, *, fresh: bool, link: bool) 
     rows = [("Address", config.url)]
     person = who_needs_a_link(database, config, asked=link)
     if person is not None:
-        rows.append(
-            ("Sign in", f"{make_link(database, config, person.id)}  (once, within 15 minutes)")
-        )
+        rows.append(("Sign in", f"{make_link(database, config, person.id)}  (once, within 15 minutes)"))
     if config.sandbox_on:
         rows.append(("Sandbox", f"{config.url}/sandbox/  (the bot without Telegram; test sales)"))
     elif not config.bot_on:

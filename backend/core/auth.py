@@ -30,9 +30,7 @@ def cookie_name(settings: Settings, name: str = SESSION_COOKIE) -> str:
     return f"__Host-{name}" if settings.https else name
 
 
-def set_cookie(
-    response: Response, settings: Settings, name: str, value: str, *, seconds: int | None
-) -> None:
+def set_cookie(response: Response, settings: Settings, name: str, value: str, *, seconds: int | None) -> None:
     """A cookie for this site alone, out of reach of scripts; `seconds=None` ends with the browser's
     session.
     """
@@ -69,11 +67,7 @@ def client_ip(request: Request) -> str:
 def authenticate(request: Request, session: Session, *, api: bool) -> Principal:
     """The principal of a request, anonymous when nothing valid is presented. One query."""
     settings: Settings = request.app.state.settings
-    return (
-        _from_bearer(request, session, settings)
-        if api
-        else _from_cookie(request, session, settings)
-    )
+    return _from_bearer(request, session, settings) if api else _from_cookie(request, session, settings)
 
 
 def _from_cookie(request: Request, session: Session, settings: Settings) -> Principal:
@@ -146,9 +140,7 @@ def _from_api_token(request: Request, session: Session, text: str) -> Principal:
     )
 
 
-def principal_of(
-    user: User, *, kind: str, session_id: int | None, csrf_token: str = ""
-) -> Principal:
+def principal_of(user: User, *, kind: str, session_id: int | None, csrf_token: str = "") -> Principal:
     language = user.ui_language if user.ui_language in LANGUAGES else current_language.get()
     return Principal(
         kind=kind,

@@ -23,6 +23,7 @@ DRIVERS = {
     "postgresql+psycopg2": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
+KEY_BYTES, KEY_VARIETY, PASSWORD_LENGTH = 32, 8, 12  # the least that is accepted
 TELEGRAM_API = "https://api.telegram.org"
 
 
@@ -39,8 +40,7 @@ class DatabaseSettings(BaseSettings):
         scheme, separator, rest = value.partition("://")
         if not separator or scheme not in DRIVERS:
             raise ValueError(
-                "DATABASE_URL must start with sqlite:/// or postgresql://,"
-                " for example sqlite:///./lyceum.db"
+                "DATABASE_URL must start with sqlite:/// or postgresql://, for example sqlite:///./lyceum.db"
             )
         return f"{DRIVERS[scheme]}://{rest}"
 
@@ -81,7 +81,7 @@ class Settings(DatabaseSettings):
     @classmethod
     def _strong_key(cls, value: SecretStr) -> SecretStr:
         for key in value.get_secret_value().split(","):
-            if len(key.encode()) < 32 or key.strip().lower() in SAMPLES or len(set(key)) < 8:
+            if len(key.encode()) < KEY_BYTES or key.strip().lower() in SAMPLES or len(set(key)) < KEY_VARIETY:
                 raise ValueError(
                     "SECRET_KEY must be at least 32 random characters. Make one with:"
                     " python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
@@ -99,7 +99,7 @@ class Settings(DatabaseSettings):
     @classmethod
     def _strong_password(cls, value: SecretStr) -> SecretStr:
         password = value.get_secret_value()
-        if password and (len(password) < 12 or password.lower() in SAMPLES):
+        if password and (len(password) < PASSWORD_LENGTH or password.lower() in SAMPLES):
             raise ValueError(
                 "ADMIN_PASSWORD must have at least 12 characters and not be a sample;"
                 " leave it empty and sign in with the link that the start prints"
@@ -111,9 +111,7 @@ class Settings(DatabaseSettings):
     def _real_token(cls, value: SecretStr) -> SecretStr:
         token = value.get_secret_value()
         if token and (token in SAMPLES or ":" not in token):
-            raise ValueError(
-                "TELEGRAM_BOT_TOKEN must be the token from @BotFather (123456:ABC...), or empty"
-            )
+            raise ValueError("TELEGRAM_BOT_TOKEN must be the token from @BotFather (123456:ABC...), or empty")
         return value
 
     @model_validator(mode="after")

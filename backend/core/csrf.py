@@ -22,18 +22,13 @@ def make_token(settings: Settings, session_key: str) -> str:
     return f"{security.sign(settings, PURPOSE, _message(session_key, random))}.{random}"
 
 
-def check(
-    settings: Settings, headers: Mapping[str, str], session_key: str, token: str | None
-) -> None:
+def check(settings: Settings, headers: Mapping[str, str], session_key: str, token: str | None) -> None:
     """Raises ForbiddenError unless the request comes from our own page and carries its session's
     token.
     """
     if not (same_origin(settings, headers) and _token_fits(settings, session_key, token or "")):
         raise ForbiddenError(
-            _(
-                "This form is out of date or came from another site. Reload the page and send it"
-                " again."
-            ),
+            _("This form is out of date or came from another site. Reload the page and send it again."),
             code="csrf",
         )
 

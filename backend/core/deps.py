@@ -44,15 +44,9 @@ API_ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": ErrorResponse, "description": "`fields` names what is wrong"},
     429: {"model": ErrorResponse, "description": "Too many requests; see Retry-After"},
 }
-NOT_FOUND: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorResponse, "description": "No such record"}
-}
-CONFLICT: dict[int | str, dict[str, Any]] = {
-    409: {"model": ErrorResponse, "description": "The state forbids it"}
-}
-BAD_LIST: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorResponse, "description": "Bad cursor or sort"}
-}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorResponse, "description": "No such record"}}
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": ErrorResponse, "description": "The state forbids it"}}
+BAD_LIST: dict[int | str, dict[str, Any]] = {400: {"model": ErrorResponse, "description": "Bad cursor or sort"}}
 
 
 class UnitRoute(APIRoute):
@@ -61,13 +55,9 @@ class UnitRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, _in_unit(endpoint), **options)
         marks = set(_walk(self.dependant))
-        self.policy = Policy(
-            tuple(_declared(self.dependant)), signed_in=_declare_signed_in in marks
-        )
+        self.policy = Policy(tuple(_declared(self.dependant)), signed_in=_declare_signed_in in marks)
         if self.policy.public and _declare_public not in marks:
-            raise TypeError(
-                f"{path}: declare require(Permission.X) or public on the route or its router"
-            )
+            raise TypeError(f"{path}: declare require(Permission.X) or public on the route or its router")
         self.detached = _declare_detached in marks
         if self.detached and any(hasattr(mark, "on_session") for mark in marks):
             raise TypeError(f"{path}: a detached route has no session; use database.run(...)")
@@ -87,9 +77,7 @@ class UnitRoute(APIRoute):
                 await _read_csrf(request, unit)
                 return await inner(request)
             except RequestValidationError:
-                await run_in_threadpool(
-                    unit.admit
-                )  # an outsider learns 401, not what a body should hold
+                await run_in_threadpool(unit.admit)  # an outsider learns 401, not what a body should hold
                 raise
             finally:
                 current_unit.reset(token)
@@ -181,9 +169,7 @@ hashing = Depends(_turn, scope="function", max_concurrency=2)
 def _needs(policy: Policy) -> str:
     if policy.public:
         return "Open to everyone."
-    groups = [
-        " or ".join(f"`{permission}`" for permission in sorted(group)) for group in policy.groups
-    ]
+    groups = [" or ".join(f"`{permission}`" for permission in sorted(group)) for group in policy.groups]
     return f"Needs {' and '.join(groups)}." if groups else "Needs any valid token."
 
 

@@ -7,9 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def line_path(
-    values: Sequence[float], width: float, height: float, top: float | None = None
-) -> str:
+def line_path(values: Sequence[float], width: float, height: float, top: float | None = None) -> str:
     """An SVG path through the values; from zero to `top`, else from the smallest to the largest."""
     if len(values) == 1:
         values = [values[0], values[0]]
@@ -18,10 +16,7 @@ def line_path(
     low = 0 if top is not None else min(values)
     high = top if top is not None else max(values)
     step, scale = width / (len(values) - 1), height / ((high - low) or 1)
-    points = (
-        f"{_short(at * step)} {_short(height - (value - low) * scale)}"
-        for at, value in enumerate(values)
-    )
+    points = (f"{_short(at * step)} {_short(height - (value - low) * scale)}" for at, value in enumerate(values))
     return "M" + " ".join(points)
 
 

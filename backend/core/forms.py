@@ -94,9 +94,7 @@ def body_schema(schema: type[BaseModel]) -> dict[str, Any]:
     described = schema.model_json_schema()
     content = {
         "application/json": {"schema": described},
-        "application/x-www-form-urlencoded": {
-            "schema": {**described, "additionalProperties": True}
-        },
+        "application/x-www-form-urlencoded": {"schema": {**described, "additionalProperties": True}},
     }
     return {"requestBody": {"required": True, "content": content}}
 
@@ -122,25 +120,19 @@ def parse(schema: type[S], sent: FormData) -> Form[S]:
         return Form(None, values, explain(error.errors()), files)
 
 
-def _values(
-    schema: type[BaseModel], sent: FormData
-) -> tuple[dict[str, Any], dict[str, UploadFile]]:
+def _values(schema: type[BaseModel], sent: FormData) -> tuple[dict[str, Any], dict[str, UploadFile]]:
     files = {k: v for k, v in sent.items() if isinstance(v, UploadFile) and v.filename}
     # A browser sends CR LF whatever was in the field; kept, it would look like a change of every
     # line.
     texts: Mapping[str, Any] = {
-        k: v.replace("\r\n", "\n")
-        for k, v in sent.items()
-        if isinstance(v, str) and k != csrf.FIELD
+        k: v.replace("\r\n", "\n") for k, v in sent.items() if isinstance(v, str) and k != csrf.FIELD
     }
     values: dict[str, Any] = dict(texts)
     for name, about in schema.model_fields.items():
         key = about.alias or name
         origin = getattr(about.annotation, "__origin__", about.annotation)
         if origin in LISTS:
-            values[key] = [
-                item for item in sent.getlist(key) if isinstance(item, str) and item != ""
-            ]
+            values[key] = [item for item in sent.getlist(key) if isinstance(item, str) and item != ""]
         elif about.annotation is bool:
             values[key] = texts.get(key) in ("on", "true", "1", "True")
     return values, files

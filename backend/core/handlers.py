@@ -65,9 +65,7 @@ class MethodNotAllowedError(AppError):
 class InternalError(AppError):
     status = 500
     code = "internal"
-    default = N_(
-        "Something broke on our side. The administrator can find it by the request number."
-    )
+    default = N_("Something broke on our side. The administrator can find it by the request number.")
 
 
 def _of_http(error: HTTPException) -> AppError:
@@ -131,9 +129,7 @@ def _for_audience(request: Request, error: AppError) -> Response:
         response.headers["HX-Retarget"] = "#toasts"
         response.headers["HX-Reswap"] = "beforeend"
         return response
-    return render(
-        request, "errors/page.html", error.status, error=error, request_id=request_id_var.get()
-    )
+    return render(request, "errors/page.html", error.status, error=error, request_id=request_id_var.get())
 
 
 def describe(error: AppError) -> dict[str, Any]:

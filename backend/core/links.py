@@ -35,14 +35,8 @@ class Links:
             raise LookupError(f"there is no route named {name!r}") from None
         if not params:
             return template.format() if in_path else template
-        path = (
-            template.format(**{key: quote(str(params[key]), safe="") for key in in_path})
-            if in_path
-            else template
-        )
-        rest = {
-            key: value for key, value in params.items() if key not in in_path and value is not None
-        }
+        path = template.format(**{key: quote(str(params[key]), safe="") for key in in_path}) if in_path else template
+        rest = {key: value for key, value in params.items() if key not in in_path and value is not None}
         return f"{path}?{encode(rest.items())}" if rest else path
 
 

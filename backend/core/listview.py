@@ -52,8 +52,6 @@ def choice(name: str, label: str, options: Sequence[tuple[str, str]]) -> Filter:
     return Filter(name, label, (name,), tuple((str(value), text) for value, text in options))
 
 
-def between(
-    name: str, label: str, low: str, high: str, *, kind: str = "number", unit: str = ""
-) -> Filter:
+def between(name: str, label: str, low: str, high: str, *, kind: str = "number", unit: str = "") -> Filter:
     """Two ends, each optional; kind "number" or "date"."""
     return Filter(name, label, (low, high), (), kind, unit)

@@ -31,9 +31,7 @@ TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 TALKATIVE = ("httpx", "httpx2", "httpcore", "alembic", "aiogram.event", "asyncio")
 
 
-def mask_secrets(
-    _logger: Any, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
         if any(word in name.lower() for word in SECRET_WORDS) and not name.endswith("_id"):
             event[name] = MASK
@@ -42,9 +40,7 @@ def mask_secrets(
     return event
 
 
-def add_request_id(
-    _logger: Any, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if request_id := request_id_var.get():
         event.setdefault("request_id", request_id)
     return event

@@ -73,9 +73,7 @@ class MediaFolder:
         head = source.read(HEAD)
         mime = sniff(head)
         if mime is None:
-            words = (
-                _("This is not an MP4, MOV or WebM video.") if head else _("This file is empty.")
-            )
+            words = _("This is not an MP4, MOV or WebM video.") if head else _("This file is empty.")
             raise InvalidError(words, fields={"video": words})
         self.folder.mkdir(parents=True, exist_ok=True)
         path = f"{secrets.token_urlsafe(24)}.{EXTENSIONS[mime]}"

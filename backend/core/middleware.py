@@ -49,9 +49,7 @@ SECRET_PATH = re.compile(r"^(/enter/|/sandbox/(?:file/)?bot).*$", re.DOTALL)
 class BadHostError(AppError):
     status = 400
     code = "bad_host"
-    default = i18n.N_(
-        "This address does not belong to the school. Use the address from the settings."
-    )
+    default = i18n.N_("This address does not belong to the school. Use the address from the settings.")
 
 
 class _CompleteError(OSError):
@@ -63,9 +61,7 @@ class Outermost:
     of these.
     """
 
-    def __init__(
-        self, app: ASGIApp, settings: Settings, metrics: Metrics, limiter: RateLimiter
-    ) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, limiter: RateLimiter) -> None:
         self.app = app
         self.settings = settings
         self.metrics = metrics
@@ -87,9 +83,7 @@ class Outermost:
         request_id_var.set(request_id)
         i18n.current_language.set(self._language(request))
         self._meet(request)
-        watched = _Watched(
-            request, send, self.settings, {**self.headers, "X-Request-ID": request_id}, method
-        )
+        watched = _Watched(request, send, self.settings, {**self.headers, "X-Request-ID": request_id}, method)
         started = time.perf_counter()
         try:
             await self._guarded(request, receive, watched)
@@ -153,11 +147,7 @@ class Outermost:
 
     def _language(self, request: Request) -> str:
         chosen = request.cookies.get(auth.cookie_name(self.settings, auth.LANGUAGE_COOKIE), "")
-        return (
-            chosen
-            if chosen in i18n.LANGUAGES
-            else i18n.negotiate(request.headers.get("accept-language"))
-        )
+        return chosen if chosen in i18n.LANGUAGES else i18n.negotiate(request.headers.get("accept-language"))
 
     def _report(self, request: Request, method: str, status: int, seconds: float) -> None:
         route = request.scope.get("route")
@@ -179,9 +169,7 @@ def _forget_host(request: Request) -> None:
 class _Watched:
     """`send` that adds the headers, remembers the status and drops the body of a HEAD answer."""
 
-    def __init__(
-        self, request: Request, send: Send, settings: Settings, headers: dict[str, str], method: str
-    ) -> None:
+    def __init__(self, request: Request, send: Send, settings: Settings, headers: dict[str, str], method: str) -> None:
         self.request = request
         self.send = send
         self.settings = settings
@@ -199,9 +187,7 @@ class _Watched:
             headers = MutableHeaders(scope=message)
             # The framework's own refusal of a large body is plain text: ours says it in the
             # reader's words.
-            self.too_large = message["status"] == TOO_LARGE and headers.get(
-                "content-type", ""
-            ).startswith("text/plain")
+            self.too_large = message["status"] == TOO_LARGE and headers.get("content-type", "").startswith("text/plain")
             if not self.too_large:
                 self.status = message["status"]
                 self._dress(headers)

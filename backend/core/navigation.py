@@ -34,9 +34,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "",
         (
-            Item(
-                N_("Overview"), "layout-dashboard", "crm:dashboard:index", Permission.DASHBOARD_READ
-            ),
+            Item(N_("Overview"), "layout-dashboard", "crm:dashboard:index", Permission.DASHBOARD_READ),
             Item(
                 N_("Tickets"),
                 "message-2",
@@ -52,9 +50,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             Item(N_("Purchases"), "receipt", "crm:sales:index", Permission.PURCHASES_READ),
             Item(N_("Payments"), "cash", "crm:payments:index", Permission.PURCHASES_READ),
-            Item(
-                N_("Promo codes"), "discount", "crm:promo_codes:index", Permission.PROMO_CODES_READ
-            ),
+            Item(N_("Promo codes"), "discount", "crm:promo_codes:index", Permission.PROMO_CODES_READ),
         ),
     ),
     Section(

@@ -30,9 +30,7 @@ SCHEMES: dict[str, Any] = {
     "password": {
         "type": "oauth2",
         "description": "Login and password of a member of staff",
-        "flows": {
-            "password": {"tokenUrl": "/auth/login", "refreshUrl": "/auth/refresh", "scopes": {}}
-        },
+        "flows": {"password": {"tokenUrl": "/auth/login", "refreshUrl": "/auth/refresh", "scopes": {}}},
     },
 }
 REFUSALS = {

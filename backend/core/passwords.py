@@ -53,15 +53,9 @@ def problem(password: str, *personal: str | None) -> str | None:
         return ngettext("At most %d character.", "At most %d characters.", MOST) % MOST
     plain = text.casefold()
     if len(set(plain)) < FEW or _repeats(plain) or _is_walk(plain):
-        return _(
-            "This is a pattern that is guessed at once. Take several words that do not belong"
-            " together."
-        )
+        return _("This is a pattern that is guessed at once. Take several words that do not belong together.")
     if _is_common(plain):
-        return _(
-            "Many people use this password, so it is tried first. Take several words that do not"
-            " belong together."
-        )
+        return _("Many people use this password, so it is tried first. Take several words that do not belong together.")
     if any(_mostly(plain, known.casefold()) for known in personal if known):
         return _("This is too close to your name, login or school.")
     return None

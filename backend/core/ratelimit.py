@@ -34,13 +34,9 @@ class RateLimiter:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.limit = (
-            RateLimitItemPerMinute(settings.api_rate_limit) if settings.api_rate_limit else None
-        )
+        self.limit = RateLimitItemPerMinute(settings.api_rate_limit) if settings.api_rate_limit else None
         self.window = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self.shared = (
-            _shared_window(settings.redis_url) if self.limit and settings.redis_url else None
-        )
+        self.shared = _shared_window(settings.redis_url) if self.limit and settings.redis_url else None
         self._redis_again = 0.0
         # Bearers that were valid when last seen -> whether they are exempt: Telegram's own rate
         # bounds the bot. A made-up one counts for its address, so that inventing tokens buys
@@ -70,9 +66,7 @@ class RateLimiter:
             async with asyncio.timeout(REDIS_SECONDS):
                 if await self.shared.hit(self.limit, caller):
                     return 0
-                return _seconds_until(
-                    (await self.shared.get_window_stats(self.limit, caller)).reset_time
-                )
+                return _seconds_until((await self.shared.get_window_stats(self.limit, caller)).reset_time)
         except Exception as error:  # noqa: BLE001 - whatever breaks in Redis must not break a request
             self._redis_again = time.monotonic() + REDIS_PAUSE
             log.warning("rate_limit_without_redis", error=type(error).__name__)

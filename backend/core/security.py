@@ -23,10 +23,7 @@ AUDIENCE = "api"
 LEEWAY_SECONDS = 30
 API_TOKEN_PREFIX = "lyc_"  # noqa: S105 - a prefix, not a secret
 # No password fits it; checking one against it takes as long as against a real hash of today's cost.
-NOBODYS_HASH = (
-    "$argon2id$v=19$m=19456,t=2,p=1$CaEUAsCYs/b+X0sJAQDA2A$67V5Jz"
-    "j8YRumQd6pNB6w/djAtmclV3KbRDOGYN50hyU"
-)
+NOBODYS_HASH = "$argon2id$v=19$m=19456,t=2,p=1$CaEUAsCYs/b+X0sJAQDA2A$67V5Jzj8YRumQd6pNB6w/djAtmclV3KbRDOGYN50hyU"
 # Each hash takes a core and 19 MiB: a flood of sign-ins must not take all of them.
 _hashing = BoundedSemaphore(2)
 
@@ -63,9 +60,7 @@ def check_password(password: str, password_hash: str | None) -> tuple[bool, str 
     """
     with _hashing:
         try:
-            fits, better = _passwords().verify_and_update(
-                normal(password), password_hash or NOBODYS_HASH
-            )
+            fits, better = _passwords().verify_and_update(normal(password), password_hash or NOBODYS_HASH)
         except ValueError:  # a hash of no scheme that we know, or a password no scheme takes
             _passwords().verify("", NOBODYS_HASH)
             return False, None
@@ -97,9 +92,7 @@ def verify_signature(settings: Settings, purpose: str, message: str, signature: 
 
 
 def _mac(key: str, purpose: str, message: str) -> str:
-    return hmac.new(
-        key.encode(), f"{len(purpose)}!{purpose}!{message}".encode(), hashlib.sha256
-    ).hexdigest()
+    return hmac.new(key.encode(), f"{len(purpose)}!{purpose}!{message}".encode(), hashlib.sha256).hexdigest()
 
 
 def _jwt_key(key: str) -> bytes:
@@ -125,9 +118,7 @@ def encode_jwt(settings: Settings, claims: dict[str, Any], lifetime: timedelta) 
         **claims,
     }
     key = settings.secret_keys[0]
-    return jwt.encode(
-        payload, _jwt_key(key), algorithm=settings.algorithm, headers={"kid": _key_id(key)}
-    )
+    return jwt.encode(payload, _jwt_key(key), algorithm=settings.algorithm, headers={"kid": _key_id(key)})
 
 
 def decode_jwt(settings: Settings, token: str) -> dict[str, Any] | None:

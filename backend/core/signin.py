@@ -76,9 +76,7 @@ class Attempt:
     device: Device = Device()
 
     @classmethod
-    def of(
-        cls, request: Request, username: str, password: str, *, device: Device | None = None
-    ) -> "Attempt":
+    def of(cls, request: Request, username: str, password: str, *, device: Device | None = None) -> "Attempt":
         return cls(username, password, client_ip(request), user_agent(request), device or Device())
 
 
@@ -107,9 +105,7 @@ def verify(database: Database, attempt: Attempt) -> Verified:
     wait = database.run(lambda session: ThrottleCRUD(session).take(limits))
     if wait:
         log.warning("authn_login_throttled", user_id=user and user.id, ip=attempt.ip)
-        raise TooManyRequestsError(
-            _("Too many attempts. Wait a quarter of an hour, then try again."), retry_after=wait
-        )
+        raise TooManyRequestsError(_("Too many attempts. Wait a quarter of an hour, then try again."), retry_after=wait)
     stored = user.password_hash if user and user.is_active else None
     fits, better = security.check_password(attempt.password, stored)
     if user is None or stored is None or not fits:
@@ -132,16 +128,12 @@ def welcome(session: Session, verified: Verified) -> User:
     throttle = ThrottleCRUD(session)
     shared = [limit for limit in verified.limits if limit.key.startswith(SHARED)]
     throttle.give_back(shared)
-    throttle.reset(
-        [account_key(user.id), *(limit.key for limit in verified.limits if limit not in shared)]
-    )
+    throttle.reset([account_key(user.id), *(limit.key for limit in verified.limits if limit not in shared)])
     log.info("authn_login_success", user_id=user.id)
     return user
 
 
-def open_browser_session(
-    session: Session, user: User, request: Request, *, remember: bool, replaces: str = ""
-) -> str:
+def open_browser_session(session: Session, user: User, request: Request, *, remember: bool, replaces: str = "") -> str:
     """The secret of a new browser session.
 
     `replaces` is the cookie that came along: that session ends.

@@ -95,9 +95,7 @@ class Assets:
         text = "\n".join(sheet.read_text("utf-8") for sheet in sheets)
         text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
         text = re.sub(r"\n\s*", "\n", text)
-        text = re.sub(
-            r'url\("((?!data:)[^"]+)"\)', lambda match: f'url("{self.url(match[1])}")', text
-        )
+        text = re.sub(r'url\("((?!data:)[^"]+)"\)', lambda match: f'url("{self.url(match[1])}")', text)
         content = text.encode()
         self._add(BUNDLE, _digest(content), Asset(None, TYPES[".css"], content))
 
@@ -140,9 +138,7 @@ def _takes_gzip(scope: Scope) -> bool:
     return False
 
 
-async def _answer(
-    send: Send, scope: Scope, status: int, body: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
+async def _answer(send: Send, scope: Scope, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     headers = [*headers, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -113,16 +113,12 @@ def render(
     return response
 
 
-def render_part(
-    request: Request, page_name: str, part_name: str, status: int = 200, **context: Any
-) -> HTMLResponse:
+def render_part(request: Request, page_name: str, part_name: str, status: int = 200, **context: Any) -> HTMLResponse:
     """The part alone for htmx, the page around it for everyone else."""
     return render(request, part_name if wants_fragment(request) else page_name, status, **context)
 
 
-def render_list(
-    request: Request, folder: str, *, page: object, params: BaseModel, **context: Any
-) -> HTMLResponse:
+def render_list(request: Request, folder: str, *, page: object, params: BaseModel, **context: Any) -> HTMLResponse:
     """`<folder>/index.html` or its fragment `<folder>/_table.html`, with `list_url`.
 
     The address bar gets the tidy address: typing replaces it, a choice adds a step to go back to,
@@ -152,11 +148,7 @@ def see_other(request: Request, name: str, /, **params: Any) -> Response:
 def go_to(request: Request, url: str) -> Response:
     """The same for an address: 303; HX-Redirect where htmx would swap the page into this one."""
     htmx = request.headers.get("HX-Request") == "true"
-    response = (
-        Response(status_code=204, headers={"HX-Redirect": url})
-        if htmx
-        else RedirectResponse(url, 303)
-    )
+    response = Response(status_code=204, headers={"HX-Redirect": url}) if htmx else RedirectResponse(url, 303)
     toast: Toast | None = getattr(request.state, "toast", None)
     if toast is not None:
         settings: Settings = request.app.state.settings
@@ -247,9 +239,7 @@ def navigation() -> dict[str, Any]:
         shown_as = _(item.label), item.icon, url, url == current
         return Link(*shown_as, count, waiting, item.badge, live)
 
-    drawn = [
-        (_(title) if title else "", [link(item) for item in items]) for title, items in sections
-    ]
+    drawn = [(_(title) if title else "", [link(item) for item in items]) for title, items in sections]
     return {"sections": [pair for pair in drawn[:-1] if pair[1]], "foot": drawn[-1][1]}
 
 
@@ -259,10 +249,7 @@ def _current(path: str, urls: list[str]) -> str:
         url
         for url in urls
         if path == url
-        or (
-            path.startswith(url.rstrip("/") + "/")
-            and not any(u != url and u.startswith(url) for u in urls)
-        )
+        or (path.startswith(url.rstrip("/") + "/") and not any(u != url and u.startswith(url) for u in urls))
     ]
     return max(fitting, key=len, default="")
 

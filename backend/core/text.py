@@ -29,14 +29,9 @@ current_timezone: ContextVar[str] = ContextVar("current_timezone", default="UTC"
 
 _GROUP = {"ru": NBSP, "en": ","}
 _POINT = {"ru": ",", "en": "."}
-_MONTHS = {
-    language: dict(Locale(language).months["format"]["wide"].items()) for language in LANGUAGES
-}
+_MONTHS = {language: dict(Locale(language).months["format"]["wide"].items()) for language in LANGUAGES}
 _SHORT_MONTHS = {
-    language: {
-        at: name[:3]
-        for at, name in Locale(language).months["format"]["abbreviated"].items()
-    }
+    language: {at: name[:3] for at, name in Locale(language).months["format"]["abbreviated"].items()}
     for language in LANGUAGES
 }
 _UNITS = {"ru": ("Б", "КБ", "МБ", "ГБ", "ТБ"), "en": ("B", "KB", "MB", "GB", "TB")}
@@ -266,10 +261,7 @@ def _cities(language: str) -> dict[str, str]:
 def timezones() -> list[tuple[str, str]]:
     """(IANA name, "Москва, UTC+3") for a select, in the order of the reader's alphabet."""
     now = clock.now()
-    named = [
-        (name, f"{city}, {_offset(now, name)}")
-        for name, city in _cities(current_language.get()).items()
-    ]
+    named = [(name, f"{city}, {_offset(now, name)}") for name, city in _cities(current_language.get()).items()]
     return [("UTC", "UTC"), *sorted(named, key=lambda pair: pair[1])]
 
 
@@ -293,9 +285,7 @@ def mark(text: str, query: str) -> Markup:
 
 def _folded(text: str) -> str:
     """Letter for letter, so that a place found here is the same place in the text."""
-    return "".join(
-        folded if len(folded := char.casefold()) == 1 else char for char in text
-    ).replace("ё", "е")
+    return "".join(folded if len(folded := char.casefold()) == 1 else char for char in text).replace("ё", "е")
 
 
 FILTERS: dict[str, Callable[..., object]] = {

@@ -137,18 +137,14 @@ class Unit:
         if form and self.writing and not self.api:
             settings: Settings = self.request.app.state.settings
             state = self.request.state
-            csrf.check(
-                settings, self.request.headers, state.csrf_key, getattr(state, "csrf_sent", None)
-            )
+            csrf.check(settings, self.request.headers, state.csrf_key, getattr(state, "csrf_sent", None))
         session.info["actor"] = self.actor
 
     @property
     def actor(self) -> Actor:
         door = Door.API if self.api else Door.WEB
         door = Door.BOT if self.me.may(Permission.BOT) else door
-        return Actor(
-            door, self.me.user_id, self.me.token_id, client_ip(self.request), request_id_var.get()
-        )
+        return Actor(door, self.me.user_id, self.me.token_id, client_ip(self.request), request_id_var.get())
 
     @property
     def _repeatable(self) -> bool:
@@ -163,13 +159,9 @@ class Unit:
         if self.adapter is not None and reply.status != NO_CONTENT:
             typed = self.adapter.validate_python(reply.value, from_attributes=True)
             body = self.adapter.dump_json(typed, by_alias=True)
-        return Response(
-            body, reply.status, reply.headers, media_type="application/json" if body else None
-        )
+        return Response(body, reply.status, reply.headers, media_type="application/json" if body else None)
 
-    def _answer_once(
-        self, keys: IdempotencyCRUD, key: str, endpoint: Callable[[], Any]
-    ) -> Response:
+    def _answer_once(self, keys: IdempotencyCRUD, key: str, endpoint: Callable[[], Any]) -> Response:
         owner = f"token:{self.me.token_id}" if self.me.token_id else f"user:{self.me.user_id}"
         body: bytes = getattr(self.request, "_body", b"")
         url = self.request.url

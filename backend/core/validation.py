@@ -14,12 +14,10 @@ def _words() -> dict[str, Maker]:
         "string_too_short": lambda c: (
             _("Fill in this field.")
             if c["min_length"] == 1
-            else ngettext("At least %d character.", "At least %d characters.", c["min_length"])
-            % c["min_length"]
+            else ngettext("At least %d character.", "At least %d characters.", c["min_length"]) % c["min_length"]
         ),
         "string_too_long": lambda c: (
-            ngettext("At most %d character.", "At most %d characters.", c["max_length"])
-            % c["max_length"]
+            ngettext("At most %d character.", "At most %d characters.", c["max_length"]) % c["max_length"]
         ),
         "int_parsing": lambda c: _("Enter a whole number."),
         "int_type": lambda c: _("Enter a whole number."),
@@ -62,11 +60,7 @@ def explain(errors: Iterable[Any]) -> dict[str, str]:
     words = _words()
     found: dict[str, str] = {}
     for error in errors:
-        path = [
-            str(part)
-            for part in error["loc"]
-            if part not in ("body", "query", "path", "header", "form")
-        ]
+        path = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header", "form")]
         make = words.get(error["type"])
         found.setdefault(".".join(path), make(error.get("ctx", {})) if make else _own(error))
     return found

@@ -2,6 +2,8 @@
 
 from backend.core.i18n import N_, _
 
+SHOWN = 200  # characters of a changed value
+
 ENTITIES: dict[str, str] = {
     "users": N_("person"),
     "roles": N_("role"),
@@ -130,4 +132,4 @@ def value(raw: object) -> str:
     if isinstance(raw, bool):
         return _("yes") if raw else _("no")
     text = str(raw)
-    return text if len(text) <= 200 else text[:199] + "…"
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -57,18 +57,14 @@ def login(
         return _page(request, form, form.value("next"), 422)
     sent, device = form.data, signin.device_of(request, settings)
     try:
-        verified = signin.verify(
-            database, Attempt.of(request, sent.username, sent.password, device=device)
-        )
+        verified = signin.verify(database, Attempt.of(request, sent.username, sent.password, device=device))
     except (InvalidCredentialsError, TooManyRequestsError) as error:
         return _refused(request, form, error, sent.next)
 
     def open_session(session: Any) -> tuple[User, str]:
         user = signin.welcome(session, verified)
         old = request.cookies.get(auth.cookie_name(settings), "")
-        return user, signin.open_browser_session(
-            session, user, request, remember=sent.remember, replaces=old
-        )
+        return user, signin.open_browser_session(session, user, request, remember=sent.remember, replaces=old)
 
     user, secret = database.run(open_session)
     response = go_to(request, local_path(sent.next))
@@ -84,9 +80,7 @@ def enter_page(request: Request, token: str, links: Links) -> Response:
 
 
 @router.post("/enter/{token}", dependencies=[public])
-def enter(
-    request: Request, token: str, links: Links, users: Users, settings: SettingsDep
-) -> Response:
+def enter(request: Request, token: str, links: Links, users: Users, settings: SettingsDep) -> Response:
     try:
         user = users.get_by_id(links.redeem(token, SIGN_IN))
     except NotFoundError:
@@ -109,23 +103,17 @@ def logout(request: Request, caller: Caller, sessions: Sessions, settings: Setti
     if caller.me.session_id is not None:
         sessions.revoke(caller.me.session_id)
     response = go_to(request, "/login")
-    response.delete_cookie(
-        auth.cookie_name(settings), secure=settings.https, httponly=True, samesite="lax"
-    )
+    response.delete_cookie(auth.cookie_name(settings), secure=settings.https, httponly=True, samesite="lax")
     # Whoever signs out leaves nothing on this device, not even that it is known here.
     response.headers["Clear-Site-Data"] = '"cookies", "storage"'
     return response
 
 
-def _come_in(
-    request: Request, response: Response, user: User, secret: str, *, remember: bool
-) -> Response:
+def _come_in(request: Request, response: Response, user: User, secret: str, *, remember: bool) -> Response:
     settings: Settings = request.app.state.settings
     auth.keep_signed_in(response, settings, secret, remember=remember)
     device = signin.device_of(request, settings).with_person(user.id)
-    auth.set_cookie(
-        response, settings, auth.DEVICE_COOKIE, device.seal(settings), seconds=auth.YEAR_SECONDS
-    )
+    auth.set_cookie(response, settings, auth.DEVICE_COOKIE, device.seal(settings), seconds=auth.YEAR_SECONDS)
     return response
 
 

@@ -103,9 +103,7 @@ def create(request: Request, caller: Caller, courses: Courses, form: Sent) -> Re
 
 
 @router.get("/{course_id}", name="crm:courses:detail")
-def detail(
-    request: Request, caller: Caller, courses: Courses, settings: Settings, course_id: CourseId
-) -> Response:
+def detail(request: Request, caller: Caller, courses: Courses, settings: Settings, course_id: CourseId) -> Response:
     me, course = caller.me, courses.view(course_id)
     return render(
         request,
@@ -127,9 +125,7 @@ def edit(request: Request, courses: Courses, course_id: CourseId) -> Response:
 
 
 @router.post("/{course_id}", name="crm:courses:update", dependencies=can_write)
-def update(
-    request: Request, caller: Caller, courses: Courses, form: Sent, course_id: CourseId
-) -> Response:
+def update(request: Request, caller: Caller, courses: Courses, form: Sent, course_id: CourseId) -> Response:
     course = courses.get_by_id(course_id)
     if form.data is not None and form.data.version not in (None, course.version):
         found = _compare(caller, form.data, course)
@@ -189,20 +185,14 @@ def add(
     return _ordered(request, caller, courses, course_id)
 
 
-@router.post(
-    "/{course_id}/lessons/{lesson_id}/remove", name="crm:courses:remove", dependencies=can_write
-)
-def remove(
-    request: Request, caller: Caller, courses: Courses, course_id: CourseId, lesson_id: CourseId
-) -> Response:
+@router.post("/{course_id}/lessons/{lesson_id}/remove", name="crm:courses:remove", dependencies=can_write)
+def remove(request: Request, caller: Caller, courses: Courses, course_id: CourseId, lesson_id: CourseId) -> Response:
     courses.remove_lesson(course_id, lesson_id)
     flash(request, _("Taken out of the course"), undo=history.change_set_id(caller.session))
     return _ordered(request, caller, courses, course_id)
 
 
-@router.post(
-    "/{course_id}/lessons/{lesson_id}/move", name="crm:courses:move", dependencies=can_write
-)
+@router.post("/{course_id}/lessons/{lesson_id}/move", name="crm:courses:move", dependencies=can_write)
 def move(
     request: Request,
     caller: Caller,
@@ -231,9 +221,7 @@ def place(
     return _ordered(request, caller, courses, course_id, moved=form.data.id)
 
 
-def _ordered(
-    request: Request, caller: Caller, courses: CourseCRUD, course_id: int, moved: int = 0
-) -> Response:
+def _ordered(request: Request, caller: Caller, courses: CourseCRUD, course_id: int, moved: int = 0) -> Response:
     course = courses.view(course_id)
     now = {lesson.lesson_id: lesson for lesson in course.lessons}.get(moved)
     change = history.change_set_id(caller.session)

@@ -112,9 +112,7 @@ def tell(event: Event, names: dict[int, str]) -> list[str]:
     if status == "closed":
         told.append(_("Closed: %s") % event.actor if event.actor else _("Ticket closed"))
     elif before == "closed":
-        told.append(
-            _("Opened again: %s") % event.actor if event.actor else _("Opened again by the student")
-        )
+        told.append(_("Opened again: %s") % event.actor if event.actor else _("Opened again by the student"))
     return told
 
 
@@ -131,9 +129,7 @@ def _assigned(event: Event, names: dict[int, str]) -> str:
 class Desk:
     """Collects what is on screen; each part once."""
 
-    def __init__(
-        self, request: Request, caller: Caller, tickets: DeskCRUD, params: QueueFilters
-    ) -> None:
+    def __init__(self, request: Request, caller: Caller, tickets: DeskCRUD, params: QueueFilters) -> None:
         self.request = request
         self.me = caller.me
         self.tickets = tickets
@@ -151,8 +147,7 @@ class Desk:
     def queue_mark(self) -> str:
         """Changes with what the queue shows; also every minute, for the times in it."""
         rows = [
-            (row.id, row.last_message_at, row.waiting_since, row.status, row.assignee_id)
-            for row in self.page.items
+            (row.id, row.last_message_at, row.waiting_since, row.status, row.assignee_id) for row in self.page.items
         ]
         return _mark(rows, self.counts, clock.now().strftime("%H%M"))
 
@@ -215,11 +210,7 @@ class Desk:
             "others": self.tickets.others(ticket),
             "purchases": self._purchases(ticket.user_id),
             "my_last": max(
-                (
-                    line.message.id
-                    for line in found.lines
-                    if line.message.sender_id == self.me.user_id
-                ),
+                (line.message.id for line in found.lines if line.message.sender_id == self.me.user_id),
                 default=0,
             ),
         }
@@ -227,8 +218,7 @@ class Desk:
     @staticmethod
     def _thread_mark(found: Thread) -> str:
         ways = [
-            (line.message.id, line.dispatch and (line.dispatch.state, line.dispatch.attempts))
-            for line in found.lines
+            (line.message.id, line.dispatch and (line.dispatch.state, line.dispatch.attempts)) for line in found.lines
         ]
         return _mark(found.ticket.version, ways)
 

@@ -76,9 +76,7 @@ def preview(request: Request, form: Annotated[Form[LessonDraft], form_of(LessonD
 
 
 @router.post("/", name="crm:lessons:create", dependencies=can_write, max_body_size=UPLOAD_BODY)
-def create(
-    request: Request, caller: Caller, lessons: Lessons, form: Sent, video: Video
-) -> Response:
+def create(request: Request, caller: Caller, lessons: Lessons, form: Sent, video: Video) -> Response:
     video.attach(form, MediaCRUD(caller.session), caller.me.user_id)
     lesson = _tried(form, lessons.create)
     if lesson is None:
@@ -89,9 +87,7 @@ def create(
 
 
 @router.get("/{lesson_id}", name="crm:lessons:detail")
-def detail(
-    request: Request, caller: Caller, lessons: Lessons, settings: Settings, lesson_id: LessonId
-) -> Response:
+def detail(request: Request, caller: Caller, lessons: Lessons, settings: Settings, lesson_id: LessonId) -> Response:
     me, lesson = caller.me, lessons.get_with_media(lesson_id)
     return render(
         request,
@@ -111,9 +107,7 @@ def edit(request: Request, lessons: Lessons, lesson_id: LessonId) -> Response:
     return render(request, "lessons/edit.html", **context)
 
 
-@router.post(
-    "/{lesson_id}", name="crm:lessons:update", dependencies=can_write, max_body_size=UPLOAD_BODY
-)
+@router.post("/{lesson_id}", name="crm:lessons:update", dependencies=can_write, max_body_size=UPLOAD_BODY)
 def update(
     request: Request,
     caller: Caller,
@@ -174,9 +168,7 @@ def _tried(form: Form[LessonForm], save: Any) -> Lesson | None:
     return saved
 
 
-def _editor(
-    form: Form[Any], lesson: Lesson | None = None, files: MediaCRUD | None = None
-) -> dict[str, Any]:
+def _editor(form: Form[Any], lesson: Lesson | None = None, files: MediaCRUD | None = None) -> dict[str, Any]:
     """What the form's templates need. `fresh`: a video that came in but is not saved yet."""
     fresh = files.find_by_id(_number(form.value("media_id"))) if files is not None else None
     media = lesson.media if lesson is not None else None

@@ -25,9 +25,7 @@ Files = Annotated[MediaCRUD, crud(MediaCRUD)]
 
 
 @router.get("/{media_id}", name="crm:media:show")
-def show(
-    request: Request, files: Files, media_id: Annotated[int, Path(ge=1, le=MAX_ID)]
-) -> Response:
+def show(request: Request, files: Files, media_id: Annotated[int, Path(ge=1, le=MAX_ID)]) -> Response:
     return send_file(request, files.get_by_id(media_id))
 
 

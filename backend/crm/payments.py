@@ -16,9 +16,7 @@ from backend.database.crud.sales import PaymentListCRUD, SaleCRUD
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.sales import PaymentFilters
 
-router = Routes(
-    prefix="/dashboard/sales/payments", dependencies=[require(Permission.PURCHASES_READ)]
-)
+router = Routes(prefix="/dashboard/sales/payments", dependencies=[require(Permission.PURCHASES_READ)])
 Payments = Annotated[PaymentListCRUD, crud(PaymentListCRUD)]
 Sales = Annotated[SaleCRUD, crud(SaleCRUD)]
 Refunds = Annotated[RefundCRUD, crud(RefundCRUD)]
@@ -42,9 +40,7 @@ CSV = (
 
 
 @router.get("/", name="crm:payments:index")
-def index(
-    request: Request, caller: Caller, payments: Payments, sales: Sales, params: Filters
-) -> Response:
+def index(request: Request, caller: Caller, payments: Payments, sales: Sales, params: Filters) -> Response:
     page = payments.get_all(params.asked(zone(caller.me.timezone)), cap=listing.PAGE_CAP)
     buyer = sales.buyer(params.user_id)
     return render_list(request, "sales/payments", page=page, params=params, buyer=buyer)

@@ -35,9 +35,7 @@ from backend.database.schemas.promo_codes import (
     PromoCodeUpdate,
 )
 
-router = Routes(
-    prefix="/dashboard/promo-codes", dependencies=[require(Permission.PROMO_CODES_READ)]
-)
+router = Routes(prefix="/dashboard/promo-codes", dependencies=[require(Permission.PROMO_CODES_READ)])
 can_write = [require(Permission.PROMO_CODES_WRITE)]
 PromoCodes = Annotated[PromoCodeCRUD, crud(PromoCodeCRUD)]
 Settings = Annotated[SettingCRUD, crud(SettingCRUD)]
@@ -71,9 +69,7 @@ def export(promos: PromoCodes, params: Filters) -> Response:
 
 
 @router.get("/new", name="crm:promo_codes:new", dependencies=can_write)
-def new(
-    request: Request, like: Annotated[str, Query(max_length=20, description="A starter")] = ""
-) -> Response:
+def new(request: Request, like: Annotated[str, Query(max_length=20, description="A starter")] = "") -> Response:
     values = {"is_active": True, "discount_percent": "", **STARTERS.get(like, {})}
     return render(request, "promo_codes/new.html", promo=None, form=Form(values=values))
 
@@ -89,9 +85,7 @@ def create(request: Request, caller: Caller, promos: PromoCodes, form: Sent) -> 
 
 
 @router.get("/{promo_id}", name="crm:promo_codes:detail")
-def detail(
-    request: Request, caller: Caller, promos: PromoCodes, settings: Settings, promo_id: PromoId
-) -> Response:
+def detail(request: Request, caller: Caller, promos: PromoCodes, settings: Settings, promo_id: PromoId) -> Response:
     promo = promos.get_by_id(promo_id)
     return render(
         request,
@@ -113,9 +107,7 @@ def edit(request: Request, promos: PromoCodes, promo_id: PromoId) -> Response:
 
 
 @router.post("/{promo_id}", name="crm:promo_codes:update", dependencies=can_write)
-def update(
-    request: Request, caller: Caller, promos: PromoCodes, form: Sent, promo_id: PromoId
-) -> Response:
+def update(request: Request, caller: Caller, promos: PromoCodes, form: Sent, promo_id: PromoId) -> Response:
     promo = promos.get_by_id(promo_id)
     context: dict[str, Any] = {"promo": promo, "form": form, "conflict": None}
     data = _tried(form, lambda: PromoCodeUpdate(**_values(form, caller)))

@@ -79,9 +79,7 @@ def ask_refund(request: Request, caller: Caller, sales: Sales, purchase_id: Purc
 
 
 @router.post("/{purchase_id}/refund", name="crm:sales:refund", dependencies=can_refund)
-def refund(
-    request: Request, caller: Caller, sales: Sales, form: Sent, purchase_id: PurchaseId
-) -> Response:
+def refund(request: Request, caller: Caller, sales: Sales, form: Sent, purchase_id: PurchaseId) -> Response:
     if form.data is None:
         context = _context(caller, sales, purchase_id) | {"form": form}
         pages = "sales/refund.html", "sales/_refund_form.html"

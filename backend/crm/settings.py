@@ -104,9 +104,7 @@ def password(
         form.errors = _refusals(database, user, form.data, school.name)
     if form.errors or form.data is None:
         with database.read() as session:
-            return _part(
-                request, caller, "_password.html", user, session=session, password_form=form
-            )
+            return _part(request, caller, "_password.html", user, session=session, password_form=form)
     hashed, seen = security.hash_password(form.data.password), user.password_hash
 
     def store(session: "Session") -> None:
@@ -133,9 +131,7 @@ def _refusals(database: Database, user: User, sent: PasswordChange, school: str)
     personal = (user.name, user.login, user.email and user.email.partition("@")[0], school)
     if wrong := passwords.problem(sent.password, *personal):
         return {"password": wrong}
-    return (
-        {} if sent.password == sent.repeat else {"repeat": _("This differs from the new password.")}
-    )
+    return {} if sent.password == sent.repeat else {"repeat": _("This differs from the new password.")}
 
 
 @router.post("/language", name="crm:settings:language", dependencies=[public])
@@ -151,9 +147,7 @@ def language(
     if form.data is not None:
         _remember(caller, users, "ui_language", form.data.language)
         seconds = auth.YEAR_SECONDS
-        auth.set_cookie(
-            response, settings, auth.LANGUAGE_COOKIE, form.data.language, seconds=seconds
-        )
+        auth.set_cookie(response, settings, auth.LANGUAGE_COOKIE, form.data.language, seconds=seconds)
     return response
 
 
@@ -168,9 +162,7 @@ def theme(
     response = RedirectResponse(local_path(form.value("next"), "/"), 303)
     if form.data is not None:
         _remember(caller, users, "theme", form.data.theme)
-        auth.set_cookie(
-            response, settings, auth.THEME_COOKIE, form.data.theme, seconds=auth.YEAR_SECONDS
-        )
+        auth.set_cookie(response, settings, auth.THEME_COOKIE, form.data.theme, seconds=auth.YEAR_SECONDS)
     return response
 
 
@@ -179,12 +171,8 @@ def _remember(caller: Caller, users: UserCRUD, name: str, value: str) -> None:
         users.assign(users.get_by_id(caller.me.user_id), {name: value})
 
 
-@router.post(
-    "/sessions/{session_id}/revoke", name="crm:settings:revoke_session", dependencies=[own]
-)
-def revoke_session(
-    request: Request, caller: Caller, sessions: Sessions, session_id: RowId
-) -> Response:
+@router.post("/sessions/{session_id}/revoke", name="crm:settings:revoke_session", dependencies=[own])
+def revoke_session(request: Request, caller: Caller, sessions: Sessions, session_id: RowId) -> Response:
     sessions.revoke_own(session_id, _id(caller))
     return _saved(request, _("That device is signed out"))
 
@@ -248,9 +236,7 @@ def school(
     form: Annotated[Form[SchoolUpdate], form_of(SchoolUpdate)],
 ) -> Response:
     if form.data is None:
-        return _part(
-            request, caller, "_school.html", users.get_by_id(_id(caller)), school_form=form
-        )
+        return _part(request, caller, "_school.html", users.get_by_id(_id(caller)), school_form=form)
     stored.put(KEY, {"name": form.data.name})
     named: School = request.app.state.school
     named.name = form.data.name
@@ -309,8 +295,4 @@ def _context(request: Request, caller: Caller, user: User, session: "Session") -
 def scope_choices(own_rights: frozenset[str]) -> list[tuple[str, str]]:
     """(right, its words) for every right that this person may put into a token."""
     offered = (own_rights - TOKEN_ONLY) | ({P.BOT} if P.BOT in grantable(own_rights) else set())
-    return [
-        (permission.value, _(LABELS[permission]))
-        for permission in Permission
-        if permission in offered
-    ]
+    return [(permission.value, _(LABELS[permission])) for permission in Permission if permission in offered]

@@ -50,9 +50,7 @@ def _by_itself(request: Request) -> None:
 
 
 @router.get("/", name="crm:tickets:index")
-def index(
-    request: Request, caller: Caller, tickets: Tickets, params: Filters, have: Have = None
-) -> Response:
+def index(request: Request, caller: Caller, tickets: Tickets, params: Filters, have: Have = None) -> Response:
     desk = Desk(request, caller, tickets, params)
     if have is not None:
         _by_itself(request)
@@ -60,9 +58,7 @@ def index(
             return Response(status_code=204)
     page = render_part(request, "tickets/index.html", "tickets/_queue.html", **desk.queue())
     if have is None and request.headers.get("HX-Source", "").startswith("input"):
-        page.headers["HX-Replace-Url"] = url_with(
-            params, LIST_URL
-        )  # typing adds no step to go back to
+        page.headers["HX-Replace-Url"] = url_with(params, LIST_URL)  # typing adds no step to go back to
     return page
 
 
@@ -85,9 +81,7 @@ def badge(request: Request, tickets: Tickets, have: Have = None) -> Response:
 
 
 @router.get("/{ticket_id}", name="crm:tickets:detail")
-def detail(
-    request: Request, caller: Caller, tickets: Tickets, ticket_id: TicketId, params: Filters
-) -> Response:
+def detail(request: Request, caller: Caller, tickets: Tickets, ticket_id: TicketId, params: Filters) -> Response:
     desk = Desk(request, caller, tickets, params)
     return render_part(request, "tickets/index.html", "tickets/_panes.html", **desk.all(ticket_id))
 
@@ -178,9 +172,7 @@ def set_status(
     return _after(request, caller, tickets, params, ticket_id)
 
 
-@router.post(
-    "/{ticket_id}/messages/{message_id}/cancel", name="crm:tickets:cancel", dependencies=can_write
-)
+@router.post("/{ticket_id}/messages/{message_id}/cancel", name="crm:tickets:cancel", dependencies=can_write)
 def cancel(
     request: Request,
     caller: Caller,
@@ -197,9 +189,7 @@ def cancel(
     return render_part(request, "tickets/index.html", "tickets/_panes.html", **shown)
 
 
-@router.post(
-    "/{ticket_id}/messages/{message_id}/resend", name="crm:tickets:resend", dependencies=can_write
-)
+@router.post("/{ticket_id}/messages/{message_id}/resend", name="crm:tickets:resend", dependencies=can_write)
 def resend(
     request: Request,
     caller: Caller,

@@ -35,7 +35,17 @@ def index(request: Request, students: Students, params: Filters) -> Response:
 
 @router.get("/export.csv", name="crm:users:csv")
 def export(students: Students, params: Filters) -> Response:
-    header = ["id", "first_name", "last_name", "username", "telegram_id", "is_active", "purchases", "spent", "created_at"]
+    header = [
+        "id",
+        "first_name",
+        "last_name",
+        "username",
+        "telegram_id",
+        "is_active",
+        "purchases",
+        "spent",
+        "created_at",
+    ]
     rows = students.get_all(params, cap=listing.PAGE_CAP).items
     return csv_response("students", header, ([getattr(row, name) for name in header] for row in rows))
 
@@ -118,4 +128,3 @@ def delete(request: Request, caller: Caller, students: Students, user_id: UserId
     students.delete(user_id)
     flash(request, _("Student deleted"), undo=history.change_set_id(caller.session))
     return see_other(request, "crm:users:index")
-

@@ -130,6 +130,8 @@ def _depth(row: Base) -> tuple[int, int]:
 
 
 def _forget(session: Session, *_rest: object) -> None:
+    if session.in_nested_transaction():
+        return  # the end of a savepoint is not the end of the unit of work
     for key in ("change_set_id", "label", "undoes_id"):
         session.info.pop(key, None)
 

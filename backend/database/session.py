@@ -98,7 +98,9 @@ def is_transient(error: DBAPIError) -> bool:
 def _engine(url: str, pool_size: int) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        options = f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={BUSY_SECONDS * 1000} -c timezone=UTC"
+        options = (
+            f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={BUSY_SECONDS * 1000} -c timezone=UTC"
+        )
         return create_engine(
             parsed,
             pool_size=pool_size,

@@ -61,9 +61,7 @@ def build(
     return made
 
 
-def _person(
-    entry: Mapping[str, Any], now: datetime, roles: Mapping[str, Role], steps: list[Step]
-) -> User:
+def _person(entry: Mapping[str, Any], now: datetime, roles: Mapping[str, Role], steps: list[Step]) -> User:
     joined = days_before(now, 121)
     person = User(
         role=roles[entry["role"]],
@@ -128,9 +126,7 @@ def _media(stored: StoredFile, added: datetime) -> Media:
     )
 
 
-def _course(
-    entry: Mapping[str, Any], now: datetime, author: User, lessons: list[Lesson], steps: list[Step]
-) -> Course:
+def _course(entry: Mapping[str, Any], now: datetime, author: User, lessons: list[Lesson], steps: list[Step]) -> Course:
     added = days_before(now, entry["added"])
     course = Course(
         title=entry["title"],
@@ -140,9 +136,7 @@ def _course(
         created_at=added,
         updated_at=added,
     )
-    course.course_lessons = [
-        CourseLesson(lesson=lesson, position=place) for place, lesson in enumerate(lessons, 1)
-    ]
+    course.course_lessons = [CourseLesson(lesson=lesson, position=place) for place, lesson in enumerate(lessons, 1)]
     step = Step(added, actor=author).make(course)
     for place in course.course_lessons:
         step.make(place)

@@ -35,9 +35,7 @@ class Step:
 
     def move(self, row: Base, before: Values, after: Values) -> "Step":
         changed = [name for name in after if before[name] != after[name]]
-        self.moved.append(
-            (row, {name: before[name] for name in changed}, {name: after[name] for name in changed})
-        )
+        self.moved.append((row, {name: before[name] for name in changed}, {name: after[name] for name in changed}))
         return self
 
 
@@ -56,9 +54,7 @@ def write(session: Session, steps: Sequence[Step]) -> None:
     returning = insert(ChangeSet).returning(ChangeSet.id, sort_by_parameter_order=True)
     ids = session.scalars(returning, sets).all()
     changes = [
-        change | {"change_set_id": set_id}
-        for step, set_id in zip(steps, ids, strict=True)
-        for change in _changes(step)
+        change | {"change_set_id": set_id} for step, set_id in zip(steps, ids, strict=True) for change in _changes(step)
     ]
     session.execute(insert(Change), changes)
 
@@ -66,9 +62,7 @@ def write(session: Session, steps: Sequence[Step]) -> None:
 def _changes(step: Step) -> list[Values]:
     made = [_change(row, "create", {}, _whole(row) | _json(row, then)) for row, then in step.made]
     moved = [
-        _change(row, "update", _json(row, before), _json(row, after))
-        for row, before, after in step.moved
-        if after
+        _change(row, "update", _json(row, before), _json(row, after)) for row, before, after in step.moved if after
     ]
     return made + moved
 

@@ -50,9 +50,7 @@ def load(database: Database, settings: Settings, now: datetime | None = None) ->
             with path.open("rb") as file:
                 files[path.name] = folder.keep(file, path.name)
         moment = now or clock.now()
-        summary = database.run(
-            lambda session: _load(session, folder, files, moment), Actor(Door.DEMO)
-        )
+        summary = database.run(lambda session: _load(session, folder, files, moment), Actor(Door.DEMO))
     finally:
         if not summary.rows:
             for stored in files.values():

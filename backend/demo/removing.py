@@ -86,9 +86,7 @@ class _Removal:
         """Nobody buys or writes here meanwhile."""
         for model in (User, Lesson, Course, PromoCode):
             self._find(
-                lambda ids, model=model: (
-                    select(model.id).where(model.id.in_(ids)).with_for_update()
-                ),  # type: ignore[misc] # bound now
+                lambda ids, model=model: select(model.id).where(model.id.in_(ids)).with_for_update(),  # type: ignore[misc] # bound now
                 self.demo[model.__tablename__],
             )
 
@@ -147,9 +145,7 @@ class _Removal:
         # Whoever holds a course opens its lessons through it.
         inside = self._values(CourseLesson.lesson_id, CourseLesson.course_id, kept)
         lessons = self._unnamed(Lesson, OrderLine.lesson_id, Purchase.lesson_id, named=inside)
-        places = self._of(CourseLesson.course_id, courses) | self._of(
-            CourseLesson.lesson_id, lessons
-        )
+        places = self._of(CourseLesson.course_id, courses) | self._of(CourseLesson.lesson_id, lessons)
         self._remove(CourseLesson, places)
         self._remove(Course, courses)
         self._remove(Lesson, lessons)
@@ -172,9 +168,7 @@ class _Removal:
     def _unnamed(self, model: type[Any], *by: Column, named: Iterable[int] = ()) -> Ids:
         """The demo rows that nothing names any more. The others stay, off sale."""
         mine = self.demo[model.__tablename__]
-        kept = mine.intersection(named).union(
-            *(self._values(column, column, mine) for column in by)
-        )
+        kept = mine.intersection(named).union(*(self._values(column, column, mine) for column in by))
         for row in self.session.scalars(select(model).where(model.id.in_(kept)).order_by(model.id)):
             if isinstance(row, User):
                 self.kept.append(_("%s has paid with real Stars and stays.") % row.name)
@@ -187,9 +181,7 @@ class _Removal:
 
     def _recount(self, promos: Ids) -> None:
         """The school's own codes get back the uses of the orders that went."""
-        taken = select(func.count()).where(
-            PromoRedemption.promo_id == PromoCode.id, PromoRedemption.state.in_(TAKEN)
-        )
+        taken = select(func.count()).where(PromoRedemption.promo_id == PromoCode.id, PromoRedemption.state.in_(TAKEN))
         for ids in _chunks(promos):
             counted = update(PromoCode).where(PromoCode.id.in_(ids))
             self._execute(counted.values(current_uses=taken.scalar_subquery()))

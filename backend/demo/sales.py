@@ -54,8 +54,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.appetite = {
-            id(student): self.rng.expovariate(1) if self.rng.random() < BUYERS else 0.0
-            for student in self.students
+            id(student): self.rng.expovariate(1) if self.rng.random() < BUYERS else 0.0 for student in self.students
         }
 
     # -- who, what, for how much
@@ -63,8 +62,7 @@ class Shop:
     def buyer(self, at: datetime) -> User:
         here = [student for student in self.students if student.created_at < at]
         weights = [
-            self.appetite[id(person)] * (4 if at - person.created_at < timedelta(days=6) else 1)
-            for person in here
+            self.appetite[id(person)] * (4 if at - person.created_at < timedelta(days=6) else 1) for person in here
         ]
         return self.rng.choices(here, weights)[0]
 
@@ -93,9 +91,7 @@ class Shop:
         return sum(held) > 1
 
     def own(self, student: User, item: Item) -> None:
-        lessons = (
-            [] if isinstance(item, Lesson) else [place.lesson for place in item.course_lessons]
-        )
+        lessons = [] if isinstance(item, Lesson) else [place.lesson for place in item.course_lessons]
         self.owned.update((id(student), id(thing)) for thing in (item, *lessons))
 
     def code(self, at: datetime, price: int) -> PromoCode | None:
@@ -150,9 +146,7 @@ class Shop:
         if student.terms_accepted_at is None and total:
             student.terms_accepted_at = at - timedelta(seconds=40)
         if promo:
-            sale.redemption = PromoRedemption(
-                state="reserved", reserved_until=at + RESERVED, created_at=at
-            )
+            sale.redemption = PromoRedemption(state="reserved", reserved_until=at + RESERVED, created_at=at)
             promo.current_uses += 1
         return sale
 
@@ -178,9 +172,7 @@ class Shop:
         self.entitle(sale, at, charge, order.total, order.lines[0])
         self.seen(sale.user, at)
 
-    def entitle(
-        self, sale: Sale, at: datetime, payment_id: str, amount: int, line: OrderLine | None
-    ) -> None:
+    def entitle(self, sale: Sale, at: datetime, payment_id: str, amount: int, line: OrderLine | None) -> None:
         lesson = isinstance(sale.item, Lesson)
         what = {"lesson": sale.item} if lesson else {"course": sale.item}
         sale.purchase = Purchase(
@@ -298,9 +290,7 @@ def _grant(shop: Shop) -> None:
 
 def _refund(shop: Shop) -> None:
     old = [
-        sale
-        for sale in shop.sales
-        if sale.payment and days_before(shop.now, 50) < sale.at < days_before(shop.now, 4)
+        sale for sale in shop.sales if sale.payment and days_before(shop.now, 50) < sale.at < days_before(shop.now, 4)
     ]
     reasons = read("people")["refund_reasons"]
     for sale, reason in zip(shop.rng.sample(old, REFUNDS), reasons, strict=True):

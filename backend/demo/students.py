@@ -38,9 +38,7 @@ def _russian(rng: random.Random) -> Iterator[tuple[str, str, str]]:
     # The student whom the documentation and the pictures know comes first.
     known = ("Мария", "Ковалёва", "ru")
     yield known
-    yield from rng.sample(
-        [person for person in everyone if person != known], STUDENTS - ENGLISH - 1
-    )
+    yield from rng.sample([person for person in everyone if person != known], STUDENTS - ENGLISH - 1)
 
 
 def _english(rng: random.Random) -> Iterator[tuple[str, str, str]]:

@@ -25,10 +25,7 @@ class Thread:
 def build(now: datetime, students: list[User], sales: list[Sale], support: User) -> list[Thread]:
     rng, taken = dice("support"), set[int]()
     entries = sorted(read("tickets")["tickets"], key=lambda entry: -int(entry["opened"]))
-    return [
-        _thread(entry, now, _writer(rng, entry, now, students, sales, taken), support)
-        for entry in entries
-    ]
+    return [_thread(entry, now, _writer(rng, entry, now, students, sales, taken), support) for entry in entries]
 
 
 def _writer(

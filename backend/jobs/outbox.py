@@ -86,9 +86,7 @@ class Outbox:
         fresh, quiet = not self._leading, self._quiet_until > began
         renew = self._lease_until - began < LEASE_SECONDS / 2  # an idle school's disk may sleep
         try:
-            found = await self._in_thread(
-                lambda session: self._look(session, renew=renew, fresh=fresh, quiet=quiet)
-            )
+            found = await self._in_thread(lambda session: self._look(session, renew=renew, fresh=fresh, quiet=quiet))
         except Exception as error:  # noqa: BLE001 - the database may be away; the queue is not lost
             log.warning("outbox.database", error=type(error).__name__)
             return POLL_SECONDS
@@ -145,10 +143,7 @@ class Outbox:
             # What another process has just sent counts for the pace: let that second pass.
             return Round(held=True, next_due=clock.now() + second)
         rows = dispatches.claim(room)
-        calls = tuple(
-            Call(row.id, row.attempts, row.chat_id, row.method, row.params, row.refund_id)
-            for row in rows
-        )
+        calls = tuple(Call(row.id, row.attempts, row.chat_id, row.method, row.params, row.refund_id) for row in rows)
         return Round(held=True, calls=calls, next_due=None if rows else dispatches.next_due())
 
     # -- one message

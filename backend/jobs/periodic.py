@@ -67,9 +67,7 @@ async def repeat(database: Database, chore: Chore, stop: asyncio.Event) -> None:
 def do(database: Database, chore: Chore) -> bool:
     """False when this period's turn has been taken, by whichever process."""
     turn = secrets.token_hex(8)
-    if not database.run(
-        lambda session: LeaseCRUD(session).hold(f"chore:{chore.name}", turn, chore.seconds - 1)
-    ):
+    if not database.run(lambda session: LeaseCRUD(session).hold(f"chore:{chore.name}", turn, chore.seconds - 1)):
         return False
     while database.run(chore.work):
         pass

@@ -171,9 +171,7 @@ async def change(act: Act) -> None:
 
 
 async def stars(act: Act) -> None:
-    act.hub.store.run(
-        "UPDATE students SET stars = stars + ? WHERE id = ?", STARS_GIFT, act.life.student.id
-    )
+    act.hub.store.run("UPDATE students SET stars = stars + ? WHERE id = ?", STARS_GIFT, act.life.student.id)
     act.hub.signals.wake("page")
     act.moved = True
 

@@ -118,9 +118,7 @@ def mount(
     return sandbox
 
 
-def _add_page(
-    app: FastAPI, sandbox: Sandbox, viewer: Callable[[Request], Principal] | None
-) -> None:
+def _add_page(app: FastAPI, sandbox: Sandbox, viewer: Callable[[Request], Principal] | None) -> None:
     app.include_router(Page(sandbox.hub, viewer).router)
     if not sandbox.hub.world.students():
         for profile in NEWCOMERS:
@@ -136,9 +134,7 @@ def with_signals(stop: Callable[[], None]) -> None:
         if not callable(previous):
             continue
 
-        def handle(
-            signum: int, frame: FrameType | None, previous: Callable[..., Any] = previous
-        ) -> None:
+        def handle(signum: int, frame: FrameType | None, previous: Callable[..., Any] = previous) -> None:
             stop()
             previous(signum, frame)
 

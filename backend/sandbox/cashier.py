@@ -71,9 +71,7 @@ class Cashier:
 
     def of_link(self, bot: Bot, link: str) -> Invoice:
         slug = link.rpartition("$")[2]
-        body = self.store.value(
-            "SELECT body FROM invoices WHERE slug = ? AND bot_id = ?", slug, bot.id
-        )
+        body = self.store.value("SELECT body FROM invoices WHERE slug = ? AND bot_id = ?", slug, bot.id)
         if body is None:
             raise StudentError("no_invoice", "This invoice link leads nowhere.", 404)
         return Invoice(**load(body))
@@ -91,8 +89,7 @@ class Cashier:
         body = asdict(invoice) | {"amount": charged, "payload": payload, "delay": twist.delay}
         with self.store.tx():
             self.store.run(
-                "INSERT INTO checkouts (id, bot_id, student_id, body, status, created)"
-                " VALUES (?, ?, ?, ?, 'asked', ?)",
+                "INSERT INTO checkouts (id, bot_id, student_id, body, status, created) VALUES (?, ?, ?, ?, 'asked', ?)",
                 query_id,
                 bot.id,
                 student.id,
@@ -115,9 +112,7 @@ class Cashier:
     def answer(self, bot: Bot, query_id: str, *, ok: bool, error: str) -> tuple[int, float]:
         """Rule 2. Returns the student and the seconds that the answer took."""
         with self.store.tx():
-            row = self.store.one(
-                "SELECT * FROM checkouts WHERE id = ? AND bot_id = ?", query_id, bot.id
-            )
+            row = self.store.one("SELECT * FROM checkouts WHERE id = ? AND bot_id = ?", query_id, bot.id)
             age = time.time() - row["created"] if row else 0.0
             if row is None or row["status"] != "asked" or age > rules.CHECKOUT_SECONDS:
                 raise bad_request(QUERY_TOO_OLD)
@@ -145,9 +140,7 @@ class Cashier:
     def settle_due(self) -> float | None:
         """Completes the delayed payments whose time has come; the seconds until the next one."""
         with self.store.tx():
-            due = self.store.all(
-                "SELECT id FROM checkouts WHERE status = 'accepted' AND settle_at <= ?", time.time()
-            )
+            due = self.store.all("SELECT id FROM checkouts WHERE status = 'accepted' AND settle_at <= ?", time.time())
             for row in due:
                 self._settle(row["id"])
         for row in due:
@@ -187,14 +180,10 @@ class Cashier:
             student.id,
             body["amount"],
         ):
-            self.store.run(
-                "UPDATE checkouts SET status = 'failed', error = 'no_stars' WHERE id = ?", query_id
-            )
+            self.store.run("UPDATE checkouts SET status = 'failed', error = 'no_stars' WHERE id = ?", query_id)
             return
         self._book(bot, student, charge_id, "in", body["amount"], body)
-        self.store.run(
-            "UPDATE checkouts SET status = 'paid', charge_id = ? WHERE id = ?", charge_id, query_id
-        )
+        self.store.run("UPDATE checkouts SET status = 'paid', charge_id = ? WHERE id = ?", charge_id, query_id)
         payment = _payment(body, charge_id)
         self._tell(bot, student, {"successful_payment": payment}, {"title": body["title"]})
         self._mark_paid(bot, student, body["message_id"])
@@ -212,18 +201,13 @@ class Cashier:
         if not chat.started:  # paid by link, before the first word
             chat.started = True
             self.world.save_chat(chat)
-        message = self.world.add_message(
-            bot.id, student.id, {"from": student.user, **service}, meta
-        )
+        message = self.world.add_message(bot.id, student.id, {"from": student.user, **service}, meta)
         self.world.push(bot, "message", message.body, student.id)
 
-    def _book(
-        self, bot: Bot, student: Student, charge_id: str, direction: str, amount: int, body: Json
-    ) -> None:
+    def _book(self, bot: Bot, student: Student, charge_id: str, direction: str, amount: int, body: Json) -> None:
         kept = {k: body[k] for k in ("payload", "subscription_period", "title")}
         self.store.run(
-            "INSERT INTO ledger (bot_id, id, direction, amount, date, student_id, body)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO ledger (bot_id, id, direction, amount, date, student_id, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
             bot.id,
             charge_id,
             direction,

@@ -69,9 +69,7 @@ class ChatMessage:
         self.date: int = self.body["date"]
         self.edited: int | None = self.body.get("edit_date")
         self.text: str = self.body.get("text") or self.body.get("caption") or ""
-        self.entities: list[Json] = (
-            self.body.get("entities") or self.body.get("caption_entities") or []
-        )
+        self.entities: list[Json] = self.body.get("entities") or self.body.get("caption_entities") or []
         self.protected = bool(self.body.get("has_protected_content"))
         self.invoice: Json | None = self.body.get("invoice")
         self.payment: Json | None = self.body.get("successful_payment")

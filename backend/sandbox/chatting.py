@@ -69,20 +69,14 @@ class Student:
 
     # --- pressing
 
-    def press(
-        self, button: str | Button, message: ChatMessage | None = None, *, wait: float = 10.0
-    ) -> Answer | None:
+    def press(self, button: str | Button, message: ChatMessage | None = None, *, wait: float = 10.0) -> Answer | None:
         if isinstance(button, str):
             button = self.find_button(button, message)
         if button.data is None:
             raise StudentRefusedError("not_a_callback", f"{button} sends nothing to the bot")
-        return self._press(
-            {"message_id": button.message_id, "row": button.row, "column": button.column}, wait
-        )
+        return self._press({"message_id": button.message_id, "row": button.row, "column": button.column}, wait)
 
-    def press_data(
-        self, data: str, message: ChatMessage | None = None, *, wait: float = 10.0
-    ) -> Answer | None:
+    def press_data(self, data: str, message: ChatMessage | None = None, *, wait: float = 10.0) -> Answer | None:
         return self._press({"message_id": (message or self.last).id, "data": data}, wait)
 
     def _press(self, given: Json, wait: float) -> Answer | None:
@@ -198,9 +192,7 @@ class Student:
         shown = self._chat()["keyboard"] or {}
         return [[button["text"] for button in row] for row in shown.get("keyboard", [])]
 
-    def wait(
-        self, match: Match = None, *, since: int | None = None, timeout: float = 10.0
-    ) -> ChatMessage:
+    def wait(self, match: Match = None, *, since: int | None = None, timeout: float = 10.0) -> ChatMessage:
         after = watched = self.seen if since is None else since
         deadline = time.monotonic() + timeout
         while True:

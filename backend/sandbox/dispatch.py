@@ -50,9 +50,7 @@ async def dispatch(call: Call[Any], name: str) -> object:
         call.hub.world.log(call.bot.id, call.student_id, "out", shown, error.description, ok=False)
         raise
     if name not in QUIET:
-        call.hub.world.log(
-            call.bot.id, call.student_id, "out", shown, call.note, detail=_detail(call.arguments)
-        )
+        call.hub.world.log(call.bot.id, call.student_id, "out", shown, call.note, detail=_detail(call.arguments))
     return result
 
 
@@ -93,8 +91,7 @@ def plan_fault(hub: Hub, bot: Bot, fault: Fault, *, method: str | None, times: i
     if method is not None and method.lower() not in known_methods():
         raise StudentError("bad_method", "There is no such method of the Bot API.")
     hub.store.run(
-        "INSERT INTO faults (bot_id, method, kind, times, retry_after, seconds)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO faults (bot_id, method, kind, times, retry_after, seconds) VALUES (?, ?, ?, ?, ?, ?)",
         bot.id,
         method,
         fault.kind,

@@ -130,9 +130,7 @@ class HtmlText:
             elif tag == "blockquote" and name.lower() == "expandable":
                 argument = "expandable"
         if tag == "span" and argument != "tg-spoiler":
-            raise self._error(
-                f'Tag "span" must have class "tg-spoiler" at byte offset {self._byte(position)}'
-            )
+            raise self._error(f'Tag "span" must have class "tg-spoiler" at byte offset {self._byte(position)}')
         return argument
 
     def _close(self, position: int) -> int:
@@ -144,8 +142,7 @@ class HtmlText:
         opened, tag = self._stack.pop(), match[1].lower()
         if tag and tag != opened.tag:
             raise self._error(
-                f"Unmatched end tag at byte offset {self._byte(position)},"
-                f' expected "</{opened.tag}>", found "</{tag}>"'
+                f'Unmatched end tag at byte offset {self._byte(position)}, expected "</{opened.tag}>", found "</{tag}>"'
             )
         length = units(self.plain) - opened.offset
         if length:
@@ -192,9 +189,7 @@ class HtmlText:
         return len(self.source[:position].encode())
 
     def _unsupported(self, tag: str, position: int) -> Exception:
-        return self._error(
-            f'Unsupported start tag "{tag.lower()}" at byte offset {self._byte(position)}'
-        )
+        return self._error(f'Unsupported start tag "{tag.lower()}" at byte offset {self._byte(position)}')
 
     @staticmethod
     def _error(text: str) -> Exception:

@@ -40,9 +40,7 @@ def conflict(text: str) -> TelegramError:
 
 
 def too_many(retry_after: int) -> TelegramError:
-    return TelegramError(
-        429, f"Too Many Requests: retry after {retry_after}", {"retry_after": retry_after}
-    )
+    return TelegramError(429, f"Too Many Requests: retry after {retry_after}", {"retry_after": retry_after})
 
 
 class StudentError(Exception):

@@ -29,9 +29,7 @@ def cross_site(request: Request) -> bool:
     """Whether a page of another site may be behind a request that acts for a student."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
-        return (
-            site not in {"same-origin", "none"} if request.method in SAFE else site != "same-origin"
-        )
+        return site not in {"same-origin", "none"} if request.method in SAFE else site != "same-origin"
     origin = request.headers.get("origin")
     if origin is not None:
         return urlsplit(origin).netloc != request.headers.get("host")
@@ -52,7 +50,5 @@ class Guard:
         if reason is None:
             await self.app(scope, receive, send)
             return
-        response: Response = JSONResponse(
-            {"ok": False, "error_code": 403, "description": f"Forbidden: {reason}"}, 403
-        )
+        response: Response = JSONResponse({"ok": False, "error_code": 403, "description": f"Forbidden: {reason}"}, 403)
         await response(scope, receive, send)

@@ -70,9 +70,7 @@ def _model(kind: type[Any], value: object) -> Any:
 def _inline(value: dict[str, Any]) -> InlineKeyboardMarkup | None:
     rows = value["inline_keyboard"]
     if not (isinstance(rows, list) and all(isinstance(row, list) for row in rows)):
-        raise bad_request(
-            'field "inline_keyboard" of the InlineKeyboardMarkup must be an Array of Arrays'
-        )
+        raise bad_request('field "inline_keyboard" of the InlineKeyboardMarkup must be an Array of Arrays')
     buttons = [button for row in rows for button in row]
     for button in buttons:
         _readable(button)
@@ -88,9 +86,7 @@ def _inline(value: dict[str, Any]) -> InlineKeyboardMarkup | None:
 
 def _readable(button: object) -> None:
     if not isinstance(button, dict):
-        raise bad_request(
-            "can't parse inline keyboard button: InlineKeyboardButton must be an Object"
-        )
+        raise bad_request("can't parse inline keyboard button: InlineKeyboardButton must be an Object")
     text = button.get("text")
     if not isinstance(text, str):
         raise bad_request("can't parse inline keyboard button: Can't find field \"text\"")
@@ -98,9 +94,7 @@ def _readable(button: object) -> None:
         raise bad_request("inline keyboard button text must be non-empty")
     chosen = [a for a in ACTIONS if button.get(a) is not None]
     if not chosen or (chosen == ["callback_data"] and not button["callback_data"]):
-        raise bad_request(
-            "can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard"
-        )
+        raise bad_request("can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard")
 
 
 def check_button(button: InlineKeyboardButton) -> None:
@@ -110,8 +104,7 @@ def check_button(button: InlineKeyboardButton) -> None:
         raise bad_request(f"inline keyboard button URL '{button.url}' is invalid: Wrong HTTP URL")
     if button.web_app is not None and not re.match(r"https://[^/]*\.", button.web_app.url):
         raise bad_request(
-            f"inline keyboard button Web App URL '{button.web_app.url}' is invalid:"
-            " Only HTTPS links are allowed"
+            f"inline keyboard button Web App URL '{button.web_app.url}' is invalid: Only HTTPS links are allowed"
         )
 
 
@@ -142,7 +135,5 @@ def pay_first(markup: InlineKeyboardMarkup | None) -> None:
 
 def no_pay(markup: BaseModel | None) -> None:
     """Outside invoices there is nothing to pay for."""
-    if isinstance(markup, InlineKeyboardMarkup) and any(
-        button.pay for row in markup.inline_keyboard for button in row
-    ):
+    if isinstance(markup, InlineKeyboardMarkup) and any(button.pay for row in markup.inline_keyboard for button in row):
         raise bad_request("BUTTON_TYPE_INVALID")

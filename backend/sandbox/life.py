@@ -133,9 +133,7 @@ class Life:
 
         found = await self.hub.signals.until(f"callback:{query_id}", look, seconds)
         if found is None:
-            self.world.log(
-                self.bot.id, self.student.id, "out", "answerCallbackQuery", "—", ok=False
-            )
+            self.world.log(self.bot.id, self.student.id, "out", "answerCallbackQuery", "—", ok=False)
         return found
 
     # --- paying

@@ -42,9 +42,7 @@ class Files:
         self._store = store
         self._temporary = state is None
         self.folder = (
-            Path(tempfile.mkdtemp(prefix="sandbox-"))
-            if state is None
-            else state.with_name(f"{state.name}.files")
+            Path(tempfile.mkdtemp(prefix="sandbox-")) if state is None else state.with_name(f"{state.name}.files")
         )
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -69,21 +67,15 @@ class Files:
         if stored is None:
             raise bad_request("wrong file identifier/HTTP URL specified")
         if stored.kind != kind:
-            raise bad_request(
-                f"can't use file of type {stored.kind.capitalize()} as {kind.capitalize()}"
-            )
+            raise bad_request(f"can't use file of type {stored.kind.capitalize()} as {kind.capitalize()}")
         return stored
 
     def find(self, bot_id: int, file_id: str) -> StoredFile | None:
-        row = self._store.one(
-            "SELECT * FROM files WHERE file_id = ? AND bot_id = ?", file_id, bot_id
-        )
+        row = self._store.one("SELECT * FROM files WHERE file_id = ? AND bot_id = ?", file_id, bot_id)
         return None if row is None else StoredFile(**dict(row) | {"body": load(row["body"])})
 
     def by_path(self, bot_id: int, path: str) -> StoredFile | None:
-        file_id = self._store.value(
-            "SELECT file_id FROM files WHERE bot_id = ? AND path = ?", bot_id, path
-        )
+        file_id = self._store.value("SELECT file_id FROM files WHERE bot_id = ? AND path = ?", bot_id, path)
         return None if file_id is None else self.find(bot_id, file_id)
 
     async def save(self, bot_id: int, kind: str, upload: UploadFile) -> StoredFile:
@@ -92,8 +84,7 @@ class Files:
             raise bad_request("file must be non-empty")
         if kind == "photo" and size > PHOTO_BYTES:
             raise bad_request(
-                f"file of size {size} bytes is too big for a photo;"
-                f" the maximum size is {PHOTO_BYTES} bytes"
+                f"file of size {size} bytes is too big for a photo; the maximum size is {PHOTO_BYTES} bytes"
             )
         digest = await anyio.to_thread.run_sync(self._write, upload.file)
         name = Path(upload.filename or "file").name

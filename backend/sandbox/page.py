@@ -72,9 +72,7 @@ class Page:
             context["pay"] = self._offer(bot, student, query.get("pay"), query.get("link"))
         return context
 
-    def _offer(
-        self, bot: Bot, student: Student, message_id: str | None, link: str | None
-    ) -> Json | None:
+    def _offer(self, bot: Bot, student: Student, message_id: str | None, link: str | None) -> Json | None:
         """What the Pay sheet shows; None when the invoice is gone."""
         try:
             number = _number(message_id)

@@ -103,9 +103,7 @@ def typed(method: type[TelegramMethod[Any]], values: Json) -> TelegramMethod[Any
     for name, value in values.items():
         if name not in method.model_fields or value is None or value == "":
             continue
-        known[name] = (
-            read_markup(value) if name == "reply_markup" else _decoded(method, name, value)
-        )
+        known[name] = read_markup(value) if name == "reply_markup" else _decoded(method, name, value)
     try:
         return method.model_validate(known)
     except ValidationError as error:

@@ -72,9 +72,7 @@ def start_parameter(request: SendInvoice, *, strict: bool) -> None:
     if value and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
         raise bad_request("START_PARAM_INVALID")
     if strict and not value:
-        raise bad_request(
-            "sandbox rule 1: start_parameter is empty, a forwarded copy could be paid by strangers"
-        )
+        raise bad_request("sandbox rule 1: start_parameter is empty, a forwarded copy could be paid by strangers")
 
 
 def subscription(request: CreateInvoiceLink) -> None:
@@ -109,9 +107,7 @@ def deletable(message: Message) -> None:
 
 def shareable(message: Message, verb: str) -> None:
     """Rule 8: what was sent with protect_content goes nowhere else."""
-    if message.body.get("has_protected_content") or (
-        "invoice" in message.body and verb == "copied"
-    ):
+    if message.body.get("has_protected_content") or ("invoice" in message.body and verb == "copied"):
         raise bad_request(f"message can't be {verb}")
 
 
@@ -159,6 +155,4 @@ def commands(given: list[BotCommand]) -> None:
 def deep_link(payload: str) -> None:
     """Rule 11, the student's side: t.me would not open the bot with anything else."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", payload):
-        raise StudentError(
-            "bad_payload", "A deep link carries 1-64 letters, digits, underscores and hyphens."
-        )
+        raise StudentError("bad_payload", "A deep link carries 1-64 letters, digits, underscores and hyphens.")

@@ -70,9 +70,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
         # The app may be built in one thread, served by another and asked for a page by a third.
         self._lock = threading.RLock()
-        self.connection = sqlite3.connect(
-            path or ":memory:", isolation_level=None, check_same_thread=False, timeout=5
-        )
+        self.connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False, timeout=5)
         self.connection.row_factory = sqlite3.Row
         self.connection.execute("PRAGMA journal_mode=WAL")
         # NORMAL outlives a killed process; only a power cut could take the last commits.
@@ -123,8 +121,7 @@ class Store:
     def next(self, name: str, start: int = 1) -> int:
         """The next number of a counter that never goes back."""
         value: int = self.value(
-            "INSERT INTO counters VALUES (?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
+            "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
             name,
             start,
         )

@@ -115,9 +115,7 @@ T = TypeVar("T")
 class SandboxClient:
     def __init__(self, origin: str, timeout: float = 30.0) -> None:
         self.api = f"{origin.rstrip('/')}/sandbox"
-        self._http = httpx2.Client(
-            base_url=self.api, timeout=timeout, headers={"X-Sandbox": "1"}, trust_env=False
-        )
+        self._http = httpx2.Client(base_url=self.api, timeout=timeout, headers={"X-Sandbox": "1"}, trust_env=False)
 
     def __enter__(self) -> "SandboxClient":
         return self
@@ -140,9 +138,7 @@ class SandboxClient:
     def bots(self) -> list[BotAccount]:
         return [BotAccount(**bot) for bot in self.call("GET", "/bots")]
 
-    def create_bot(
-        self, name: str = "School", username: str = "school_bot", token: str | None = None
-    ) -> BotAccount:
+    def create_bot(self, name: str = "School", username: str = "school_bot", token: str | None = None) -> BotAccount:
         given = {"name": name, "username": username, "token": token}
         return BotAccount(**self.call("POST", "/bots", json=given))
 
@@ -177,9 +173,7 @@ class SandboxClient:
                 return Student(self, self._account(bot), profile)
         raise StudentRefusedError("no_student", "There is no such student.")
 
-    def rules(
-        self, bot: BotAccount | None = None, *, rate: bool | None = None, strict: bool | None = None
-    ) -> None:
+    def rules(self, bot: BotAccount | None = None, *, rate: bool | None = None, strict: bool | None = None) -> None:
         given = {"rate": rate, "strict": strict}
         changed = {name: value for name, value in given.items() if value is not None}
         self.call("POST", f"{self._path(bot)}/rules", json=changed)
@@ -220,11 +214,7 @@ class SandboxClient:
         return found
 
     def calls(self, method: str, bot: BotAccount | None = None) -> list[Json]:
-        return [
-            line
-            for line in self.journal(bot=bot)
-            if line["name"] == method and line["direction"] == "out"
-        ]
+        return [line for line in self.journal(bot=bot) if line["name"] == method and line["direction"] == "out"]
 
     def ledger(self, bot: BotAccount | None = None) -> list[Json]:
         found: list[Json] = self.call("GET", f"{self._path(bot)}/ledger")["transactions"]

@@ -134,9 +134,7 @@ class StudentApi:
 
     async def create_student(self, request: Request) -> Json:
         given = await _body(request)
-        return _student(
-            self.world.create_student(profile_of(given), given.get("hue"), given.get("id"))
-        )
+        return _student(self.world.create_student(profile_of(given), given.get("hue"), given.get("id")))
 
     async def change_student(self, request: Request) -> Json:
         student = self.world.student(request.path_params["student"])
@@ -147,9 +145,7 @@ class StudentApi:
         student.hue = int(given.get("hue", student.hue))
         self.world.save_student(student)
         if "stars" in given:
-            self.hub.store.run(
-                "UPDATE students SET stars = ? WHERE id = ?", int(given["stars"]), student.id
-            )
+            self.hub.store.run("UPDATE students SET stars = ? WHERE id = ?", int(given["stars"]), student.id)
         return _student(self.world.student(student.id))
 
     # --- one chat
@@ -227,9 +223,7 @@ class StudentApi:
 
     async def charge_back(self, request: Request) -> Json:
         life, given = self._life(request), await _body(request)
-        self.hub.cashier.charge_back(
-            life.bot, life.student.id, str(given["charge_id"]), tell=bool(given.get("tell"))
-        )
+        self.hub.cashier.charge_back(life.bot, life.student.id, str(given["charge_id"]), tell=bool(given.get("tell")))
         return {"balance": self.hub.cashier.balance(life.bot.id)}
 
     async def block(self, request: Request) -> Json:

@@ -32,9 +32,7 @@ def served(app: FastAPI, port: int = 0) -> Iterator[str]:
     A sandbox on `app.state.sandbox` is told to stop first, so that no long poll holds the server.
     """
     port = port or free_port()
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=5
-    )
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name=f"uvicorn-{port}", daemon=True)
     thread.start()

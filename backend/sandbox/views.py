@@ -155,9 +155,7 @@ class Views:
         return {}
 
     def lines(self) -> list[Line]:
-        rows = self.hub.store.all(
-            "SELECT * FROM journal WHERE bot_id = ? ORDER BY id DESC LIMIT ?", self.bot.id, LINES
-        )
+        rows = self.hub.store.all("SELECT * FROM journal WHERE bot_id = ? ORDER BY id DESC LIMIT ?", self.bot.id, LINES)
         return [
             Line(
                 row["direction"] == "out",
@@ -206,15 +204,10 @@ class Views:
 
 def _keys(message: Message, inside: Inside, place: dict[str, object]) -> list[list[Key]]:
     rows = message.body.get("reply_markup", {}).get("inline_keyboard", [])
-    return [
-        [_key(button, message, r, c, inside, place) for c, button in enumerate(row)]
-        for r, row in enumerate(rows)
-    ]
+    return [[_key(button, message, r, c, inside, place) for c, button in enumerate(row)] for r, row in enumerate(rows)]
 
 
-def _key(
-    button: Json, message: Message, row: int, column: int, inside: Inside, place: dict[str, object]
-) -> Key:
+def _key(button: Json, message: Message, row: int, column: int, inside: Inside, place: dict[str, object]) -> Key:
     key = Key(str(button["text"]), row, column)
     if button.get("pay"):
         key.pay = True

@@ -37,8 +37,7 @@ class World:
         state: Json = {"name": name, "username": username, "created": time.time(), "rules": {}}
         with self.store.tx():
             self.store.run(
-                "INSERT INTO bots VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
-                " SET token = excluded.token",
+                "INSERT INTO bots VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET token = excluded.token",
                 bot_id,
                 token,
                 dump(state),
@@ -64,9 +63,7 @@ class World:
 
     # --- students
 
-    def create_student(
-        self, profile: Json, hue: int | None = None, student_id: int | None = None
-    ) -> Student:
+    def create_student(self, profile: Json, hue: int | None = None, student_id: int | None = None) -> Student:
         with self.store.tx():
             if student_id is None:
                 student_id = self.store.next("student", FIRST_STUDENT)
@@ -86,9 +83,7 @@ class World:
         row = self.store.one("SELECT * FROM students WHERE id = ?", student_id)
         if row is None:
             return None
-        return Student(
-            row["id"], load(row["profile"]), row["hue"], row["stars"], bool(row["deleted"])
-        )
+        return Student(row["id"], load(row["profile"]), row["hue"], row["stars"], bool(row["deleted"]))
 
     def student(self, student_id: int) -> Student:
         student = self.find_student(student_id)
@@ -113,9 +108,7 @@ class World:
     # --- chats
 
     def chat(self, bot_id: int, student_id: int) -> Chat:
-        row = self.store.one(
-            "SELECT * FROM chats WHERE bot_id = ? AND student_id = ?", bot_id, student_id
-        )
+        row = self.store.one("SELECT * FROM chats WHERE bot_id = ? AND student_id = ?", bot_id, student_id)
         if row is None:
             return Chat(bot_id, student_id, False, False, 0, {})
         return Chat(
@@ -146,9 +139,7 @@ class World:
 
     # --- messages
 
-    def add_message(
-        self, bot_id: int, chat_id: int, body: Json, meta: Json | None = None
-    ) -> Message:
+    def add_message(self, bot_id: int, chat_id: int, body: Json, meta: Json | None = None) -> Message:
         """`body` without message_id, date and chat, which are filled in here."""
         with self.store.tx():
             chat = self.chat(bot_id, chat_id)
@@ -176,8 +167,7 @@ class World:
             self.save_chat(chat)
             message.rev = chat.rev
             self.store.run(
-                "UPDATE messages SET body = ?, meta = ?, rev = ?"
-                " WHERE bot_id = ? AND message_id = ?",
+                "UPDATE messages SET body = ?, meta = ?, rev = ? WHERE bot_id = ? AND message_id = ?",
                 dump(message.body),
                 dump(message.meta),
                 message.rev,
@@ -196,8 +186,7 @@ class World:
 
     def find_message(self, bot_id: int, chat_id: int, message_id: int) -> Message | None:
         row = self.store.one(
-            "SELECT * FROM messages"
-            " WHERE bot_id = ? AND message_id = ? AND chat_id = ? AND deleted = 0",
+            "SELECT * FROM messages WHERE bot_id = ? AND message_id = ? AND chat_id = ? AND deleted = 0",
             bot_id,
             message_id,
             chat_id,
@@ -207,8 +196,7 @@ class World:
     def messages(self, bot_id: int, chat_id: int, limit: int = 200) -> list[Message]:
         """The last messages of a chat, oldest first."""
         rows = self.store.all(
-            "SELECT * FROM messages WHERE bot_id = ? AND chat_id = ? AND deleted = 0"
-            " ORDER BY message_id DESC LIMIT ?",
+            "SELECT * FROM messages WHERE bot_id = ? AND chat_id = ? AND deleted = 0 ORDER BY message_id DESC LIMIT ?",
             bot_id,
             chat_id,
             limit,
@@ -256,8 +244,7 @@ class World:
             offset = first or 0
         self.confirm(bot_id, offset)
         rows = self.store.all(
-            "SELECT update_id, body FROM updates WHERE bot_id = ? AND done IN (0, 2)"
-            " ORDER BY update_id LIMIT ?",
+            "SELECT update_id, body FROM updates WHERE bot_id = ? AND done IN (0, 2) ORDER BY update_id LIMIT ?",
             bot_id,
             limit,
         )
@@ -272,9 +259,7 @@ class World:
 
     def repeat(self, bot_id: int, update_id: int | None = None) -> int:
         """Delivers an update once more under the same id, as Telegram does after a lost answer."""
-        update_id = update_id or self.store.value(
-            "SELECT max(update_id) FROM updates WHERE bot_id = ?", bot_id
-        )
+        update_id = update_id or self.store.value("SELECT max(update_id) FROM updates WHERE bot_id = ?", bot_id)
         touched = self.store.run(
             "UPDATE updates SET done = 2, created = ? WHERE bot_id = ? AND update_id = ?",
             time.time(),

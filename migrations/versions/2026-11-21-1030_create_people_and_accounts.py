@@ -38,9 +38,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_rate_buckets")),
     )
     with op.batch_alter_table("rate_buckets", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_rate_buckets_expires_at"), ["expires_at"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_rate_buckets_expires_at"), ["expires_at"], unique=False)
 
     op.create_table(
         "roles",
@@ -64,14 +62,10 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.String(length=255), nullable=True),
         sa.Column("first_name", sa.String(length=128), nullable=False),
         sa.Column("last_name", sa.String(length=128), nullable=True),
-        sa.Column(
-            "language_code", sa.String(length=16), server_default=sa.text("'en'"), nullable=False
-        ),
+        sa.Column("language_code", sa.String(length=16), server_default=sa.text("'en'"), nullable=False),
         sa.Column("ui_language", sa.String(length=2), nullable=True),
         sa.Column("theme", sa.String(length=5), server_default=sa.text("'auto'"), nullable=False),
-        sa.Column(
-            "timezone", sa.String(length=64), server_default=sa.text("'UTC'"), nullable=False
-        ),
+        sa.Column("timezone", sa.String(length=64), server_default=sa.text("'UTC'"), nullable=False),
         sa.Column("role_id", BIG, nullable=False),
         sa.Column("is_active", sa.Boolean(), nullable=False),
         sa.Column("token_version", BIG, nullable=False),
@@ -88,12 +82,8 @@ def upgrade() -> None:
             "telegram_id IS NOT NULL OR login IS NOT NULL OR email IS NOT NULL",
             name=op.f("ck_users_known_by_something"),
         ),
-        sa.CheckConstraint(
-            "telegram_id IS NULL OR telegram_id > 0", name=op.f("ck_users_telegram_id_positive")
-        ),
-        sa.ForeignKeyConstraint(
-            ["role_id"], ["roles.id"], name=op.f("fk_users_role_id_roles"), ondelete="RESTRICT"
-        ),
+        sa.CheckConstraint("telegram_id IS NULL OR telegram_id > 0", name=op.f("ck_users_telegram_id_positive")),
+        sa.ForeignKeyConstraint(["role_id"], ["roles.id"], name=op.f("fk_users_role_id_roles"), ondelete="RESTRICT"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("email_key", name=op.f("uq_users_email_key")),
         sa.UniqueConstraint("login_key", name=op.f("uq_users_login_key")),
@@ -101,13 +91,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,  # an id is never used again: history and undo rely on it
     )
     with op.batch_alter_table("users", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_users_active_created", ["is_active", "created_at", "id"], unique=False
-        )
+        batch_op.create_index("ix_users_active_created", ["is_active", "created_at", "id"], unique=False)
         batch_op.create_index("ix_users_created", ["created_at", "id"], unique=False)
-        batch_op.create_index(
-            "ix_users_role_created", ["role_id", "created_at", "id"], unique=False
-        )
+        batch_op.create_index("ix_users_role_created", ["role_id", "created_at", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_users_search_key"), ["search_key"], unique=False)
 
     op.create_table(
@@ -167,9 +153,7 @@ def upgrade() -> None:
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("id", BIG, nullable=False),
         sa.CheckConstraint("kind IN ('cookie', 'api')", name=op.f("ck_sessions_kind")),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_sessions_user_id_users"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_sessions_user_id_users"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_sessions_token_hash")),
         sqlite_autoincrement=True,  # an id is never used again: history and undo rely on it
@@ -200,9 +184,7 @@ def upgrade() -> None:
             name=op.f("fk_change_sets_token_id_api_tokens"),
             ondelete="SET NULL",
         ),
-        sa.ForeignKeyConstraint(
-            ["undoes_id"], ["change_sets.id"], name=op.f("fk_change_sets_undoes_id_change_sets")
-        ),
+        sa.ForeignKeyConstraint(["undoes_id"], ["change_sets.id"], name=op.f("fk_change_sets_undoes_id_change_sets")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_change_sets")),
         sa.UniqueConstraint("undoes_id", name=op.f("uq_change_sets_undoes_id")),
         sqlite_autoincrement=True,  # an id is never used again: history and undo rely on it
@@ -237,9 +219,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,  # an id is never used again: history and undo rely on it
     )
     with op.batch_alter_table("refresh_tokens", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_refresh_tokens_session_id"), ["session_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_refresh_tokens_session_id"), ["session_id"], unique=False)
 
     op.create_table(
         "changes",
@@ -260,9 +240,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,  # an id is never used again: history and undo rely on it
     )
     with op.batch_alter_table("changes", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_changes_change_set_id"), ["change_set_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_changes_change_set_id"), ["change_set_id"], unique=False)
         batch_op.create_index("ix_changes_entity", ["entity", "entity_id", "id"], unique=False)
         batch_op.create_index("ix_changes_root", ["root", "root_id", "id"], unique=False)
 

@@ -58,9 +58,7 @@ def upgrade() -> None:
             name=op.f("ck_promo_codes_uses"),
         ),
         sa.CheckConstraint("discount_amount >= 0", name=op.f("ck_promo_codes_amount_not_negative")),
-        sa.CheckConstraint(
-            "discount_percent >= 0 AND discount_percent <= 100", name=op.f("ck_promo_codes_percent")
-        ),
+        sa.CheckConstraint("discount_percent >= 0 AND discount_percent <= 100", name=op.f("ck_promo_codes_percent")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_promo_codes")),
         sa.UniqueConstraint("code_key", name=op.f("uq_promo_codes_code_key")),
         sqlite_autoincrement=True,  # an id is never used again: history and undo rely on it
@@ -161,9 +159,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,  # an id is never used again: history and undo rely on it
     )
     with op.batch_alter_table("course_lessons", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_course_lessons_lesson_id"), ["lesson_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_course_lessons_lesson_id"), ["lesson_id"], unique=False)
 
     # ### end Alembic commands ###
 

@@ -45,9 +45,7 @@ def upgrade() -> None:
             name=op.f("fk_orders_promo_id_promo_codes"),
             ondelete="RESTRICT",
         ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_orders_user_id_users"), ondelete="RESTRICT"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_orders_user_id_users"), ondelete="RESTRICT"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
         sa.UniqueConstraint("payload", name=op.f("uq_orders_payload")),
         sqlite_autoincrement=True,  # an id is never used again: history and undo rely on it
@@ -72,9 +70,7 @@ def upgrade() -> None:
         sa.Column("id", BIG, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint(
-            "status IN ('settled', 'unmatched', 'refunded')", name=op.f("ck_payments_status")
-        ),
+        sa.CheckConstraint("status IN ('settled', 'unmatched', 'refunded')", name=op.f("ck_payments_status")),
         sa.CheckConstraint("amount > 0", name=op.f("ck_payments_amount_positive")),
         sa.ForeignKeyConstraint(
             ["order_id"],
@@ -89,9 +85,7 @@ def upgrade() -> None:
     with op.batch_alter_table("payments", schema=None) as batch_op:
         batch_op.create_index("ix_payments_created", ["created_at", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_payments_order_id"), ["order_id"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_payments_payer_telegram_id"), ["payer_telegram_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_payments_payer_telegram_id"), ["payer_telegram_id"], unique=False)
 
     op.create_table(
         "promo_redemptions",
@@ -102,9 +96,7 @@ def upgrade() -> None:
         sa.Column("reserved_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("id", BIG, nullable=False),
-        sa.CheckConstraint(
-            "state IN ('reserved', 'used', 'released')", name=op.f("ck_promo_redemptions_state")
-        ),
+        sa.CheckConstraint("state IN ('reserved', 'used', 'released')", name=op.f("ck_promo_redemptions_state")),
         sa.ForeignKeyConstraint(
             ["order_id"],
             ["orders.id"],
@@ -128,12 +120,8 @@ def upgrade() -> None:
         sqlite_autoincrement=True,  # an id is never used again: history and undo rely on it
     )
     with op.batch_alter_table("promo_redemptions", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_promo_redemptions_expiry", ["state", "reserved_until"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_promo_redemptions_promo_id"), ["promo_id"], unique=False
-        )
+        batch_op.create_index("ix_promo_redemptions_expiry", ["state", "reserved_until"], unique=False)
+        batch_op.create_index(batch_op.f("ix_promo_redemptions_promo_id"), ["promo_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_promo_redemptions_user_id"), ["user_id"], unique=False)
 
     op.create_table(
@@ -146,9 +134,7 @@ def upgrade() -> None:
         sa.Column("qty", BIG, nullable=False),
         sa.Column("total", BIG, nullable=False),
         sa.Column("id", BIG, nullable=False),
-        sa.CheckConstraint(
-            "(lesson_id IS NULL) <> (course_id IS NULL)", name=op.f("ck_order_lines_one_sellable")
-        ),
+        sa.CheckConstraint("(lesson_id IS NULL) <> (course_id IS NULL)", name=op.f("ck_order_lines_one_sellable")),
         sa.CheckConstraint("qty > 0 AND total = unit_price * qty", name=op.f("ck_order_lines_sum")),
         sa.ForeignKeyConstraint(
             ["course_id"],
@@ -187,9 +173,7 @@ def upgrade() -> None:
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("error", sa.String(length=500), nullable=True),
         sa.Column("id", BIG, nullable=False),
-        sa.CheckConstraint(
-            "status IN ('requested', 'done', 'failed')", name=op.f("ck_refunds_status")
-        ),
+        sa.CheckConstraint("status IN ('requested', 'done', 'failed')", name=op.f("ck_refunds_status")),
         sa.CheckConstraint("amount > 0", name=op.f("ck_refunds_amount_positive")),
         sa.ForeignKeyConstraint(
             ["actor_id"], ["users.id"], name=op.f("fk_refunds_actor_id_users"), ondelete="SET NULL"
@@ -221,12 +205,8 @@ def upgrade() -> None:
         sa.Column("id", BIG, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint(
-            "status IN ('pending', 'completed', 'failed')", name=op.f("ck_purchases_status")
-        ),
-        sa.CheckConstraint(
-            "(lesson_id IS NULL) <> (course_id IS NULL)", name=op.f("ck_purchases_one_sellable")
-        ),
+        sa.CheckConstraint("status IN ('pending', 'completed', 'failed')", name=op.f("ck_purchases_status")),
+        sa.CheckConstraint("(lesson_id IS NULL) <> (course_id IS NULL)", name=op.f("ck_purchases_one_sellable")),
         sa.CheckConstraint("amount >= 0", name=op.f("ck_purchases_amount_not_negative")),
         sa.ForeignKeyConstraint(
             ["course_id"],
@@ -256,40 +236,24 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("purchases", schema=None) as batch_op:
         batch_op.create_index("ix_purchases_amount", ["amount", "id"], unique=False)
-        batch_op.create_index(
-            "ix_purchases_course_created", ["course_id", "created_at", "id"], unique=False
-        )
+        batch_op.create_index("ix_purchases_course_created", ["course_id", "created_at", "id"], unique=False)
         batch_op.create_index("ix_purchases_created", ["created_at", "id"], unique=False)
-        batch_op.create_index(
-            "ix_purchases_lesson_created", ["lesson_id", "created_at", "id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_purchases_status_created", ["status", "created_at", "id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_purchases_user_created", ["user_id", "created_at", "id"], unique=False
-        )
+        batch_op.create_index("ix_purchases_lesson_created", ["lesson_id", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_purchases_status_created", ["status", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_purchases_user_created", ["user_id", "created_at", "id"], unique=False)
         batch_op.create_index(
             "uq_purchases_owned_course",
             ["user_id", "course_id"],
             unique=True,
-            sqlite_where=sa.text(
-                "status = 'completed' AND revoked_at IS NULL AND course_id IS NOT NULL"
-            ),
-            postgresql_where=sa.text(
-                "status = 'completed' AND revoked_at IS NULL AND course_id IS NOT NULL"
-            ),
+            sqlite_where=sa.text("status = 'completed' AND revoked_at IS NULL AND course_id IS NOT NULL"),
+            postgresql_where=sa.text("status = 'completed' AND revoked_at IS NULL AND course_id IS NOT NULL"),
         )
         batch_op.create_index(
             "uq_purchases_owned_lesson",
             ["user_id", "lesson_id"],
             unique=True,
-            sqlite_where=sa.text(
-                "status = 'completed' AND revoked_at IS NULL AND lesson_id IS NOT NULL"
-            ),
-            postgresql_where=sa.text(
-                "status = 'completed' AND revoked_at IS NULL AND lesson_id IS NOT NULL"
-            ),
+            sqlite_where=sa.text("status = 'completed' AND revoked_at IS NULL AND lesson_id IS NOT NULL"),
+            postgresql_where=sa.text("status = 'completed' AND revoked_at IS NULL AND lesson_id IS NOT NULL"),
         )
 
     # ### end Alembic commands ###
@@ -300,21 +264,13 @@ def downgrade() -> None:
     with op.batch_alter_table("purchases", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_purchases_owned_lesson",
-            sqlite_where=sa.text(
-                "status = 'completed' AND revoked_at IS NULL AND lesson_id IS NOT NULL"
-            ),
-            postgresql_where=sa.text(
-                "status = 'completed' AND revoked_at IS NULL AND lesson_id IS NOT NULL"
-            ),
+            sqlite_where=sa.text("status = 'completed' AND revoked_at IS NULL AND lesson_id IS NOT NULL"),
+            postgresql_where=sa.text("status = 'completed' AND revoked_at IS NULL AND lesson_id IS NOT NULL"),
         )
         batch_op.drop_index(
             "uq_purchases_owned_course",
-            sqlite_where=sa.text(
-                "status = 'completed' AND revoked_at IS NULL AND course_id IS NOT NULL"
-            ),
-            postgresql_where=sa.text(
-                "status = 'completed' AND revoked_at IS NULL AND course_id IS NOT NULL"
-            ),
+            sqlite_where=sa.text("status = 'completed' AND revoked_at IS NULL AND course_id IS NOT NULL"),
+            postgresql_where=sa.text("status = 'completed' AND revoked_at IS NULL AND course_id IS NOT NULL"),
         )
         batch_op.drop_index("ix_purchases_user_created")
         batch_op.drop_index("ix_purchases_status_created")

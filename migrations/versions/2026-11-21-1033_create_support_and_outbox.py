@@ -54,9 +54,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("search_key", KEY, nullable=False),
-        sa.CheckConstraint(
-            "status IN ('open', 'in_progress', 'closed')", name=op.f("ck_support_tickets_status")
-        ),
+        sa.CheckConstraint("status IN ('open', 'in_progress', 'closed')", name=op.f("ck_support_tickets_status")),
         sa.ForeignKeyConstraint(
             ["assignee_id"],
             ["users.id"],
@@ -73,20 +71,12 @@ def upgrade() -> None:
         sqlite_autoincrement=True,  # an id is never used again: history and undo rely on it
     )
     with op.batch_alter_table("support_tickets", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_support_tickets_assignee_created", ["assignee_id", "created_at", "id"], unique=False
-        )
+        batch_op.create_index("ix_support_tickets_assignee_created", ["assignee_id", "created_at", "id"], unique=False)
         batch_op.create_index("ix_support_tickets_created", ["created_at", "id"], unique=False)
         batch_op.create_index("ix_support_tickets_last", ["last_message_at", "id"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_support_tickets_search_key"), ["search_key"], unique=False
-        )
-        batch_op.create_index(
-            "ix_support_tickets_status_created", ["status", "created_at", "id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_support_tickets_user_created", ["user_id", "created_at", "id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_support_tickets_search_key"), ["search_key"], unique=False)
+        batch_op.create_index("ix_support_tickets_status_created", ["status", "created_at", "id"], unique=False)
+        batch_op.create_index("ix_support_tickets_user_created", ["user_id", "created_at", "id"], unique=False)
         batch_op.create_index("ix_support_tickets_waiting", ["waiting_since", "id"], unique=False)
 
     op.create_table(
@@ -117,9 +107,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("id", BIG, nullable=False),
         sa.CheckConstraint("side IN ('student', 'staff')", name=op.f("ck_messages_side")),
-        sa.ForeignKeyConstraint(
-            ["chat_id"], ["chats.id"], name=op.f("fk_messages_chat_id_chats"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["chat_id"], ["chats.id"], name=op.f("fk_messages_chat_id_chats"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["sender_id"],
             ["users.id"],
@@ -186,9 +174,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_dispatches_created", ["created_at", "id"], unique=False)
         batch_op.create_index("ix_dispatches_lease", ["state", "lease_until"], unique=False)
         batch_op.create_index(batch_op.f("ix_dispatches_message_id"), ["message_id"], unique=False)
-        batch_op.create_index(
-            "ix_dispatches_queue", ["state", "priority", "not_before", "id"], unique=False
-        )
+        batch_op.create_index("ix_dispatches_queue", ["state", "priority", "not_before", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_dispatches_refund_id"), ["refund_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_dispatches_user_id"), ["user_id"], unique=False)
 

@@ -34,12 +34,11 @@ def downgrade() -> None:
 
 def sqlite_index(table: str) -> list[str]:
     """An external-content table: the text is stored once, in the table itself."""
-    name = f"{table}_search"
+    name, tokens = f"{table}_search", "tokenize='trigram'"
     forget = f"INSERT INTO {name}({name}, rowid, search_key) VALUES ('delete', old.id, old.search_key);"
     learn = f"INSERT INTO {name}(rowid, search_key) VALUES (new.id, new.search_key);"
     return [
-        f"CREATE VIRTUAL TABLE {name} USING fts5("
-        f"search_key, content='{table}', content_rowid='id', tokenize='trigram', detail='full')",
+        f"CREATE VIRTUAL TABLE {name} USING fts5(search_key, content='{table}', content_rowid='id', {tokens})",
         f"INSERT INTO {name}({name}) VALUES ('rebuild')",
         f"CREATE TRIGGER {name}_insert AFTER INSERT ON {table} BEGIN {learn} END",
         f"CREATE TRIGGER {name}_delete AFTER DELETE ON {table} BEGIN {forget} END",

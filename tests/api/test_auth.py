@@ -242,7 +242,9 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in made.items() if value is not None}
 
 
-def forge(settings: Settings, key: bytes | str | None = None, algorithm: str = "HS256", kid: str | None = None, **c: Any) -> str:
+def forge(
+    settings: Settings, key: bytes | str | None = None, algorithm: str = "HS256", kid: str | None = None, **c: Any
+) -> str:
     real = security._jwt_key(settings.secret_keys[0])
     headers = {"kid": security._key_id(settings.secret_keys[0]) if kid is None else kid}
     return jwt.encode(claims(**c), key if key is not None else real, algorithm=algorithm, headers=headers)
@@ -250,7 +252,11 @@ def forge(settings: Settings, key: bytes | str | None = None, algorithm: str = "
 
 def unsigned(header: dict[str, Any], **changes: Any) -> str:
     def part(value: dict[str, Any]) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value, default=lambda m: int(m.timestamp())).encode()).decode().rstrip("=")
+        return (
+            base64.urlsafe_b64encode(json.dumps(value, default=lambda m: int(m.timestamp())).encode())
+            .decode()
+            .rstrip("=")
+        )
 
     return f"{part(header)}.{part(claims(**changes))}."
 
@@ -367,7 +373,9 @@ def test_keys_rotate_without_signing_anyone_out(settings: Settings, db: Session,
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-def test_every_algorithm_of_the_settings_works(settings: Settings, db: Session, tokens: dict[str, str], algorithm: str) -> None:
+def test_every_algorithm_of_the_settings_works(
+    settings: Settings, db: Session, tokens: dict[str, str], algorithm: str
+) -> None:
     del tokens
     chosen = make_settings(settings.database_url, settings.data_dir, algorithm=algorithm)
     made = create_access_token(chosen, db.scalars(select(AuthSession)).one())

@@ -41,9 +41,7 @@ def test_memory_is_small_and_clean(bot: TestClient) -> None:
 
 def test_of_several_processes_one_polls(bot: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def hold(holder: str, seconds: int = 30) -> bool:
-        held: bool = bot.post("/api/bot/lease", json={"holder": holder, "seconds": seconds}).json()[
-            "held"
-        ]
+        held: bool = bot.post("/api/bot/lease", json={"holder": holder, "seconds": seconds}).json()["held"]
         return held
 
     start = clock.now()
@@ -54,15 +52,11 @@ def test_of_several_processes_one_polls(bot: TestClient, monkeypatch: pytest.Mon
     assert hold("web-1") is True
 
 
-def test_what_a_student_is_owed_leaves_when_they_unblock_the_bot(
-    bot: TestClient, db: Session
-) -> None:
+def test_what_a_student_is_owed_leaves_when_they_unblock_the_bot(bot: TestClient, db: Session) -> None:
     student = make_user(db, telegram_id=555)
     dispatches = DispatchCRUD(db)
     for key in ("a", "b"):
-        dispatches.enqueue(
-            key, chat_id=555, user_id=student.id, method="sendMessage", params={"text": key}
-        )
+        dispatches.enqueue(key, chat_id=555, user_id=student.id, method="sendMessage", params={"text": key})
     db.commit()
     (first,) = dispatches.claim()
     dispatches.fail(first.id, 1, "blocked: bot was blocked by the user")

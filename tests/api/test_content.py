@@ -69,9 +69,7 @@ def test_a_buyer_reads_the_lesson_even_when_it_is_hidden(bot: TestClient, db: Se
         {"revoked_at": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=1)},
     ],
 )
-def test_only_a_live_completed_purchase_entitles(
-    bot: TestClient, db: Session, fields: dict[str, Any]
-) -> None:
+def test_only_a_live_completed_purchase_entitles(bot: TestClient, db: Session, fields: dict[str, Any]) -> None:
     user, lesson = make_user(db), make_lesson(db)
     make_purchase(db, user, lesson, **fields)
 
@@ -102,9 +100,7 @@ def test_content_of_nobody_and_of_nothing(bot: TestClient, db: Session) -> None:
     assert error(content(bot, user.id, 999))[:2] == (404, "not_found")
 
 
-def test_content_takes_one_query_of_its_own(
-    bot: TestClient, db: Session, queries: list[str]
-) -> None:
+def test_content_takes_one_query_of_its_own(bot: TestClient, db: Session, queries: list[str]) -> None:
     user, lesson = make_user(db), make_lesson(db, media_id=make_media(db).id)
     make_purchase(db, user, lesson)
     content(bot, user.id, lesson.id)

@@ -104,9 +104,7 @@ def test_creates_a_course_with_the_fields_of_the_contract(author: TestClient, db
         ),
     ],
 )
-def test_names_what_is_wrong(
-    author: TestClient, db: Session, sent: Any, fields: dict[str, str]
-) -> None:
+def test_names_what_is_wrong(author: TestClient, db: Session, sent: Any, fields: dict[str, str]) -> None:
     make_lesson(db)
 
     assert error(author.post("/api/courses/", json=sent)) == (422, "validation", fields)
@@ -172,9 +170,7 @@ def test_a_stale_version_is_a_409_for_the_order_too(author: TestClient, db: Sess
     assert order(author.get(url).json()) == [(a, 1), (b, 2)]
 
 
-def test_the_discount_stays_below_the_price_whichever_changes(
-    author: TestClient, db: Session
-) -> None:
+def test_the_discount_stays_below_the_price_whichever_changes(author: TestClient, db: Session) -> None:
     course = make_course(db, total_price=300, discount_price=250)
     url = f"/api/courses/{course.id}"
     words = {"discount_price": "The price with discount is higher than the full price."}
@@ -199,9 +195,7 @@ def test_filters_and_sorts(author: TestClient, db: Session) -> None:
     assert error(author.get("/api/courses/?sort=lessons"))[:2] == (400, "bad_sort")
 
 
-def test_the_number_of_queries_does_not_follow_the_rows(
-    author: TestClient, db: Session, queries: list[str]
-) -> None:
+def test_the_number_of_queries_does_not_follow_the_rows(author: TestClient, db: Session, queries: list[str]) -> None:
     def count() -> int:
         author.get("/api/courses/")
         queries.clear()
@@ -223,9 +217,7 @@ def test_deletes_the_course_and_leaves_its_lessons(author: TestClient, db: Sessi
     assert author.delete(f"/api/courses/{course.id}").status_code == 204
     assert author.get(f"/api/courses/{course.id}").status_code == 404
     assert db.scalars(select(CourseLesson.id)).all() == []
-    deleted = (
-        select(Change.entity, Change.before).where(Change.op == "delete").order_by(Change.entity)
-    )
+    deleted = select(Change.entity, Change.before).where(Change.op == "delete").order_by(Change.entity)
     assert [(entity, before.get("position")) for entity, before in db.execute(deleted)] == [
         ("course_lessons", 1),
         ("courses", None),

@@ -79,9 +79,7 @@ def test_creates_a_lesson_with_the_fields_of_the_contract(author: TestClient, db
 
 
 def test_a_free_lesson_needs_no_price(author: TestClient) -> None:
-    assert (
-        author.post("/api/lessons/", json={"title": "Scales", "is_free": True}).json()["price"] == 0
-    )
+    assert author.post("/api/lessons/", json={"title": "Scales", "is_free": True}).json()["price"] == 0
     assert error(author.post("/api/lessons/", json={"title": "Scales"})) == (
         422,
         "validation",
@@ -110,19 +108,13 @@ def test_a_free_lesson_needs_no_price(author: TestClient) -> None:
         ),
     ],
 )
-def test_names_what_is_wrong(
-    author: TestClient, db: Session, sent: Any, fields: dict[str, str]
-) -> None:
+def test_names_what_is_wrong(author: TestClient, db: Session, sent: Any, fields: dict[str, str]) -> None:
     assert error(author.post("/api/lessons/", json=sent)) == (422, "validation", fields)
     assert db.scalars(select(Lesson.id)).all() == []
 
 
-def test_only_those_who_may_edit_see_the_content(
-    author: TestClient, reader: TestClient, db: Session
-) -> None:
-    lesson = make_lesson(
-        db, title="Scales", text_content="Secret", video_path="https://example.org/a.mp4"
-    )
+def test_only_those_who_may_edit_see_the_content(author: TestClient, reader: TestClient, db: Session) -> None:
+    lesson = make_lesson(db, title="Scales", text_content="Secret", video_path="https://example.org/a.mp4")
 
     edit, read = (
         author.get(f"/api/lessons/{lesson.id}").json(),
@@ -167,9 +159,7 @@ def test_pages_follow_each_other_by_title_without_skipping(reader: TestClient, d
 
     seen, cursor = [], ""
     while cursor is not None:
-        page = reader.get(
-            "/api/lessons/", params={"sort": "title", "limit": 2, "cursor": cursor}
-        ).json()
+        page = reader.get("/api/lessons/", params={"sort": "title", "limit": 2, "cursor": cursor}).json()
         assert page["total"] == 5
         seen += [lesson["title"] for lesson in page["items"]]
         cursor = page["next"]
@@ -177,16 +167,12 @@ def test_pages_follow_each_other_by_title_without_skipping(reader: TestClient, d
     assert seen == wanted
 
 
-def test_a_title_with_an_unprintable_joiner_does_not_break_the_next_page(
-    reader: TestClient, db: Session
-) -> None:
+def test_a_title_with_an_unprintable_joiner_does_not_break_the_next_page(reader: TestClient, db: Session) -> None:
     for title in ("👩‍🎨 А", "👩‍🎨 Б"):
         make_lesson(db, title=title)
 
     first = reader.get("/api/lessons/?sort=title&limit=1").json()
-    second = reader.get(
-        "/api/lessons/", params={"sort": "title", "limit": 1, "cursor": first["next"]}
-    ).json()
+    second = reader.get("/api/lessons/", params={"sort": "title", "limit": 1, "cursor": first["next"]}).json()
 
     assert [page["items"][0]["title"] for page in (first, second)] == ["👩‍🎨 А", "👩‍🎨 Б"]
 
@@ -235,10 +221,7 @@ def test_put_replaces_only_what_is_sent(author: TestClient, db: Session) -> None
         "Текст",
         2,
     )
-    assert (
-        author.put(f"/api/lessons/{lesson.id}", json={"text_content": None}).json()["text_content"]
-        is None
-    )
+    assert author.put(f"/api/lessons/{lesson.id}", json={"text_content": None}).json()["text_content"] is None
     assert error(author.put(f"/api/lessons/{lesson.id}", json={"title": None})) == (
         422,
         "validation",
@@ -256,9 +239,7 @@ def test_a_stale_version_is_a_409_and_changes_nothing(author: TestClient, db: Se
     assert author.get(f"/api/lessons/{lesson.id}").json()["price"] == 150
 
 
-def test_a_video_path_names_a_stored_file_or_something_of_ones_own(
-    author: TestClient, db: Session
-) -> None:
+def test_a_video_path_names_a_stored_file_or_something_of_ones_own(author: TestClient, db: Session) -> None:
     media, lesson = make_media(db), make_lesson(db)
     url = f"/api/lessons/{lesson.id}"
 
@@ -337,10 +318,7 @@ def test_rights(api: Api, bot: TestClient, author: TestClient, db: Session) -> N
 
 
 def test_every_route_says_what_it_needs() -> None:
-    needs = {
-        route.name: sorted(route.policy.groups[0])
-        for route in (*router.routes, *content_router.routes)
-    }  # type: ignore[attr-defined] # UnitRoute
+    needs = {route.name: sorted(route.policy.groups[0]) for route in (*router.routes, *content_router.routes)}  # type: ignore[attr-defined] # UnitRoute
     assert needs == {
         "list_lessons": [Permission.LESSONS_READ],
         "get_lesson": [Permission.LESSONS_READ],

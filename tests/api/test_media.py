@@ -40,17 +40,12 @@ def test_the_bot_gets_the_bytes(bot: TestClient, media: Media) -> None:
     answer = bot.get(f"/api/media/{media.id}")
 
     assert (answer.status_code, answer.content) == (200, BYTES)
-    assert {
-        name: answer.headers[name] for name in ("content-type", "content-length", "accept-ranges")
-    } == {
+    assert {name: answer.headers[name] for name in ("content-type", "content-length", "accept-ranges")} == {
         "content-type": "video/mp4",
         "content-length": "1024",
         "accept-ranges": "bytes",
     }
-    assert (
-        answer.headers["content-disposition"]
-        == "inline; filename*=utf-8''%D0%A3%D1%80%D0%BE%D0%BA%201.mp4"
-    )
+    assert answer.headers["content-disposition"] == "inline; filename*=utf-8''%D0%A3%D1%80%D0%BE%D0%BA%201.mp4"
     assert answer.headers["content-security-policy"].startswith("sandbox;")
     assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -92,23 +87,17 @@ def test_the_newest_file_id_of_a_bot_counts(bot: TestClient, db: Session, media:
     assert db.execute(known).all() == [(5, "BAAC-2"), (6, "BAAC-3")]
 
 
-@pytest.mark.parametrize(
-    "sent", [{}, {"bot_id": 0, "file_id": "x"}, {"bot_id": 1, "file_id": "a b"}]
-)
+@pytest.mark.parametrize("sent", [{}, {"bot_id": 0, "file_id": "x"}, {"bot_id": 1, "file_id": "a b"}])
 def test_a_wrong_file_id_is_refused(bot: TestClient, media: Media, sent: Any) -> None:
     assert bot.put(f"/api/media/{media.id}/telegram-file", json=sent).status_code == 422
 
 
 def test_an_unknown_file(bot: TestClient) -> None:
     assert bot.get("/api/media/7").status_code == 404
-    assert (
-        bot.put("/api/media/7/telegram-file", json={"bot_id": 1, "file_id": "x"}).status_code == 404
-    )
+    assert bot.put("/api/media/7/telegram-file", json={"bot_id": 1, "file_id": "x"}).status_code == 404
 
 
-def test_files_are_for_the_bot_alone(
-    api: Api, admin: TestClient, client: TestClient, media: Media
-) -> None:
+def test_files_are_for_the_bot_alone(api: Api, admin: TestClient, client: TestClient, media: Media) -> None:
     url = f"/api/media/{media.id}"
 
     assert api("lessons:read", "lessons:write").get(url).status_code == 403

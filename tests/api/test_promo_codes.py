@@ -83,9 +83,7 @@ def test_all_of_a_code(office: TestClient) -> None:
         ({"current_uses": 5}, {"current_uses": "There is no such field."}),
     ],
 )
-def test_a_wrong_code_is_refused_at_the_field(
-    office: TestClient, body: dict[str, Any], wrong: dict[str, str]
-) -> None:
+def test_a_wrong_code_is_refused_at_the_field(office: TestClient, body: dict[str, Any], wrong: dict[str, str]) -> None:
     sent = {"code": "X", "discount_percent": 5} | body if body else {"discount_percent": 5}
     assert fields(office.post(PATH, json=sent)) == wrong
 

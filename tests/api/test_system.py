@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from backend.core.config import Settings
 from backend.database.schema import head
+from main import create_app
 from tests.conftest import PASSWORD, Api, make_settings
 from tests.doors import BASE, bearer, browser, program, sign_in, token_of
-from main import create_app
 
 
 @pytest.fixture

@@ -55,9 +55,7 @@ def test_a_question_opens_a_ticket_that_waits(bot: TestClient, student: User) ->
         "message": "It spins",
         "status": "open",
     }
-    assert (ticket["admin_response"], ticket["assignee_id"], ticket["first_reply_at"]) == (
-        None,
-    ) * 3
+    assert (ticket["admin_response"], ticket["assignee_id"], ticket["first_reply_at"]) == (None,) * 3
     assert said(ticket) == [("student", "It spins")]
     assert bot.get(f"/api/tickets/{ticket['id']}").json() == ticket
 
@@ -79,14 +77,10 @@ def test_a_reply_is_the_tickets_answer_and_leaves_for_telegram_in_the_students_l
 ) -> None:
     number = ask(bot, student)
     staff = api("tickets:read", "tickets:write")
-    posted = staff.post(
-        f"/api/tickets/{number}/messages", json={"text": "Try 720p", "from": "staff"}
-    )
+    posted = staff.post(f"/api/tickets/{number}/messages", json={"text": "Try 720p", "from": "staff"})
 
     assert posted.status_code == 201
-    shown = {
-        name: posted.json()[name] for name in ("from", "text", "internal", "ticket_id", "status")
-    }
+    shown = {name: posted.json()[name] for name in ("from", "text", "internal", "ticket_id", "status")}
     assert shown == {
         "from": "staff",
         "text": "Try 720p",
@@ -113,14 +107,10 @@ def test_a_reply_is_the_tickets_answer_and_leaves_for_telegram_in_the_students_l
     assert sent.params["entities"] == [{"type": "bold", "offset": 0, "length": len(heading)}]
 
 
-def test_put_with_an_answer_replies_once(
-    bot: TestClient, api: Api, student: User, db: Session
-) -> None:
+def test_put_with_an_answer_replies_once(bot: TestClient, api: Api, student: User, db: Session) -> None:
     number = ask(bot, student)
     staff = api("tickets:read", "tickets:write")
-    first = staff.put(
-        f"/api/tickets/{number}", json={"admin_response": "Try 720p", "status": "closed"}
-    )
+    first = staff.put(f"/api/tickets/{number}", json={"admin_response": "Try 720p", "status": "closed"})
     again = staff.put(f"/api/tickets/{number}", json={"admin_response": "Try 720p"})
 
     assert said(again.json()) == [("student", "It spins"), ("staff", "Try 720p")]
@@ -130,25 +120,19 @@ def test_put_with_an_answer_replies_once(
     assert (unsaid.status_code, list(unsaid.json()["error"]["fields"])) == (422, ["admin_response"])
 
 
-def test_a_students_message_opens_a_closed_ticket_and_it_waits_again(
-    bot: TestClient, api: Api, student: User
-) -> None:
+def test_a_students_message_opens_a_closed_ticket_and_it_waits_again(bot: TestClient, api: Api, student: User) -> None:
     number = ask(bot, student)
     staff = api("tickets:read", "tickets:write")
     closed = staff.put(f"/api/tickets/{number}", json={"status": "closed"}).json()
     assert (closed["status"], closed["waiting_since"]) == ("closed", None)
 
-    said_again = bot.post(
-        f"/api/tickets/{number}/messages", json={"text": "Still", "from": "student"}
-    ).json()
+    said_again = bot.post(f"/api/tickets/{number}/messages", json={"text": "Still", "from": "student"}).json()
     ticket = staff.get(f"/api/tickets/{number}").json()
     assert (ticket["status"], ticket["waiting_since"]) == ("open", said_again["created_at"])
     assert ticket["message"] == "It spins"
 
 
-def test_a_ticket_waits_since_the_first_question_after_our_last_word(
-    bot: TestClient, api: Api, student: User
-) -> None:
+def test_a_ticket_waits_since_the_first_question_after_our_last_word(bot: TestClient, api: Api, student: User) -> None:
     number = ask(bot, student)
     url = f"/api/tickets/{number}/messages"
     staff = api("tickets:read", "tickets:write")
@@ -168,9 +152,7 @@ def test_a_ticket_waits_since_the_first_question_after_our_last_word(
     assert reopened["waiting_since"] == since
 
 
-def test_notes_are_never_sent_nor_seen_by_the_bot(
-    bot: TestClient, api: Api, student: User, db: Session
-) -> None:
+def test_notes_are_never_sent_nor_seen_by_the_bot(bot: TestClient, api: Api, student: User, db: Session) -> None:
     number = ask(bot, student)
     staff = api("tickets:read", "tickets:write")
     note = {"text": "Refund if 720p fails", "from": "staff", "internal": True}
@@ -217,9 +199,7 @@ def test_who_may_write_what(
     assert api(*scopes).post(f"/api/tickets/{ticket.id}/messages", json=body).status_code == status
 
 
-def test_reading_needs_the_right_and_asking_needs_the_bot(
-    api: Api, student: User, db: Session
-) -> None:
+def test_reading_needs_the_right_and_asking_needs_the_bot(api: Api, student: User, db: Session) -> None:
     ticket = make_ticket(db, student)
     outsider, reader = api("users:read"), api("tickets:read")
     assert outsider.get("/api/tickets/").status_code == 403
@@ -242,19 +222,11 @@ def test_another_students_ticket_is_not_found(bot: TestClient, student: User, db
 def test_an_assignee_answers_tickets(bot: TestClient, api: Api, student: User, agent: User) -> None:
     number = ask(bot, student)
     staff = api("tickets:read", "tickets:write")
-    assert (
-        staff.put(f"/api/tickets/{number}", json={"assignee_id": agent.id}).json()["assignee_id"]
-        == agent.id
-    )
+    assert staff.put(f"/api/tickets/{number}", json={"assignee_id": agent.id}).json()["assignee_id"] == agent.id
     for nobody in (student.id, 9999):
         refused = staff.put(f"/api/tickets/{number}", json={"assignee_id": nobody})
-        assert refused.json()["error"]["fields"] == {
-            "assignee_id": "This person does not answer tickets."
-        }
-    assert (
-        staff.put(f"/api/tickets/{number}", json={"assignee_id": None}).json()["assignee_id"]
-        is None
-    )
+        assert refused.json()["error"]["fields"] == {"assignee_id": "This person does not answer tickets."}
+    assert staff.put(f"/api/tickets/{number}", json={"assignee_id": None}).json()["assignee_id"] is None
 
 
 def test_a_stale_version_is_refused(bot: TestClient, api: Api, student: User) -> None:
@@ -271,9 +243,7 @@ def test_lists_filter_search_and_page(api: Api, db: Session, agent: User) -> Non
         make_user(db, first_name="Мария"),
         make_user(db, first_name="Ева", last_name="Лисицына"),
     )
-    video = make_ticket(
-        db, masha, subject="Не открывается урок", status="closed", waiting_since=None
-    )
+    video = make_ticket(db, masha, subject="Не открывается урок", status="closed", waiting_since=None)
     refund = make_ticket(db, eva, subject="Можно ли вернуть курс?", assignee_id=agent.id)
     promo = make_ticket(db, eva, subject="Промокод", status="in_progress")
     reader = api("tickets:read")
@@ -319,9 +289,7 @@ def test_a_student_outside_telegram_is_answered_in_the_crm_only(api: Api, db: Se
     assert db.scalar(select(func.count()).select_from(Dispatch)) == 0
 
 
-def test_long_answers_leave_room_for_what_they_answer(
-    bot: TestClient, api: Api, student: User, db: Session
-) -> None:
+def test_long_answers_leave_room_for_what_they_answer(bot: TestClient, api: Api, student: User, db: Session) -> None:
     number = ask(bot, student)
     url, staff = f"/api/tickets/{number}/messages", api("tickets:write")
     assert staff.post(url, json={"text": "ы" * 3801, "from": "staff"}).status_code == 422
@@ -338,9 +306,7 @@ def test_tickets_created_earlier_keep_their_first_message(db: Session, student: 
     assert found.last_message_at - found.created_at < timedelta(seconds=1)
 
 
-def test_a_ticket_imported_without_a_thread_gets_one(
-    bot: TestClient, student: User, db: Session
-) -> None:
+def test_a_ticket_imported_without_a_thread_gets_one(bot: TestClient, student: User, db: Session) -> None:
     db.add(ticket := SupportTicket(user_id=student.id, subject="Old", message="Old"))
     db.commit()
     url = f"/api/tickets/{ticket.id}"

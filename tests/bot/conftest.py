@@ -48,9 +48,7 @@ class Line:
 class RunningBot:
     """The bot in a thread with an event loop of its own."""
 
-    def __init__(
-        self, make: Callable[[], Service], settings: Settings, *, by_webhook: bool
-    ) -> None:
+    def __init__(self, make: Callable[[], Service], settings: Settings, *, by_webhook: bool) -> None:
         self._make = make
         self._settings = settings
         self._by_webhook = by_webhook
@@ -134,9 +132,7 @@ class School:
 
     def _left(self, *states: str) -> int:
         with self.database.read() as session:
-            counted = select(func.count()).where(
-                Dispatch.state.in_(states or ("pending", "sending"))
-            )
+            counted = select(func.count()).where(Dispatch.state.in_(states or ("pending", "sending")))
             return session.scalar(counted) or 0
 
 
@@ -153,9 +149,7 @@ def bot_settings(settings: Settings, sandbox: SandboxClient) -> Settings:
 
 
 @pytest.fixture
-def school(
-    app: FastAPI, database: Database, bot_settings: Settings, sandbox: SandboxClient
-) -> Iterator[School]:
+def school(app: FastAPI, database: Database, bot_settings: Settings, sandbox: SandboxClient) -> Iterator[School]:
     with database.transaction() as session:
         _row, token = ApiTokenCRUD(session).issue("bot", expand_scopes(["bot"]))
     account = sandbox.create_bot()

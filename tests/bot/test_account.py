@@ -48,9 +48,7 @@ def test_the_profile_shows_who_and_what(olga: Student, db: Session) -> None:
     assert profile.text.endswith("Lessons and courses of mine: 1")
 
 
-def test_a_new_name_is_taken_over_and_a_corrected_one_left_alone(
-    running: School, fresh: Fresh
-) -> None:
+def test_a_new_name_is_taken_over_and_a_corrected_one_left_alone(running: School, fresh: Fresh) -> None:
     student = running.student("Olgaa", username="olga")
     student.ask("/start")
     session = fresh()
@@ -86,9 +84,7 @@ def test_terms_are_accepted_once(olga: Student, fresh: Fresh) -> None:
     assert known(fresh(), olga).terms_accepted_at is not None
 
 
-def test_blocking_and_unblocking_reach_the_school(
-    olga: Student, running: School, fresh: Fresh
-) -> None:
+def test_blocking_and_unblocking_reach_the_school(olga: Student, running: School, fresh: Fresh) -> None:
     olga.ask("/start")
     olga.block()
     running.box.wait_until(lambda: known(fresh(), olga).blocked_bot_at)

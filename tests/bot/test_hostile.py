@@ -135,9 +135,7 @@ def test_a_hostile_name_is_shown_as_it_is(running: School) -> None:
     assert student.ask("/start").text.startswith("<b>&lt;Bobby</b>, welcome to Window Light.")
 
 
-def test_a_button_pressed_many_times_is_harmless(
-    olga: Student, db: Session, running: School
-) -> None:
+def test_a_button_pressed_many_times_is_harmless(olga: Student, db: Session, running: School) -> None:
     make_lesson(db, title="Window light", price=199)
     olga.ask("/start lesson_1")
     tap(olga, "Buy")

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 
+from backend.bot.__main__ import main
 from backend.bot.client import Api, Charge, Item
 from backend.bot.http import (
     ENDLESS,
@@ -19,6 +21,7 @@ from backend.bot.http import (
 )
 from backend.bot.run import make_api
 from tests.bot.conftest import School
+from tests.conftest import SECRET
 
 T = TypeVar("T")
 Answer = httpx2.Response | Exception
@@ -49,9 +52,7 @@ class Server:
 
     @property
     def http(self) -> Http:
-        return Http(
-            "http://school", self.token, httpx2.MockTransport(self.handle), sleep=self.sleep
-        )
+        return Http("http://school", self.token, httpx2.MockTransport(self.handle), sleep=self.sleep)
 
 
 def error(status: int, code: str, headers: dict[str, str] | None = None) -> httpx2.Response:
@@ -264,3 +265,38 @@ def test_a_stream_says_what_went_wrong(school: School) -> None:
     school.line.down = "/api/media"
     with pytest.raises(ApiUnavailableError):
         asyncio.run(story(77))
+
+
+def test_the_school_is_asked_for_its_own_name() -> None:
+    server = Server(OK)
+    http = Http("http://web:8000", server.token, httpx2.MockTransport(server.handle), host="school.example")
+
+    asyncio.run(_closing(http, lambda http: http.send(Ask("GET", "/api/x"))))
+
+    assert str(server.requests[0].url) == "http://web:8000/api/x"
+    assert server.requests[0].headers["host"] == "school.example"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "SECRET_KEY: Field required"),
+        ({"SECRET_KEY": SECRET}, "BOT_API_TOKEN is empty."),
+        ({"SECRET_KEY": SECRET, "BOT_API_TOKEN": "lyc_1_x"}, "TELEGRAM_BOT_TOKEN is empty:"),
+    ],
+)
+def test_what_the_process_misses_is_said_in_a_sentence(
+    given: dict[str, str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BOT_API_TOKEN", raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    assert main() == 1
+
+    assert capsys.readouterr().err.startswith(words)

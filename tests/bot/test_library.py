@@ -46,9 +46,7 @@ def test_a_video_is_uploaded_once_and_then_sent_by_its_name(
     running: School, db: Session, fresh: Fresh, video: Callable[[bytes, str], int]
 ) -> None:
     media_id = video(MP4, "Свет.mp4")
-    make_lesson(
-        db, title="Window light", is_free=True, price=0, media_id=media_id, text_content="Turn."
-    )
+    make_lesson(db, title="Window light", is_free=True, price=0, media_id=media_id, text_content="Turn.")
     one, other = running.student("One"), running.student("Other")
 
     first = opened(one)
@@ -73,9 +71,7 @@ def test_a_name_that_telegram_forgot_is_replaced(
     running: School, db: Session, fresh: Fresh, video: Callable[[bytes, str], int]
 ) -> None:
     media_id = video(MP4, "light.mp4")
-    make_lesson(
-        db, title="Window light", is_free=True, price=0, media_id=media_id, text_content=None
-    )
+    make_lesson(db, title="Window light", is_free=True, price=0, media_id=media_id, text_content=None)
     MediaCRUD(db).remember_file_id(media_id, running.account.id, "BAACgone")
     db.commit()
 
@@ -85,13 +81,9 @@ def test_a_name_that_telegram_forgot_is_replaced(
     assert fresh().scalars(select(TelegramFile.file_id)).all() == [sent[0].video["file_id"]]
 
 
-def test_two_at_once_upload_once(
-    running: School, db: Session, video: Callable[[bytes, str], int]
-) -> None:
+def test_two_at_once_upload_once(running: School, db: Session, video: Callable[[bytes, str], int]) -> None:
     media_id = video(MP4, "light.mp4")
-    make_lesson(
-        db, title="Window light", is_free=True, price=0, media_id=media_id, text_content=None
-    )
+    make_lesson(db, title="Window light", is_free=True, price=0, media_id=media_id, text_content=None)
     students = [running.student(f"S{n}") for n in range(4)]
     for student in students:
         student.ask("/start lesson_1")
@@ -107,9 +99,7 @@ def test_what_telegram_does_not_play_is_sent_as_a_file(
     running: School, db: Session, video: Callable[[bytes, str], int]
 ) -> None:
     media_id = video(WEBM, "light.webm")
-    make_lesson(
-        db, title="Window light", is_free=True, price=0, media_id=media_id, text_content=None
-    )
+    make_lesson(db, title="Window light", is_free=True, price=0, media_id=media_id, text_content=None)
     one, other = running.student("One"), running.student("Other")
 
     assert opened(one)[0].document is not None
@@ -121,9 +111,7 @@ def test_without_the_video_the_text_still_comes(
     running: School, db: Session, video: Callable[[bytes, str], int]
 ) -> None:
     media_id = video(MP4, "light.mp4")
-    make_lesson(
-        db, title="Window light", is_free=True, price=0, media_id=media_id, text_content="Turn."
-    )
+    make_lesson(db, title="Window light", is_free=True, price=0, media_id=media_id, text_content="Turn.")
     (running.settings.media_dir / MediaCRUD(db).get_by_id(media_id).path).unlink()
     student = running.student("Olga")
     student.ask("/start lesson_1")
@@ -131,25 +119,19 @@ def test_without_the_video_the_text_still_comes(
     student.press("▶ Open the lesson")
 
     shown = student.wait("The lesson “")
-    assert shown.text.endswith(
-        "The video could not be sent just now. Open the lesson again in a minute."
-    )
+    assert shown.text.endswith("The video could not be sent just now. Open the lesson again in a minute.")
     assert [message.text for message in student.from_bot() if message.protected] == ["Turn."]
 
 
 def test_a_long_text_comes_whole_and_in_order(olga: Student, db: Session) -> None:
     paragraphs = [f"**{n}** " + f"слово{n} " * 90 for n in range(25)]
-    make_lesson(
-        db, title="Long", is_free=True, price=0, text_content="\n\n".join(paragraphs)[:20_000]
-    )
+    make_lesson(db, title="Long", is_free=True, price=0, text_content="\n\n".join(paragraphs)[:20_000])
 
     sent = opened(olga)
 
     assert len(sent) == 5
     whole = "\n\n".join(message.text for message in sent)
-    assert [whole.index(f"{n} слово{n}") for n in range(25)] == sorted(
-        whole.index(f"{n} слово{n}") for n in range(25)
-    )
+    assert [whole.index(f"{n} слово{n}") for n in range(25)] == sorted(whole.index(f"{n} слово{n}") for n in range(25))
     assert all(message.protected for message in sent)
 
 
@@ -157,15 +139,11 @@ def test_a_lesson_with_nothing_in_it_says_so(olga: Student, db: Session) -> None
     make_lesson(db, title="Soon", is_free=True, price=0, text_content=None)
 
     assert opened(olga) == []
-    assert olga.last.text == (
-        "“Soon” is open for you, but the school has not put anything in it yet."
-    )
+    assert olga.last.text == ("“Soon” is open for you, but the school has not put anything in it yet.")
 
 
 def test_a_video_elsewhere_is_a_link(olga: Student, db: Session) -> None:
-    make_lesson(
-        db, title="Afar", is_free=True, price=0, text_content=None, video_path="https://v.example/1"
-    )
+    make_lesson(db, title="Afar", is_free=True, price=0, text_content=None, video_path="https://v.example/1")
 
     sent = opened(olga)
 
@@ -173,9 +151,7 @@ def test_a_video_elsewhere_is_a_link(olga: Student, db: Session) -> None:
     assert sent[0].entities[-1]["url"] == "https://v.example/1"
 
 
-def test_my_lessons_have_pages_and_keep_what_is_hidden(
-    olga: Student, db: Session, fresh: Fresh
-) -> None:
+def test_my_lessons_have_pages_and_keep_what_is_hidden(olga: Student, db: Session, fresh: Fresh) -> None:
     for number in range(1, 11):
         make_lesson(db, title=f"Gift {number}", price=0, text_content="…")
     olga.ask("/start")

@@ -49,9 +49,7 @@ def test_a_checkout_is_answered_within_a_second(olga: Student, running: School) 
 
 
 @pytest.mark.usefixtures("lesson_id")
-def test_a_repeated_payment_update_makes_one_purchase(
-    olga: Student, running: School, fresh: Fresh
-) -> None:
+def test_a_repeated_payment_update_makes_one_purchase(olga: Student, running: School, fresh: Fresh) -> None:
     invoiced(olga)
     olga.pay()
     olga.wait("The lesson “")
@@ -82,17 +80,14 @@ def test_paying_twice_gives_the_second_payment_back(olga: Student, fresh: Fresh)
     assert olga.pay(invoice, skip_pre_checkout=True).status == "paid"
     words = olga.wait("⚠️")
     assert words.text == (
-        "⚠️ This order had been paid before.\n\n"
-        "We are returning 199\xa0★ to you. It usually takes a few minutes."
+        "⚠️ This order had been paid before.\n\nWe are returning 199\xa0★ to you. It usually takes a few minutes."
     )
     assert words.rows == [["Ask a question"], ["My lessons", "‹ Menu"]]
     assert counted(fresh(), Purchase, Payment, Refund) == [1, 2, 1]
 
 
 @pytest.mark.usefixtures("lesson_id")
-def test_a_forwarded_invoice_cannot_be_paid_by_another(
-    olga: Student, running: School, fresh: Fresh
-) -> None:
+def test_a_forwarded_invoice_cannot_be_paid_by_another(olga: Student, running: School, fresh: Fresh) -> None:
     invoice = invoiced(olga)
     other = running.student("Mallory")
     other.ask("/start")
@@ -109,9 +104,7 @@ def test_a_forwarded_invoice_cannot_be_paid_by_another(
 
 
 @pytest.mark.usefixtures("lesson_id")
-def test_an_altered_amount_is_refused_and_a_settled_one_given_back(
-    olga: Student, fresh: Fresh
-) -> None:
+def test_an_altered_amount_is_refused_and_a_settled_one_given_back(olga: Student, fresh: Fresh) -> None:
     invoice = invoiced(olga)
 
     refused = olga.pay(invoice, amount=1)
@@ -157,16 +150,11 @@ def test_an_invoice_of_a_past_price_is_refused(olga: Student, db: Session, fresh
     fresh().scalars(select(Lesson)).one().price = 500
     db.commit()
 
-    assert (
-        olga.pay(invoice).error
-        == "The price has changed. Open the lesson and ask for a new invoice."
-    )
+    assert olga.pay(invoice).error == "The price has changed. Open the lesson and ask for a new invoice."
 
 
 @pytest.mark.usefixtures("lesson_id")
-def test_a_checkout_is_refused_in_the_students_own_language(
-    running: School, ivan: Student, fresh: Fresh
-) -> None:
+def test_a_checkout_is_refused_in_the_students_own_language(running: School, ivan: Student, fresh: Fresh) -> None:
     ivan.ask("/language")
     tap(ivan, "English")
     invoice = invoiced(ivan)
@@ -179,9 +167,7 @@ def test_a_checkout_is_refused_in_the_students_own_language(
     ivan.ask("/start lesson_1")
     tap(ivan, "Купить")
     running.line.down = "/api/orders/pre-checkout"
-    assert ivan.pay().error == (
-        "Школа не отвечает, поэтому ничего не списано. Попробуйте через минуту."
-    )
+    assert ivan.pay().error == ("Школа не отвечает, поэтому ничего не списано. Попробуйте через минуту.")
 
 
 @pytest.mark.usefixtures("lesson_id")
@@ -206,9 +192,7 @@ def test_a_payment_waits_for_the_school(olga: Student, running: School, fresh: F
     assert olga.pay().status == "paid"
     with pytest.raises(NoAnswerError):
         olga.wait("The lesson “", timeout=2.0)
-    unconfirmed = [
-        line["update"] for line in running.box.updates(running.account) if not line["confirmed"]
-    ]
+    unconfirmed = [line["update"] for line in running.box.updates(running.account) if not line["confirmed"]]
     assert ["successful_payment" in each["message"] for each in unconfirmed] == [True]
 
     running.line.down = ""
@@ -273,18 +257,14 @@ def test_a_refund_is_announced_and_closes_the_lesson(
     since = olga.last.rev
     running.deliver_outbox()
 
-    assert (
-        olga.wait("back on your balance", since=since).text == "199\xa0★ are back on your balance."
-    )
+    assert olga.wait("back on your balance", since=since).text == "199\xa0★ are back on your balance."
     assert olga.stars == 100_000
     assert "Nothing here yet" in olga.ask("/my").text
     assert olga.press_data(f"lesson:{lesson_id}") is not None
     assert olga.wait().rows[0] == ["Buy for 199\xa0★"]
 
 
-def test_one_use_of_a_code_goes_to_one_of_two_buyers(
-    running: School, db: Session, fresh: Fresh
-) -> None:
+def test_one_use_of_a_code_goes_to_one_of_two_buyers(running: School, db: Session, fresh: Fresh) -> None:
     make_lesson(db, title="Window light", price=200)
     make_promo(db, code="ONE", discount_percent=50, max_uses=1)
     one, other = running.student("One"), running.student("Other")
@@ -301,9 +281,7 @@ def test_one_use_of_a_code_goes_to_one_of_two_buyers(
     assert session.scalars(select(Purchase.amount)).all() == [100]
 
 
-def test_a_closed_account_cannot_buy(
-    olga: Student, db: Session, fresh: Fresh, lesson_id: int
-) -> None:
+def test_a_closed_account_cannot_buy(olga: Student, db: Session, fresh: Fresh, lesson_id: int) -> None:
     invoice = invoiced(olga, lesson_id)
     fresh().scalars(select(User).where(User.telegram_id == olga.id)).one().is_active = False
     db.commit()

@@ -30,9 +30,7 @@ Fresh = Callable[[], Session]
 
 @pytest.mark.parametrize("kind", ["429", "500", "502"])
 @pytest.mark.parametrize("method", ["sendMessage", "editMessageText", "answerCallbackQuery"])
-def test_a_fault_of_telegram_is_outwaited(
-    olga: Student, running: School, kind: str, method: str
-) -> None:
+def test_a_fault_of_telegram_is_outwaited(olga: Student, running: School, kind: str, method: str) -> None:
     olga.ask("/start")
     running.box.fault(kind, method=method, bot=running.account)
 
@@ -66,9 +64,7 @@ def test_the_pace_of_a_chat_is_kept(olga: Student, running: School, db: Session)
         olga.press("▶ Open the lesson")
         olga.wait("The lesson “", timeout=30.0)
 
-    assert [call for call in running.calls("sendMessage") if call["ok"]][-1]["note"].startswith(
-        "The lesson “"
-    )
+    assert [call for call in running.calls("sendMessage") if call["ok"]][-1]["note"].startswith("The lesson “")
 
 
 def test_the_school_being_away_is_said(olga: Student, running: School) -> None:
@@ -103,9 +99,7 @@ def test_the_school_failing_in_the_middle_is_said(olga: Student, running: School
     assert olga.ask("/lessons").text.startswith("⚠️ The school is not answering.")
 
 
-def test_updates_of_a_chat_are_handled_in_their_order(
-    running: School, db: Session, fresh: Fresh
-) -> None:
+def test_updates_of_a_chat_are_handled_in_their_order(running: School, db: Session, fresh: Fresh) -> None:
     students = [running.student(f"S{n}") for n in range(5)]
     for text in ("/support", "/start"):
         for student in students:
@@ -151,9 +145,7 @@ def test_nothing_written_while_the_bot_was_away_is_lost(school: School) -> None:
     assert confirmed == [True, True]
 
 
-def test_an_update_repeated_under_the_same_number_does_nothing(
-    olga: Student, running: School
-) -> None:
+def test_an_update_repeated_under_the_same_number_does_nothing(olga: Student, running: School) -> None:
     olga.ask("/start")
     rev = olga.last.rev
 
@@ -233,9 +225,7 @@ def test_a_lease_is_kept_over_a_short_fault_and_lost_to_another(school: School) 
     assert asyncio.run(asyncio.wait_for(story(), 20)) == ["begun", "fault over", "ended"]
 
 
-def test_a_slow_update_is_let_go_and_a_payment_is_not(
-    school: School, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_update_is_let_go_and_a_payment_is_not(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "HOLD_SECONDS", 0.0)
     student = school.student("Olga")
     student.send("/start")
@@ -253,17 +243,9 @@ def test_a_slow_update_is_let_go_and_a_payment_is_not(
     async def story() -> tuple[bool, bool]:
         api = make_api("http://127.0.0.1:8000", lambda: school.token, school.line)
         poller = Poller(make_service(school.settings, api, school.account.token))
-        poller._begin(
-            [Update.model_validate({"update_id": 1, "message": {**message, "text": "x"}})]
-        )
+        poller._begin([Update.model_validate({"update_id": 1, "message": {**message, "text": "x"}})])
         slow = poller._confirm()
-        poller._begin(
-            [
-                Update.model_validate(
-                    {"update_id": 2, "message": {**message, "successful_payment": paid}}
-                )
-            ]
-        )
+        poller._begin([Update.model_validate({"update_id": 2, "message": {**message, "successful_payment": paid}})])
         money = poller._confirm()
         for task in poller._tasks.values():
             task.cancel()
@@ -290,6 +272,4 @@ def test_a_bot_without_telegram_waits_and_ends_in_peace(school: School, fresh: F
     bot.stop()
 
     assert fresh().scalars(select(LeaseRow)).all() == []
-    assert (
-        fresh().scalars(select(User.telegram_id).where(User.telegram_id.is_not(None))).all() == []
-    )
+    assert fresh().scalars(select(User.telegram_id).where(User.telegram_id.is_not(None))).all() == []

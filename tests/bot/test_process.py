@@ -58,9 +58,7 @@ def start(school: School, app: FastAPI, tmp_path: Path) -> Iterator[Start]:
             process.wait()
 
 
-def test_a_killed_bot_loses_no_payment_and_grants_none_twice(
-    school: School, start: Start, db: Session
-) -> None:
+def test_a_killed_bot_loses_no_payment_and_grants_none_twice(school: School, start: Start, db: Session) -> None:
     for number in (1, 2):
         make_lesson(db, title=f"Lesson {number}", price=10 * number, text_content="Turn.")
     process = start()
@@ -85,9 +83,7 @@ def test_a_killed_bot_loses_no_payment_and_grants_none_twice(
     assert len(db.scalars(select(Payment)).all()) == 2
 
 
-def test_it_ends_on_a_signal_and_gives_the_lease_back(
-    school: School, start: Start, db: Session
-) -> None:
+def test_it_ends_on_a_signal_and_gives_the_lease_back(school: School, start: Start, db: Session) -> None:
     process = start()
     student = school.student("Olga")
     assert student.ask("/start", timeout=BEGUN).text.startswith("Olga, welcome to Window Light.")
@@ -97,24 +93,3 @@ def test_it_ends_on_a_signal_and_gives_the_lease_back(
     assert process.wait(timeout=30.0) == 0
     assert db.scalars(select(Lease)).all() == []
     assert [line["confirmed"] for line in school.box.updates(school.account)] == [True]
-
-
-@pytest.mark.parametrize("missing", ["BOT_API_TOKEN", "TELEGRAM_BOT_TOKEN"])
-def test_what_is_missing_is_said_in_a_sentence(
-    school: School, tmp_path: Path, missing: str
-) -> None:
-    env = environment(school, "http://127.0.0.1:1", tmp_path) | {missing: ""}
-    command = [sys.executable, "-m", "backend.bot"]
-
-    ended = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=env | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=BEGUN,
-        check=False,
-    )
-
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(f"{missing} is empty")

@@ -48,18 +48,14 @@ def test_the_first_word_registers_and_shows_the_menu(olga: Student, db: Session)
     assert (known.first_name, known.language_code, known.source) == ("Olga", "en", None)
 
 
-def test_a_lesson_is_bought_and_read_in_russian(
-    ivan: Student, running: School, db: Session, fresh: Fresh
-) -> None:
+def test_a_lesson_is_bought_and_read_in_russian(ivan: Student, running: School, db: Session, fresh: Fresh) -> None:
     lesson = make_lesson(db, title="Свет из окна", price=199, text_content="Встаньте **боком**.")
 
     ivan.start()
     assert ivan.wait().rows[1] == ["Мои уроки", "Поддержка"]
     assert tap(ivan, "Уроки").rows == [["Свет из окна · 199\xa0★"], ["Курсы", "‹ Меню"]]
     card = tap(ivan, "Свет из окна")
-    assert card.text == (
-        "Свет из окна\n\nМягкий портрет у окна\n\nВнутри: текст.\n\nЦена: 199\xa0★"
-    )
+    assert card.text == ("Свет из окна\n\nМягкий портрет у окна\n\nВнутри: текст.\n\nЦена: 199\xa0★")
     assert card.rows == [["Купить за 199\xa0★"], ["У меня есть промокод"], ["‹ Уроки", "‹ Меню"]]
     assert "примите их" in tap(ivan, "Купить").text
     invoice = tap(ivan, "Принимаю")
@@ -129,9 +125,7 @@ def test_consent_is_asked_once(olga: Student, db: Session, fresh: Fresh) -> None
     assert tap(olga, "Buy").invoice is not None
 
 
-def test_a_promo_code_from_a_link_waits_for_the_next_purchase(
-    olga: Student, db: Session, fresh: Fresh
-) -> None:
+def test_a_promo_code_from_a_link_waits_for_the_next_purchase(olga: Student, db: Session, fresh: Fresh) -> None:
     make_lesson(db, title="Window light", price=199)
     promo = make_promo(db, code="SPRING", discount_percent=50, max_uses=1)
     menu = olga.ask("/start promo_spring")
@@ -162,9 +156,7 @@ def test_a_promo_code_is_typed_in_on_the_card(olga: Student, db: Session) -> Non
     olga.ask("/start lesson_1")
     assert tap(olga, "I have a promo code").text == "Send me the promo code as a message."
 
-    assert olga.ask("nonsense").text == (
-        "⚠️ There is no such code.\n\nSend me the promo code as a message."
-    )
+    assert olga.ask("nonsense").text == ("⚠️ There is no such code.\n\nSend me the promo code as a message.")
     card = olga.ask(" май ")
     assert card.text.startswith("Promo code май counts.\n\nWindow light")
     assert card.rows[0] == ["Buy for 150\xa0★"]
@@ -188,9 +180,7 @@ def test_a_code_that_does_not_count_here_is_no_obstacle(olga: Student, db: Sessi
     assert invoice.invoice["total_amount"] == 200
 
 
-def test_a_code_used_up_meanwhile_is_said_before_the_invoice(
-    olga: Student, db: Session, fresh: Fresh
-) -> None:
+def test_a_code_used_up_meanwhile_is_said_before_the_invoice(olga: Student, db: Session, fresh: Fresh) -> None:
     make_lesson(db, title="Window light", price=200)
     promo = make_promo(db, code="LAST", discount_percent=50, max_uses=5)
     olga.ask("/start promo_LAST")
@@ -217,9 +207,7 @@ def test_a_free_lesson_opens_at_once(olga: Student, db: Session) -> None:
     assert shown(olga)[-2] == "First frame\n\nHold still."
 
 
-def test_a_code_that_pays_everything_gives_the_lesson_without_consent(
-    olga: Student, db: Session, fresh: Fresh
-) -> None:
+def test_a_code_that_pays_everything_gives_the_lesson_without_consent(olga: Student, db: Session, fresh: Fresh) -> None:
     make_lesson(db, title="Window light", price=200, text_content="Turn.")
     make_promo(db, code="GIFT", discount_percent=100)
     olga.ask("/start promo_GIFT")
@@ -274,9 +262,7 @@ def test_the_catalogue_has_pages(olga: Student, db: Session) -> None:
     assert last.rows[3] == ["‹", "3 / 3"]
 
 
-def test_what_is_hidden_is_not_sold_but_stays_with_its_owners(
-    olga: Student, db: Session, fresh: Fresh
-) -> None:
+def test_what_is_hidden_is_not_sold_but_stays_with_its_owners(olga: Student, db: Session, fresh: Fresh) -> None:
     lesson = make_lesson(db, title="Window light", price=0, is_free=True, text_content="Turn.")
     olga.ask("/start lesson_1")
     olga.press("▶ Open the lesson")
@@ -289,9 +275,7 @@ def test_what_is_hidden_is_not_sold_but_stays_with_its_owners(
     assert olga.ask("/start lesson_77").text == "There is no lesson 77 here any more."
 
 
-def test_a_gift_of_the_school_is_opened_from_its_notice(
-    olga: Student, running: School, db: Session
-) -> None:
+def test_a_gift_of_the_school_is_opened_from_its_notice(olga: Student, running: School, db: Session) -> None:
     make_lesson(db, title="Window light", price=200, text_content="Turn.")
     olga.ask("/start")
     student = db.scalars(select(User).where(User.telegram_id == olga.id)).one()

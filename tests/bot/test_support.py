@@ -13,14 +13,10 @@ from tests.bot.test_story import tap
 from tests.factories import make_ticket, make_user
 
 Fresh = Callable[[], Session]
-PNG = (
-    bytes.fromhex("89504e470d0a1a0a0000000d494844520000001000000010080200000090916836") + b"\0" * 20
-)
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d494844520000001000000010080200000090916836") + b"\0" * 20
 
 
-def asked(
-    student: Student, subject: str = "No sound", message: str = "The video is silent."
-) -> None:
+def asked(student: Student, subject: str = "No sound", message: str = "The video is silent.") -> None:
     student.ask("/support")
     tap(student, "Ask a question")
     student.ask(subject)
@@ -42,15 +38,11 @@ def test_a_question_reaches_the_school(olga: Student, fresh: Fresh) -> None:
         "open",
     )
     assert sent.text.startswith(f"№{ticket.id}. No sound at all\n🟡 waits for our answer\n\nYou · ")
-    assert sent.text.endswith(
-        "\nThe video is <b>silent</b>.\n\n✓ Sent. The answer will come into this chat."
-    )
+    assert sent.text.endswith("\nThe video is <b>silent</b>.\n\n✓ Sent. The answer will come into this chat.")
     assert sent.rows == [["Write more"], ["‹ My questions", "‹ Menu"]]
 
 
-def test_an_answer_comes_into_the_chat_and_can_be_answered(
-    olga: Student, running: School, fresh: Fresh
-) -> None:
+def test_an_answer_comes_into_the_chat_and_can_be_answered(olga: Student, running: School, fresh: Fresh) -> None:
     asked(olga)
     session = fresh()
     ticket = session.scalars(select(SupportTicket)).one()

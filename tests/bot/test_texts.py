@@ -96,9 +96,7 @@ def course(**changes: object) -> CourseResponse:
 
 def ticket(messages: int = 3, size: int = TEXT) -> Ticket:
     said = [
-        TicketMessage.model_validate(
-            {"from": "student" if n % 2 else "staff", "text": long(size), "created_at": NOW}
-        )
+        TicketMessage.model_validate({"from": "student" if n % 2 else "staff", "text": long(size), "created_at": NOW})
         for n in range(messages)
     ]
     return Ticket(
@@ -162,14 +160,10 @@ SCREENS: dict[str, Callable[[], Screen]] = {
     "no courses": lambda: catalogue.courses([], Shown(0, 1), frozenset()),
     "lesson": lambda: catalogue.lesson(lesson(), Offer(9, 9), owned=False, note=NOTE),
     "lesson owned": lambda: catalogue.lesson(lesson(has_video=False), Offer(9, 9), owned=True),
-    "lesson free": lambda: catalogue.lesson(
-        lesson(is_free=True, has_text=False), Offer(0, 0), owned=False
-    ),
+    "lesson free": lambda: catalogue.lesson(lesson(is_free=True, has_text=False), Offer(0, 0), owned=False),
     "lesson cheaper": lambda: catalogue.lesson(lesson(), Offer(9, 5, long(64)), owned=False),
     "lesson for nothing": lambda: catalogue.lesson(lesson(), Offer(9, 0, "GIFT"), owned=False),
-    "lesson, bad code": lambda: catalogue.lesson(
-        lesson(), Offer(9, 9, long(64), long(200)), owned=False
-    ),
+    "lesson, bad code": lambda: catalogue.lesson(lesson(), Offer(9, 9, long(64), long(200)), owned=False),
     "course": lambda: catalogue.course(course(), Offer(9, 9), owned=False, number=2, note=NOTE),
     "course owned": lambda: catalogue.course(course(), Offer(9, 9), owned=True),
     "course, its lessons owned": lambda: catalogue.course(
@@ -217,9 +211,7 @@ SCREENS: dict[str, Callable[[], Screen]] = {
     "reply": lambda: support.ask_reply(ticket()),
     "text only": support.text_only,
     "profile": lambda: account.profile(user(), purchases=10_000),
-    "profile, chosen language": lambda: account.profile(
-        user(ui_language="ru", username=None), purchases=0
-    ),
+    "profile, chosen language": lambda: account.profile(user(ui_language="ru", username=None), purchases=0),
     "language": lambda: account.language("ru", note=account.language_chosen()),
     "suspended": account.suspended,
 }
@@ -305,9 +297,7 @@ def test_nothing_of_a_long_thread_is_lost(language: str) -> None:
 
 def test_the_newest_page_of_a_thread_comes_first(language: str) -> None:
     said = [
-        TicketMessage.model_validate(
-            {"from": "student", "text": f"{n} {'x' * 2000}", "created_at": NOW}
-        )
+        TicketMessage.model_validate({"from": "student", "text": f"{n} {'x' * 2000}", "created_at": NOW})
         for n in range(4)
     ]
     whole = ticket(0).model_copy(update={"messages": said})

@@ -105,10 +105,9 @@ def test_only_telegram_may_call(hooked: School, fresh: Fresh) -> None:
         b' "from": {"id": 7, "is_bot": false, "first_name": "M"}}}'
     )
 
-    assert [
-        posted(hooked, start, secret)
-        for secret in (None, "", "wrong", right[:-1], "ключ".encode().hex())
-    ] == [403] * 5
+    assert [posted(hooked, start, secret) for secret in (None, "", "wrong", right[:-1], "ключ".encode().hex())] == [
+        403
+    ] * 5
     assert fresh().scalars(select(User).where(User.telegram_id == 7)).all() == []
     assert posted(hooked, b"not json", right) == 400
     assert posted(hooked, b'{"update_id": "x"}', right) == 400
@@ -127,9 +126,7 @@ def test_a_secret_is_lawful_and_follows_the_settings(bot_settings: Settings) -> 
     assert len(derived) == 64
     assert all(char in "0123456789abcdef" for char in derived)
 
-    given = bot_settings.model_validate(
-        bot_settings.model_dump() | {"telegram_webhook_secret": "my-secret"}
-    )
+    given = bot_settings.model_validate(bot_settings.model_dump() | {"telegram_webhook_secret": "my-secret"})
     assert webhook.secret(given) == "my-secret"
 
 

@@ -30,9 +30,7 @@ def url(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture
 def context(browser: Browser, url: str, admin: TestClient) -> Iterator[BrowserContext]:
-    context = browser.new_context(
-        base_url=url, locale="en-GB", viewport={"width": 1440, "height": 1000}
-    )
+    context = browser.new_context(base_url=url, locale="en-GB", viewport={"width": 1440, "height": 1000})
     context.add_cookies([{"name": "lyceum", "value": admin.cookies["lyceum"], "url": url}])
     context.set_default_timeout(8000)
     yield context
@@ -68,9 +66,7 @@ def test_the_preview_follows_the_typing(page: Page) -> None:
     assert page.evaluate("document.activeElement.id") == "is_free"
 
 
-def test_a_refused_form_keeps_the_video_and_everything_typed(
-    page: Page, db: Session, tmp_path: Path
-) -> None:
+def test_a_refused_form_keeps_the_video_and_everything_typed(page: Page, db: Session, tmp_path: Path) -> None:
     video = tmp_path / "Golden hour.mp4"
     video.write_bytes(b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(3_000_000))
     page.goto(LESSONS + "new")
@@ -151,9 +147,7 @@ def test_lessons_change_places_by_dragging_and_by_keys(page: Page, db: Session) 
     assert order(page) == ["A", "C", "B"]
 
 
-def test_everything_works_without_script(
-    browser: Browser, url: str, admin: TestClient, db: Session
-) -> None:
+def test_everything_works_without_script(browser: Browser, url: str, admin: TestClient, db: Session) -> None:
     context = browser.new_context(base_url=url, locale="en-GB", java_script_enabled=False)
     context.add_cookies([{"name": "lyceum", "value": admin.cookies["lyceum"], "url": url}])
     page = context.new_page()

@@ -1,4 +1,4 @@
-"""Every page of the dashboard in both themes, wide and narrow: axe finds nothing, nothing overflows, first loads are light.
+"""Every page in both themes, wide and narrow: axe finds nothing, nothing overflows, first loads are light.
 
 The pages are found from the routers, so a new page is looked at without anyone remembering to add it.
 """

@@ -68,9 +68,11 @@ def test_typing_in_the_search_swaps_the_list_and_keeps_the_caret(page: Page) -> 
     page.evaluate("window.stayed = true")
     page.locator("#q").press_sequentially("nobody", delay=20)
     expect(page.locator("#list .ly-state h2")).to_have_text("Nothing found for “nobody”")
-    assert page.evaluate(
-        "[document.activeElement.id, document.activeElement.value, window.stayed]"
-    ) == ["q", "nobody", True]
+    assert page.evaluate("[document.activeElement.id, document.activeElement.value, window.stayed]") == [
+        "q",
+        "nobody",
+        True,
+    ]
     assert page.url.endswith("/dashboard/things/?q=nobody")
     assert page.locator("#list-count").text_content() == "0"
 
@@ -165,9 +167,7 @@ def test_unsaved_changes_ask_before_leaving(page: Page) -> None:
     assert page.url.endswith("/dashboard/things/new")
 
 
-def test_an_upload_shows_its_progress_and_comes_back_with_errors(
-    page: Page, tmp_path: Path
-) -> None:
+def test_an_upload_shows_its_progress_and_comes_back_with_errors(page: Page, tmp_path: Path) -> None:
     (tmp_path / "small.mp4").write_bytes(b"x" * 300_000)
     page.goto("/dashboard/things/new?upload=1")
     page.evaluate("window.stayed = true; window.seen = []")
@@ -183,20 +183,13 @@ def test_an_upload_shows_its_progress_and_comes_back_with_errors(
     expect(page.locator("[data-errors]")).to_be_focused()
     assert page.locator("#title").input_value() == "Long title"
     assert page.evaluate("window.stayed") is True
-    assert (
-        page.evaluate(
-            "window.seen.some(text => text.startsWith('Uploading') || text.startsWith('Saving'))"
-        )
-        is True
-    )
+    assert page.evaluate("window.seen.some(text => text.startsWith('Uploading') || text.startsWith('Saving'))") is True
 
 
 def test_a_file_over_the_limit_is_refused_before_it_travels(page: Page) -> None:
     page.goto("/dashboard/things/new?upload=1")
     page.evaluate("document.querySelector('#video').dataset.limit = 10")
-    page.locator("#video").set_input_files(
-        {"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"x" * 11}
-    )
+    page.locator("#video").set_input_files({"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"x" * 11})
     assert (
         page.evaluate("document.querySelector('#video').validationMessage")
         == "This file is larger than allowed: 50\u00a0MB"
@@ -264,9 +257,7 @@ def test_a_chart_is_read_by_arrow_keys(page: Page) -> None:
     expect(page.locator(".ly-tip")).to_contain_text("this period: 1,120 ★")
 
 
-def test_a_server_that_is_gone_is_said_and_nothing_is_lost(
-    page: Page, context: BrowserContext
-) -> None:
+def test_a_server_that_is_gone_is_said_and_nothing_is_lost(page: Page, context: BrowserContext) -> None:
     page.goto("/dashboard/things/new")
     page.locator("#title").fill("Typed")
     page.route("**/dashboard/things/save", lambda route: route.abort())

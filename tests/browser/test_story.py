@@ -1,4 +1,4 @@
-"""The outcome itself: a lesson made in the browser is found, discounted, paid and opened in the chat; help comes back."""
+"""The outcome itself: a lesson made in the browser is found, discounted, paid and opened in the chat; help comes."""
 
 import re
 

@@ -44,9 +44,7 @@ def url(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture
 def context(chromium: Browser, url: str, admin: TestClient) -> Iterator[BrowserContext]:
-    context = chromium.new_context(
-        base_url=url, locale="en-GB", viewport={"width": 1440, "height": 900}
-    )
+    context = chromium.new_context(base_url=url, locale="en-GB", viewport={"width": 1440, "height": 900})
     context.add_cookies([{"name": "lyceum", "value": admin.cookies["lyceum"], "url": url}])
     context.set_default_timeout(8000)
     yield context
@@ -71,9 +69,7 @@ def leave_now(db: Session) -> None:
     db.commit()
 
 
-def test_an_answer_and_what_arrives_meanwhile_appear_without_a_reload(
-    page: Page, db: Session, masha: User
-) -> None:
+def test_an_answer_and_what_arrives_meanwhile_appear_without_a_reload(page: Page, db: Session, masha: User) -> None:
     ticket = make_ticket(db, masha)
     page.goto(f"{DESK}{ticket.id}")
     page.evaluate("window.stayed = true")
@@ -111,9 +107,7 @@ def test_an_answer_is_taken_back_into_the_field(page: Page, db: Session, masha: 
     expect(page.locator("[name=text]")).to_have_value("")
 
 
-def test_a_note_is_written_beside_and_a_ticket_closed_and_undone(
-    page: Page, db: Session, masha: User
-) -> None:
+def test_a_note_is_written_beside_and_a_ticket_closed_and_undone(page: Page, db: Session, masha: User) -> None:
     ticket = make_ticket(db, masha)
     page.goto(f"{DESK}{ticket.id}")
     page.get_by_text("Note", exact=True).click()
@@ -131,9 +125,7 @@ def test_a_note_is_written_beside_and_a_ticket_closed_and_undone(
     expect(page.get_by_role("button", name="Open again")).to_have_count(0)
 
 
-def test_tickets_open_from_the_queue_by_click_and_by_key(
-    page: Page, db: Session, masha: User
-) -> None:
+def test_tickets_open_from_the_queue_by_click_and_by_key(page: Page, db: Session, masha: User) -> None:
     first = make_ticket(db, masha, subject="First question")
     second = make_ticket(db, make_user(db, first_name="Eva"), subject="Second question")
     make_purchase(db, masha, make_lesson(db, title="Свет из окна"))
@@ -154,9 +146,7 @@ def test_tickets_open_from_the_queue_by_click_and_by_key(
     expect(page.locator("#subject")).to_have_text("First question")
 
 
-def test_the_queue_searches_while_typing_and_keeps_itself_up_to_date(
-    page: Page, db: Session, masha: User
-) -> None:
+def test_the_queue_searches_while_typing_and_keeps_itself_up_to_date(page: Page, db: Session, masha: User) -> None:
     make_ticket(db, masha, subject="Video")
     eva = make_user(db, first_name="Eva")
     make_ticket(db, eva, subject="Refund")

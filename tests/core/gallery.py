@@ -91,9 +91,7 @@ def make_gallery(me: Principal = ME, **settings: object) -> FastAPI:
 def detail(request: Request) -> Response:
     days = [f"{day} Oct" for day in range(1, len(SALES) + 1)]
     before = [value - 200 for value in SALES[::-1]]
-    return templating.render(
-        request, "things/detail.html", values=SALES, previous=before, labels=days
-    )
+    return templating.render(request, "things/detail.html", values=SALES, previous=before, labels=days)
 
 
 @router.get("/dashboard/things/", name="crm:things:index")

@@ -17,7 +17,7 @@ from tests.doors import sign_in as enter
 PATH = "/dashboard/settings/theme"
 OURS = "http://127.0.0.1:8000"
 
-# (Sec-Fetch-Site, Origin, accepted)
+# What the browser says of itself (Sec-Fetch-Site and Origin), and whether that is accepted.
 SOURCES: list[tuple[str | None, str | None, bool]] = [
     ("same-origin", OURS, True),
     ("same-origin", None, True),

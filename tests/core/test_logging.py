@@ -149,11 +149,21 @@ def test_no_secret_of_a_request_reaches_logs_errors_metrics_or_the_database(
 
     written = capfd.readouterr()
     seen = written.err + written.out + failing.state.metrics.render().decode()
-    for hidden in (canary, PASSWORD, SECRET, secret, pair["access_token"], pair["refresh_token"], crm.cookies["lyceum"]):
+    for hidden in (
+        canary,
+        PASSWORD,
+        SECRET,
+        secret,
+        pair["access_token"],
+        pair["refresh_token"],
+        crm.cookies["lyceum"],
+    ):
         assert hidden not in seen
     assert "broken on purpose" in seen
     assert not any("Traceback" in text or "broken on purpose" in text for text in told)
-    assert not any(f'value="{canary}"' in text and 'type="password"' in text.partition(canary)[0][-80:] for text in told)
+    assert not any(
+        f'value="{canary}"' in text and 'type="password"' in text.partition(canary)[0][-80:] for text in told
+    )
 
     for table in ("sessions", "refresh_tokens", "api_tokens", "one_time_tokens", "rate_buckets", "idempotency_keys",
                   "users", "changes", "change_sets", "settings"):  # fmt: skip
@@ -162,7 +172,9 @@ def test_no_secret_of_a_request_reaches_logs_errors_metrics_or_the_database(
             assert hidden not in rows, table
 
 
-def test_a_failed_statement_does_not_show_its_values(app: FastAPI, db: Session, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_statement_does_not_show_its_values(
+    app: FastAPI, db: Session, capfd: pytest.CaptureFixture[str]
+) -> None:
     api = Routes(prefix="/api/failing", dependencies=[public])
 
     @api.post("/")

@@ -15,9 +15,9 @@ from sqlalchemy.orm.exc import StaleDataError
 from backend.core import templating
 from backend.core.deps import Routes, public
 from backend.core.static import assets
+from main import create_app
 from tests.conftest import make_settings
 from tests.doors import BASE, browser, program, sign_in
-from main import create_app
 
 HEADERS = {
     "content-security-policy": (
@@ -148,7 +148,15 @@ def test_the_public_name_is_ours_and_the_machines_own_too(database_url: str, tmp
 def test_head_is_get_without_the_body(broken: FastAPI) -> None:
     client = browser(broken)
     sign_in(client)
-    for path in ("/login", "/dashboard/settings/", "/health", "/docs", assets.url("mark.svg"), "/nowhere", "/broken/crash"):
+    for path in (
+        "/login",
+        "/dashboard/settings/",
+        "/health",
+        "/docs",
+        assets.url("mark.svg"),
+        "/nowhere",
+        "/broken/crash",
+    ):
         got, head = client.get(path), client.head(path)
         assert (head.status_code, head.content) == (got.status_code, b"")
         assert abs(int(head.headers["content-length"]) - int(got.headers["content-length"])) < 300, path

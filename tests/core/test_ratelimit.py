@@ -15,10 +15,9 @@ from backend.core import ratelimit
 from backend.core.config import Settings
 from backend.core.permissions import expand_scopes
 from backend.database.crud.auth import ApiTokenCRUD
+from main import create_app
 from tests.conftest import make_settings
 from tests.doors import BASE, bearer, program
-from main import create_app
-
 
 Limited = Callable[..., FastAPI]
 
@@ -43,7 +42,9 @@ def token(app: FastAPI, *scopes: str) -> dict[str, str]:
         return bearer(ApiTokenCRUD(session).issue("t", expand_scopes(list(scopes)))[1])
 
 
-def asks(client: TestClient, times: int, headers: dict[str, str] | None = None, path: str = "/api/auth/me") -> list[int]:
+def asks(
+    client: TestClient, times: int, headers: dict[str, str] | None = None, path: str = "/api/auth/me"
+) -> list[int]:
     return [client.get(path, headers=headers).status_code for _ in range(times)]
 
 

@@ -67,9 +67,7 @@ def test_an_unknown_name_is_named_in_the_error(made: Assets) -> None:
         made.url("js/none.js")
 
 
-def test_a_file_is_served_for_ever_and_packed_for_those_who_take_it(
-    client: TestClient, made: Assets
-) -> None:
+def test_a_file_is_served_for_ever_and_packed_for_those_who_take_it(client: TestClient, made: Assets) -> None:
     packed = client.get(made.url("js/app.js"), headers={"Accept-Encoding": "br, gzip;q=0.8"})
     assert packed.text == 'import "./part.js";'
     assert dict(packed.headers) == {
@@ -121,19 +119,15 @@ def test_everything_else_is_not_found_and_not_cached(client: TestClient, path: s
     )
 
 
-def test_the_right_hash_of_another_file_does_not_open_a_third(
-    client: TestClient, made: Assets
-) -> None:
+def test_the_right_hash_of_another_file_does_not_open_a_third(client: TestClient, made: Assets) -> None:
     digest = made.url("js/app.js").split("/")[2]
-    assert [
-        client.get(f"/static/{digest}/{name}").status_code
-        for name in ("vendor/LICENSE", "outside.txt")
-    ] == [404, 404]
+    assert [client.get(f"/static/{digest}/{name}").status_code for name in ("vendor/LICENSE", "outside.txt")] == [
+        404,
+        404,
+    ]
 
 
-def test_the_stylesheets_are_one_in_order_with_hashed_addresses(
-    client: TestClient, made: Assets
-) -> None:
+def test_the_stylesheets_are_one_in_order_with_hashed_addresses(client: TestClient, made: Assets) -> None:
     sheet = client.get(made.url(BUNDLE)).text
     font = made.url("vendor/font.woff2")
     assert sheet == (
@@ -173,12 +167,8 @@ def test_a_first_visit_is_light() -> None:
     with TestClient(make_gallery()) as client:
         page = client.get("/dashboard/things/")
     loaded = set(re.findall(r'(?:href|src)="(/static/[^"#]+)', page.text))
-    loaded |= {
-        assets.url(name) for name in ("vendor/inter-latin.woff2", "vendor/inter-cyrillic.woff2")
-    }
+    loaded |= {assets.url(name) for name in ("vendor/inter-latin.woff2", "vendor/inter-cyrillic.woff2")}
     names = {url.split("/", 3)[3] for url in loaded}
     assert "css/lyceum.css" in names
     assert len(gzip.compress(page.content)) < PAGE
-    assert (
-        sum(assets.weight(name) for name in names) + len(gzip.compress(page.content)) < FIRST_LOAD
-    )
+    assert sum(assets.weight(name) for name in names) + len(gzip.compress(page.content)) < FIRST_LOAD

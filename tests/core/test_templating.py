@@ -72,9 +72,7 @@ def test_a_page_says_language_theme_token_and_who_is_here(client: TestClient) ->
     assert one(tree, "title").text() == "Students · Lyceum"
     assert one(tree, "#profile .ly-pop-who").text(separator="|", strip=True) == "Анна Соколова|anna"
     forms = tree.css("form[method=post]")
-    assert all(
-        one(form, "input[name=csrf_token]").attributes["value"] == "token-1" for form in forms
-    )
+    assert all(one(form, "input[name=csrf_token]").attributes["value"] == "token-1" for form in forms)
     assert len(forms) == 3
 
 
@@ -139,26 +137,20 @@ def test_headings_say_and_turn_the_order(client: TestClient) -> None:
 
 def test_chips_take_off_one_filter_and_the_search_keeps_them(client: TestClient) -> None:
     tree = HTMLParser(client.get(f"{THINGS}?q=a&status=good&spent_min=1000&sort=name").text)
-    chips = [
-        (one(chip, "button").text(), one(chip, "a").attributes["href"])
-        for chip in tree.css(".ly-chip.is-on")
-    ]
+    chips = [(one(chip, "button").text(), one(chip, "a").attributes["href"]) for chip in tree.css(".ly-chip.is-on")]
     assert chips == [
         ("Status: Learning", f"{THINGS}?q=a&sort=name&spent_min=1000"),
         ("Spent: ≥\u00a01,000 ★", f"{THINGS}?q=a&sort=name&status=good"),
     ]
     kept = {
-        field.attributes["name"]: field.attributes["value"]
-        for field in tree.css("#list-search input[type=hidden]")
+        field.attributes["name"]: field.attributes["value"] for field in tree.css("#list-search input[type=hidden]")
     }
     assert kept == {"status": "good", "spent_min": "1000", "sort": "name"}
 
 
 def test_an_empty_list_and_an_empty_search_look_different(client: TestClient) -> None:
     assert text_of(client, f"{THINGS}?nothing=1", "#list .ly-state h2") == "Nobody is here yet"
-    assert (
-        text_of(client, f"{THINGS}?q=nobody", "#list .ly-state h2") == "Nothing found for “nobody”"
-    )
+    assert text_of(client, f"{THINGS}?q=nobody", "#list .ly-state h2") == "Nothing found for “nobody”"
     assert "#list-search" not in client.get(f"{THINGS}?nothing=1").text
 
 
@@ -199,9 +191,7 @@ def test_a_refused_form_keeps_its_values_and_ties_its_messages(client: TestClien
 
 
 def test_a_moment_is_shown_on_the_persons_clock() -> None:
-    with TestClient(
-        make_gallery(Principal(**{**ME.__dict__, "timezone": "Europe/Moscow"}))
-    ) as client:
+    with TestClient(make_gallery(Principal(**{**ME.__dict__, "timezone": "Europe/Moscow"}))) as client:
         field = one(HTMLParser(client.get("/dashboard/things/new").text), "#expires_at")
     assert (field.attributes["type"], field.attributes["value"]) == (
         "datetime-local",
@@ -252,13 +242,8 @@ def test_under_htmx_the_redirect_is_a_header_and_the_toast_still_arrives(
 
 
 def test_the_cookie_is_secure_where_the_site_is() -> None:
-    with TestClient(
-        make_gallery(base_url="https://school.example"), follow_redirects=False
-    ) as client:
-        assert (
-            "; secure"
-            in client.post("/dashboard/things/save", data=GOOD).headers["set-cookie"].lower()
-        )
+    with TestClient(make_gallery(base_url="https://school.example"), follow_redirects=False) as client:
+        assert "; secure" in client.post("/dashboard/things/save", data=GOOD).headers["set-cookie"].lower()
 
 
 def test_a_toast_beside_a_fragment_is_a_partial_of_its_own(client: TestClient) -> None:
@@ -313,10 +298,7 @@ def test_errors_are_a_page_or_a_toast_and_name_the_request(client: TestClient) -
 
 def shown(client: TestClient, path: str) -> list[tuple[str, bool]]:
     links = HTMLParser(client.get(path).text).css(".ly-nav a")
-    return [
-        (" ".join(link.text().split()), link.attributes.get("aria-current") == "page")
-        for link in links
-    ]
+    return [(" ".join(link.text().split()), link.attributes.get("aria-current") == "page") for link in links]
 
 
 def test_the_sidebar_shows_what_exists_and_marks_the_place(client: TestClient) -> None:
@@ -366,10 +348,7 @@ def test_icons_come_from_the_sprite() -> None:
     assert icon("plus", "icon-sm") == (
         f'<svg class="icon icon-sm" aria-hidden="true"><use href="{sprite}#icon-plus"/></svg>'
     )
-    assert (
-        icon('x"><b')
-        == f'<svg class="icon" aria-hidden="true"><use href="{sprite}#icon-x&#34;&gt;&lt;b"/></svg>'
-    )
+    assert icon('x"><b') == f'<svg class="icon" aria-hidden="true"><use href="{sprite}#icon-x&#34;&gt;&lt;b"/></svg>'
 
 
 def test_atoms_escape_what_they_are_given_but_not_twice() -> None:

@@ -43,9 +43,7 @@ def pick(language: str, russian: str, english: str) -> str:
         (None, "\u2013", "\u2013"),
     ],
 )
-def test_numbers_are_grouped_without_a_break(
-    language: str, value: int | None, russian: str, english: str
-) -> None:
+def test_numbers_are_grouped_without_a_break(language: str, value: int | None, russian: str, english: str) -> None:
     assert text.number(value) == pick(language, russian, english)
 
 
@@ -80,9 +78,7 @@ def test_a_capped_count_says_that_there_are_more(language: str) -> None:
         (None, "\u2013", "\u2013"),
     ],
 )
-def test_sizes_use_decimal_units(
-    language: str, size: int | None, russian: str, english: str
-) -> None:
+def test_sizes_use_decimal_units(language: str, size: int | None, russian: str, english: str) -> None:
     assert text.filesize(size) == pick(language, russian, english)
 
 
@@ -90,14 +86,9 @@ def test_sizes_use_decimal_units(
 def test_dates_are_on_the_readers_clock(language: str) -> None:
     late = datetime(2026, 11, 20, 22, 5, tzinfo=UTC)
     assert text.date_text(late) == pick(language, "21\u00a0ноября 2026", "21\u00a0November 2026")
-    assert text.datetime_text(late) == pick(
-        language, "21\u00a0ноября 2026, 01:05", "21\u00a0November 2026, 01:05"
-    )
+    assert text.datetime_text(late) == pick(language, "21\u00a0ноября 2026, 01:05", "21\u00a0November 2026, 01:05")
     assert text.time_text(late) == "01:05"
-    assert (
-        text.datetime_(late)
-        == f'<time datetime="2026-11-20T22:05:00Z">{text.datetime_text(late)}</time>'
-    )
+    assert text.datetime_(late) == f'<time datetime="2026-11-20T22:05:00Z">{text.datetime_text(late)}</time>'
 
 
 AGO = [
@@ -119,9 +110,7 @@ AGO = [
 
 @pytest.mark.parametrize(("passed", "russian", "english"), AGO)
 @time_machine.travel(NOW, tick=False)
-def test_ago_is_relative_within_a_week(
-    language: str, passed: timedelta, russian: str, english: str
-) -> None:
+def test_ago_is_relative_within_a_week(language: str, passed: timedelta, russian: str, english: str) -> None:
     assert text.ago_text(NOW - passed) == pick(language, russian, english)
 
 
@@ -130,8 +119,7 @@ def test_ago_carries_the_exact_moment(language: str) -> None:
     words = pick(language, "12 мин назад", "12 min ago")
     exact = pick(language, "21\u00a0ноября 2026, 08:00", "21\u00a0November 2026, 08:00")
     assert (
-        text.ago(NOW - timedelta(minutes=12))
-        == f'<time datetime="2026-11-21T08:00:30Z" title="{exact}">{words}</time>'
+        text.ago(NOW - timedelta(minutes=12)) == f'<time datetime="2026-11-21T08:00:30Z" title="{exact}">{words}</time>'
     )
     assert text.ago(None) == "\u2013"
 
@@ -200,11 +188,7 @@ def test_markdown_becomes_what_telegram_can_show() -> None:
     ],
 )
 def test_hostile_markdown_stays_text(hostile: str) -> None:
-    html = (
-        str(text.markdown(hostile))
-        .removeprefix('<div class="ly-prose" hx-ignore>')
-        .removesuffix("</div>")
-    )
+    html = str(text.markdown(hostile)).removeprefix('<div class="ly-prose" hx-ignore>').removesuffix("</div>")
     for part in (
         "<script",
         "<img",

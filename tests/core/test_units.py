@@ -118,7 +118,12 @@ def test_a_page_takes_a_write_only_with_the_sessions_token(sign_in: SignIn) -> N
     assert browser.post("/dashboard/things").status_code == 403
     assert browser.post("/dashboard/things", data={"csrf_token": token}).json() == 1
     assert browser.post("/dashboard/things", data={"csrf_token": token[:-1] + "~"}).status_code == 403
-    assert browser.post("/dashboard/things", data={"csrf_token": token}, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert (
+        browser.post(
+            "/dashboard/things", data={"csrf_token": token}, headers={"Sec-Fetch-Site": "cross-site"}
+        ).status_code
+        == 403
+    )
 
 
 def test_a_route_without_a_policy_cannot_be_made() -> None:

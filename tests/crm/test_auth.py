@@ -13,9 +13,9 @@ from backend.core import clock, security
 from backend.database.crud.auth import SIGN_IN, OneTimeTokenCRUD
 from backend.database.models.auth import AuthSession, OneTimeToken
 from backend.database.models.users import User
+from main import create_app
 from tests.conftest import PASSWORD, make_settings
 from tests.doors import browser, sign_in, token_of
-from main import create_app
 
 
 def live_sessions(db: Session) -> int:
@@ -88,7 +88,12 @@ def test_a_session_ends_after_an_hour_of_rest_and_after_half_a_day_of_work(app: 
 
 @pytest.mark.parametrize(
     ("username", "password"),
-    [("admin", "wrong password here"), ("nobody", PASSWORD), ("nobody@example.org", "one more wrong one"), ("admin", PASSWORD + " ")],
+    [
+        ("admin", "wrong password here"),
+        ("nobody", PASSWORD),
+        ("nobody@example.org", "one more wrong one"),
+        ("admin", PASSWORD + " "),
+    ],
 )
 def test_a_wrong_password_and_an_unknown_login_read_the_same(app: FastAPI, username: str, password: str) -> None:
     client = browser(app)

@@ -44,18 +44,11 @@ def order(page: str) -> list[str]:
 
 
 def stored(db: Session, course_id: int) -> list[tuple[int, int]]:
-    statement = select(CourseLesson.lesson_id, CourseLesson.position).where(
-        CourseLesson.course_id == course_id
-    )
-    return [
-        (row.lesson_id, row.position)
-        for row in db.execute(statement.order_by(CourseLesson.position))
-    ]
+    statement = select(CourseLesson.lesson_id, CourseLesson.position).where(CourseLesson.course_id == course_id)
+    return [(row.lesson_id, row.position) for row in db.execute(statement.order_by(CourseLesson.position))]
 
 
-def test_buttons_move_a_lesson(
-    admin: TestClient, db: Session, course: Course, lessons: list[Lesson]
-) -> None:
+def test_buttons_move_a_lesson(admin: TestClient, db: Session, course: Course, lessons: list[Lesson]) -> None:
     a, b, c = (lesson.id for lesson in lessons)
     url = f"{URL}{course.id}/lessons"
 
@@ -64,9 +57,7 @@ def test_buttons_move_a_lesson(
     assert order(answer.text) == ["Арка", "Волна", "Берег"]
     assert one(answer.text, "[data-toast] p").text() == "“Волна” is now lesson 2"
     assert stored(db, course.id) == [(a, 1), (c, 2), (b, 3)]
-    assert (
-        admin.post(f"{url}/{a}/move", data={"by": "1"}).headers["location"] == f"{URL}{course.id}"
-    )
+    assert admin.post(f"{url}/{a}/move", data={"by": "1"}).headers["location"] == f"{URL}{course.id}"
     assert stored(db, course.id) == [(c, 1), (a, 2), (b, 3)]
 
 
@@ -76,9 +67,7 @@ def test_a_move_to_nowhere_changes_nothing(
 ) -> None:
     before = stored(db, course.id)
 
-    answer = admin.post(
-        f"{URL}{course.id}/lessons/{lessons[0].id}/move", data={"by": by}, headers=PARTIAL
-    )
+    answer = admin.post(f"{URL}{course.id}/lessons/{lessons[0].id}/move", data={"by": by}, headers=PARTIAL)
 
     assert (answer.status_code, stored(db, course.id)) == (200, before)
     assert HTMLParser(answer.text).css("[data-toast]") == []
@@ -89,70 +78,47 @@ def test_a_dropped_lesson_takes_its_place(
 ) -> None:
     a, b, c = (lesson.id for lesson in lessons)
 
-    answer = admin.post(
-        f"{URL}{course.id}/order", data={"id": str(c), "position": "1"}, headers=PARTIAL
-    )
+    answer = admin.post(f"{URL}{course.id}/order", data={"id": str(c), "position": "1"}, headers=PARTIAL)
 
     assert order(answer.text) == ["Волна", "Арка", "Берег"]
     assert answer.text.strip().startswith('<ol class="ly-sort" id="course-order"')
     assert stored(db, course.id) == [(c, 1), (a, 2), (b, 3)]
-    assert (
-        admin.post(f"{URL}{course.id}/order", data={"id": str(c), "position": "99"}).status_code
-        == 303
-    )
+    assert admin.post(f"{URL}{course.id}/order", data={"id": str(c), "position": "99"}).status_code == 303
     assert stored(db, course.id) == [(a, 1), (b, 2), (c, 3)]
 
 
-@pytest.mark.parametrize(
-    "sent", [{}, {"id": "1"}, {"id": "1", "position": "0"}, {"id": "x", "position": "1"}]
-)
+@pytest.mark.parametrize("sent", [{}, {"id": "1"}, {"id": "1", "position": "0"}, {"id": "x", "position": "1"}])
 def test_a_broken_drop_is_a_422(admin: TestClient, course: Course, sent: dict[str, str]) -> None:
     assert admin.post(f"{URL}{course.id}/order", data=sent).status_code == 422
 
 
-def test_a_lesson_that_is_not_there_moves_nothing(
-    admin: TestClient, db: Session, course: Course
-) -> None:
+def test_a_lesson_that_is_not_there_moves_nothing(admin: TestClient, db: Session, course: Course) -> None:
     before = stored(db, course.id)
 
-    assert (
-        admin.post(f"{URL}{course.id}/order", data={"id": "999", "position": "1"}).status_code
-        == 303
-    )
+    assert admin.post(f"{URL}{course.id}/order", data={"id": "999", "position": "1"}).status_code == 303
     assert admin.post(f"{URL}{course.id}/lessons/999/move", data={"by": "1"}).status_code == 303
     assert admin.post(f"{URL}{course.id}/lessons/999/remove").status_code == 303
     assert stored(db, course.id) == before
 
 
-def test_adds_and_takes_out(
-    admin: TestClient, db: Session, course: Course, lessons: list[Lesson]
-) -> None:
+def test_adds_and_takes_out(admin: TestClient, db: Session, course: Course, lessons: list[Lesson]) -> None:
     a, b, c = (lesson.id for lesson in lessons)
     extra = make_lesson(db, title="Гора")
 
     page = admin.get(f"{URL}{course.id}").text
-    options = [
-        (node.attributes["value"], node.text())
-        for node in HTMLParser(page).css("#add-lesson option")
-    ]
+    options = [(node.attributes["value"], node.text()) for node in HTMLParser(page).css("#add-lesson option")]
     assert options == [("", "Choose a lesson"), (str(extra.id), "Гора")]
-    added = admin.post(
-        f"{URL}{course.id}/lessons", data={"lesson_id": str(extra.id)}, headers=PARTIAL
-    )
+    added = admin.post(f"{URL}{course.id}/lessons", data={"lesson_id": str(extra.id)}, headers=PARTIAL)
     assert order(added.text) == ["Арка", "Берег", "Волна", "Гора"]
     removed = admin.post(f"{URL}{course.id}/lessons/{b}/remove", headers=PARTIAL)
     assert order(removed.text) == ["Арка", "Волна", "Гора"]
     assert stored(db, course.id) == [(a, 1), (c, 2), (extra.id, 3)]
 
 
-def test_what_cannot_be_added(
-    admin: TestClient, db: Session, course: Course, lessons: list[Lesson]
-) -> None:
+def test_what_cannot_be_added(admin: TestClient, db: Session, course: Course, lessons: list[Lesson]) -> None:
     before, url = stored(db, course.id), f"{URL}{course.id}/lessons"
 
-    assert (
-        admin.post(url, data={"lesson_id": str(lessons[0].id)}, headers=PARTIAL).status_code == 422
-    )
+    assert admin.post(url, data={"lesson_id": str(lessons[0].id)}, headers=PARTIAL).status_code == 422
     assert admin.post(url, data={"lesson_id": "999"}, headers=PARTIAL).status_code == 422
     nothing = admin.post(url, data={"lesson_id": ""}, headers=PARTIAL)
     assert one(nothing.text, "[data-toast] p").text() == "Choose a lesson to add."

@@ -45,13 +45,8 @@ def order(page: str) -> list[str]:
 
 
 def stored(db: Session, course_id: int) -> list[tuple[int, int]]:
-    statement = select(CourseLesson.lesson_id, CourseLesson.position).where(
-        CourseLesson.course_id == course_id
-    )
-    return [
-        (row.lesson_id, row.position)
-        for row in db.execute(statement.order_by(CourseLesson.position))
-    ]
+    statement = select(CourseLesson.lesson_id, CourseLesson.position).where(CourseLesson.course_id == course_id)
+    return [(row.lesson_id, row.position) for row in db.execute(statement.order_by(CourseLesson.position))]
 
 
 # -- list
@@ -61,9 +56,7 @@ def test_a_row_shows_lessons_price_sales_and_revenue(
     admin: TestClient, db: Session, course: Course, lessons: list[Lesson]
 ) -> None:
     make_purchase(db, make_user(db), lessons[0], lesson_id=None, course_id=course.id, amount=210)
-    make_purchase(
-        db, make_user(db), lessons[0], lesson_id=None, course_id=course.id, amount=210, is_test=True
-    )
+    make_purchase(db, make_user(db), lessons[0], lesson_id=None, course_id=course.id, amount=210, is_test=True)
 
     cells = [words(cell) for cell in one(admin.get(URL).text, f"#course-{course.id}").css("td")]
 
@@ -75,10 +68,7 @@ def test_filters_search_and_sort(admin: TestClient, db: Session) -> None:
         make_course(db, title=title, total_price=price, is_active=active)
 
     def titles(query: str) -> list[str]:
-        return [
-            link.text()
-            for link in HTMLParser(admin.get(URL + query).text).css("#list-rows td:first-child a")
-        ]
+        return [link.text() for link in HTMLParser(admin.get(URL + query).text).css("#list-rows td:first-child a")]
 
     assert titles("?sort=title") == ["арка", "Берег", "Ёлка"]
     assert titles("?sort=-total_price") == ["Ёлка", "Берег", "арка"]
@@ -122,9 +112,7 @@ def test_csv_holds_the_filtered_list(admin: TestClient, db: Session, course: Cou
 
     lines = admin.get(URL + "export.csv?sort=title").content.decode("utf-8-sig").splitlines()
 
-    assert (
-        lines[0] == "id,title,total_price,discount_price,is_active,lessons,sales,revenue,created_at"
-    )
+    assert lines[0] == "id,title,total_price,discount_price,is_active,lessons,sales,revenue,created_at"
     assert [line.rpartition(",")[0] for line in lines[1:]] == [
         f"{course.id + 1},'@Hidden,300,,0,0,0,0",
         f"{course.id},Портрет,300,210,1,3,0,0",
@@ -143,14 +131,11 @@ def test_the_record_shows_the_order_the_gain_the_buyers_and_the_link(
     page = admin.get(f"{URL}{course.id}").text
 
     assert order(page) == ["Арка", "Берег", "Волна"]
-    assert "One by one 300 ★, as a course 210 ★: saves 30%." in words(
-        one(page, "section .ly-head p")
-    ).replace("\xa0", " ")
-    assert one(page, "#deep-link-value").attributes["value"] == f"/start course_{course.id}"
-    assert (
-        one(page, "section[aria-labelledby=buyers] tbody a").attributes["href"]
-        == f"/dashboard/users/{user.id}"
+    assert "One by one 300 ★, as a course 210 ★: saves 30%." in words(one(page, "section .ly-head p")).replace(
+        "\xa0", " "
     )
+    assert one(page, "#deep-link-value").attributes["value"] == f"/start course_{course.id}"
+    assert one(page, "section[aria-labelledby=buyers] tbody a").attributes["href"] == f"/dashboard/users/{user.id}"
     assert "1 student has this course and sees a new order at once." in page
     assert words(one(page, ".ly-pick a[aria-current=true]")) == "Портрет 210 ★ 3 lessons · 1 sale"
 
@@ -167,17 +152,14 @@ def test_creates_a_course_and_can_undo_it(admin: TestClient, db: Session) -> Non
     assert db.scalars(select(Course)).all() == []
 
 
-def test_the_discount_is_judged_at_its_field(
-    admin: TestClient, db: Session, course: Course
-) -> None:
+def test_the_discount_is_judged_at_its_field(admin: TestClient, db: Session, course: Course) -> None:
     sent = FORM | {"total_price": "100", "discount_price": "101"}
 
     for url in (URL, f"{URL}{course.id}"):
         answer = admin.post(url, data=sent, headers=PARTIAL)
         assert answer.status_code == 422
         assert (
-            words(one(answer.text, "#discount_price-error"))
-            == "The price with discount is higher than the full price."
+            words(one(answer.text, "#discount_price-error")) == "The price with discount is higher than the full price."
         )
         assert one(answer.text, "#discount_price").attributes["value"] == "101"
 
@@ -196,8 +178,7 @@ def test_a_stale_form_shows_both_values(admin: TestClient, db: Session, course: 
 
     assert answer.status_code == 409
     pair = [
-        (node.attributes["value"], "checked" in node.attributes)
-        for node in HTMLParser(answer.text).css("[name=title]")
+        (node.attributes["value"], "checked" in node.attributes) for node in HTMLParser(answer.text).css("[name=title]")
     ]
     assert pair == [("Моё", True), ("Их", False)]
     db.refresh(course)
@@ -205,9 +186,7 @@ def test_a_stale_form_shows_both_values(admin: TestClient, db: Session, course: 
 
 
 def test_the_preview_asks_the_discounted_price(admin: TestClient) -> None:
-    page = admin.post(
-        URL + "preview", data={"title": "x", "total_price": "300", "discount_price": "210"}
-    ).text
+    page = admin.post(URL + "preview", data={"title": "x", "total_price": "300", "discount_price": "210"}).text
 
     assert words(one(page, ".is-pay")) == "Pay ★ 210"
 
@@ -225,9 +204,7 @@ def test_toggle_and_delete_with_undo(admin: TestClient, db: Session, course: Cou
     assert (db.get_one(Course, course_id).is_active, stored(db, course_id)) == (False, before)
 
 
-def test_what_was_sold_is_not_deleted(
-    admin: TestClient, db: Session, course: Course, lessons: list[Lesson]
-) -> None:
+def test_what_was_sold_is_not_deleted(admin: TestClient, db: Session, course: Course, lessons: list[Lesson]) -> None:
     make_purchase(db, make_user(db), lessons[0], lesson_id=None, course_id=course.id)
 
     assert admin.post(f"{URL}{course.id}/delete", headers=PARTIAL).status_code == 409
@@ -257,7 +234,5 @@ def test_who_may_what(staff: SignIn, db: Session, course: Course, lessons: list[
     assert order(page.text) == ["Арка", "Берег", "Волна"]
     assert [support.post(path, data=data).status_code for path, data in writes] == [403] * 9
     assert [support.get(path).status_code for path in (URL + "new", url + "/edit")] == [403, 403]
-    assert [author.get(path).status_code for path in (URL, url, URL + "new", url + "/edit")] == [
-        200
-    ] * 4
+    assert [author.get(path).status_code for path in (URL, url, URL + "new", url + "/edit")] == [200] * 4
     assert author.post(url, data=FORM).status_code == 303

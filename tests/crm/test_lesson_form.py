@@ -124,9 +124,7 @@ def test_odd_input_is_a_422(admin: TestClient, db: Session, sent: dict[str, str]
     assert admin.post(f"{URL}{lesson.id}", data=FORM | sent).status_code == 422
 
 
-def test_a_stale_form_shows_both_values_and_saves_the_choice(
-    admin: TestClient, db: Session
-) -> None:
+def test_a_stale_form_shows_both_values_and_saves_the_choice(admin: TestClient, db: Session) -> None:
     lesson = make_lesson(db, title="Гаммы", price=120, description="Old", text_content="Текст")
     url = f"{URL}{lesson.id}"
     admin.post(url, data=FORM | {"title": "Их", "price": "150", "description": "Old"})
@@ -217,6 +215,4 @@ def test_the_preview_runs_nothing(admin: TestClient, db: Session, hostile: str) 
 
     for page in (admin.post(URL + "preview", data=sent).text, admin.get(f"{URL}{lesson.id}").text):
         body = HTMLParser(page).css_first("main") or HTMLParser(page)
-        assert [
-            node.html for node in body.css("script, img, [onerror], [hx-get], a[href^=javascript]")
-        ] == []
+        assert [node.html for node in body.css("script, img, [onerror], [hx-get], a[href^=javascript]")] == []

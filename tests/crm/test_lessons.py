@@ -101,9 +101,7 @@ def test_the_fragment_is_a_part_of_the_page(admin: TestClient, db: Session) -> N
     assert "HX-Request-Type" in fragment.headers["Vary"]
 
 
-def test_the_number_of_queries_does_not_follow_the_rows(
-    admin: TestClient, db: Session, queries: list[str]
-) -> None:
+def test_the_number_of_queries_does_not_follow_the_rows(admin: TestClient, db: Session, queries: list[str]) -> None:
     def count(url: str) -> int:
         admin.get(url)
         queries.clear()
@@ -145,9 +143,7 @@ def test_csv_holds_the_filtered_list_and_no_formula(admin: TestClient, db: Sessi
 # -- record
 
 
-def test_the_record_shows_facts_buyers_courses_link_and_history(
-    admin: TestClient, db: Session
-) -> None:
+def test_the_record_shows_facts_buyers_courses_link_and_history(admin: TestClient, db: Session) -> None:
     lesson, user = (
         make_lesson(db, title="Гаммы", price=120, text_content="**Жирно**"),
         make_user(db),
@@ -161,18 +157,11 @@ def test_the_record_shows_facts_buyers_courses_link_and_history(
 
     assert one(page, "h1").text() == "Гаммы"
     stats = {
-        node.css_first("dt").text(): node.css_first("dd").text()
-        for node in HTMLParser(page).css(".ly-stats > div")
+        node.css_first("dt").text(): node.css_first("dd").text() for node in HTMLParser(page).css(".ly-stats > div")
     }
     assert (stats["Price"], stats["Courses"]) == ("120\xa0★", "1")
-    assert (
-        one(page, "#deep-link-value").attributes["value"]
-        == f"https://t.me/school_bot?start=lesson_{lesson.id}"
-    )
-    assert (
-        one(page, "section[aria-labelledby=buyers] tbody a").attributes["href"]
-        == f"/dashboard/users/{user.id}"
-    )
+    assert one(page, "#deep-link-value").attributes["value"] == f"https://t.me/school_bot?start=lesson_{lesson.id}"
+    assert one(page, "section[aria-labelledby=buyers] tbody a").attributes["href"] == f"/dashboard/users/{user.id}"
     assert one(page, "section[aria-labelledby=in-courses] a").text() == "Портрет"
     assert "<strong>Жирно</strong>" in page
     assert HTMLParser(page).css_first("#record-history") is not None
@@ -237,9 +226,7 @@ def test_what_was_sold_is_not_deleted_and_says_what_to_do(admin: TestClient, db:
     answer = admin.post(f"{URL}{lesson.id}/delete", headers=PARTIAL)
 
     assert answer.status_code == 409
-    assert (
-        "It was sold 1 time and cannot be deleted. Hide it instead: buyers keep it." in answer.text
-    )
+    assert "It was sold 1 time and cannot be deleted. Hide it instead: buyers keep it." in answer.text
     assert stored(db, lesson.id).title == "Свет из окна"
 
 
@@ -276,9 +263,7 @@ def test_who_may_only_read(staff: SignIn, db: Session, role: str) -> None:
     assert "Секрет" not in page.text
     assert [form.attributes["action"] for form in HTMLParser(page.text).css("main form")] == []
     assert [browser.get(path).status_code for path in (URL + "new", url + "/edit")] == [403, 403]
-    assert [browser.post(path, data=data).status_code for path, data in writes(lesson.id)] == [
-        403
-    ] * 5
+    assert [browser.post(path, data=data).status_code for path, data in writes(lesson.id)] == [403] * 5
     assert stored(db, lesson.id).version == 1
 
 

@@ -27,10 +27,7 @@ URL = "/dashboard/lessons/"
 FORM = {"title": "Свет", "price": "100", "is_active": "true"}
 MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(range(256))
 MOV = b"\x00\x00\x00\x14ftypqt  \x00\x00\x02\x00qt  " + bytes(100)
-WEBM = (
-    b"\x1a\x45\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81\x04B\xf3\x81\x08B\x82\x84webm"
-    + bytes(100)
-)
+WEBM = b"\x1a\x45\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81\x04B\xf3\x81\x08B\x82\x84webm" + bytes(100)
 
 
 @pytest.fixture
@@ -116,9 +113,7 @@ def test_what_is_no_video_is_refused_at_its_field(
         ("я" * 300 + ".mp4", "я" * 196 + ".mp4"),
     ],
 )
-def test_a_name_is_only_a_label(
-    admin: TestClient, db: Session, settings: Settings, name: str, kept: str
-) -> None:
+def test_a_name_is_only_a_label(admin: TestClient, db: Session, settings: Settings, name: str, kept: str) -> None:
     admin.post(URL, data=FORM, files=video(MP4, name))
 
     media = db.scalars(select(Media)).one()
@@ -139,9 +134,7 @@ def test_too_large_is_said_at_the_field(
     assert (files(settings), db.scalars(select(Media.id)).all()) == ([], [])
 
 
-def test_the_largest_video_passes_and_more_is_not_read(
-    admin: TestClient, db: Session, settings: Settings
-) -> None:
+def test_the_largest_video_passes_and_more_is_not_read(admin: TestClient, db: Session, settings: Settings) -> None:
     largest = MP4 + bytes(50_000_000 - len(MP4))
 
     assert admin.post(URL, data=FORM, files=video(largest)).status_code == 303
@@ -183,9 +176,7 @@ def test_a_failed_commit_leaves_no_file(
     assert (files(settings), db.scalars(select(Media.id)).all()) == ([], [])
 
 
-def test_a_stranger_leaves_no_file(
-    client: TestClient, staff: SignIn, admin: TestClient, settings: Settings
-) -> None:
+def test_a_stranger_leaves_no_file(client: TestClient, staff: SignIn, admin: TestClient, settings: Settings) -> None:
     del admin.headers["X-CSRF-Token"]
 
     assert client.post(URL, data=FORM, files=video(MP4)).status_code == 303
@@ -194,9 +185,7 @@ def test_a_stranger_leaves_no_file(
     assert files(settings) == []
 
 
-def test_a_video_is_replaced_and_taken_off(
-    admin: TestClient, db: Session, settings: Settings
-) -> None:
+def test_a_video_is_replaced_and_taken_off(admin: TestClient, db: Session, settings: Settings) -> None:
     admin.post(URL, data=FORM, files=video(MP4))
     lesson = db.scalars(select(Lesson)).one()
     first = lesson.media_id
@@ -309,9 +298,7 @@ def test_strays_are_old_files_that_no_row_knows(tmp_path: Path) -> None:
     assert MediaFolder(tmp_path / "none").strays(frozenset(), before=2**40) == []
 
 
-@pytest.mark.parametrize(
-    "head", [b"", b"\0" * 64, b"GIF89a", b"RIFF\0\0\0\0AVI LIST", b"\x1a\x45\xdf\xa3"]
-)
+@pytest.mark.parametrize("head", [b"", b"\0" * 64, b"GIF89a", b"RIFF\0\0\0\0AVI LIST", b"\x1a\x45\xdf\xa3"])
 def test_sniff_knows_three_kinds_only(head: bytes) -> None:
     assert sniff(head) is None
 

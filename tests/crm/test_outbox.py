@@ -60,18 +60,14 @@ def test_what_waits_or_failed_stands_first(admin: TestClient, db: Session) -> No
         True,
         False,
     ]
-    assert (
-        "Telegram refused the message: <span hx-ignore>Bad Request: &lt;b&gt;chat&lt;/b&gt;" in page
-    )
+    assert "Telegram refused the message: <span hx-ignore>Bad Request: &lt;b&gt;chat&lt;/b&gt;" in page
     assert "Мария" in page
     assert "The bot is off." in page
     shown = admin.get(OUTBOX, params={"state": "sent"}).text
     assert [text in shown for text in ("Waiting one", "Sent one")] == [False, True]
 
 
-def test_failed_messages_leave_again_and_waiting_ones_are_called_off(
-    admin: TestClient, db: Session
-) -> None:
+def test_failed_messages_leave_again_and_waiting_ones_are_called_off(admin: TestClient, db: Session) -> None:
     failed, waiting = queue(db, "a"), queue(db, "b", 2)
     fail(db, failed)
     assert admin.post(f"{OUTBOX}{failed}/resend").status_code == 303
@@ -94,13 +90,9 @@ def test_calling_off_an_answer_takes_it_out_of_its_thread(admin: TestClient, db:
 
 
 @pytest.mark.parametrize("verb", ["resend", "cancel"])
-def test_a_refund_is_tried_again_but_never_called_off(
-    admin: TestClient, db: Session, verb: str
-) -> None:
+def test_a_refund_is_tried_again_but_never_called_off(admin: TestClient, db: Session, verb: str) -> None:
     purchase = make_purchase(db, make_user(db, telegram_id=9), make_lesson(db))
-    payment = db.scalars(
-        select(Payment).where(Payment.provider_charge_id == purchase.payment_id)
-    ).one()
+    payment = db.scalars(select(Payment).where(Payment.provider_charge_id == purchase.payment_id)).one()
     refund = Refund(payment_id=payment.id, amount=payment.amount, status="failed")
     db.add(refund)
     db.commit()
@@ -109,9 +101,7 @@ def test_a_refund_is_tried_again_but_never_called_off(
     answer = admin.post(f"{OUTBOX}{row}/{verb}")
     db.refresh(refund)
     found = answer.status_code, refund.status, states(db)
-    assert found == (
-        (303, "requested", ["pending"]) if verb == "resend" else (409, "failed", ["failed"])
-    )
+    assert found == ((303, "requested", ["pending"]) if verb == "resend" else (409, "failed", ["failed"]))
 
 
 def test_a_pause_is_told(admin: TestClient, db: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,9 +41,7 @@ def errors(page: str) -> list[str]:
     return [text(node) for node in HTMLParser(page).css(".invalid-feedback")]
 
 
-def test_the_list_says_what_a_code_does_and_whether_it_works(
-    admin: TestClient, db: Session
-) -> None:
+def test_the_list_says_what_a_code_does_and_whether_it_works(admin: TestClient, db: Session) -> None:
     past = clock.now() - timedelta(days=1)
     made = [
         make_promo(db, code="PERCENT", discount_percent=10, max_uses=5, current_uses=2),
@@ -63,9 +61,7 @@ def test_the_list_says_what_a_code_does_and_whether_it_works(
     ]
     assert codes(admin.get(f"{PATH}?is_active=false").text) == ["OFF"]
     assert codes(admin.get(f"{PATH}?q=perc").text) == ["PERCENT"]
-    assert codes(admin.get(f"{PATH}?sort=code", headers=HTMX).text) == sorted(
-        promo.code for promo in made
-    )
+    assert codes(admin.get(f"{PATH}?sort=code", headers=HTMX).text) == sorted(promo.code for promo in made)
     exported = admin.get(f"{PATH}export.csv?sort=code").text.splitlines()
     assert exported[1].split(",")[1:6] == ["BOTH", "5", "30", "", "0"]
 
@@ -76,10 +72,7 @@ def test_an_empty_list_offers_a_beginning(admin: TestClient, staff: SignIn) -> N
     links = [link.attributes["href"] for link in HTMLParser(page).css(".ly-starters a")]
     assert links == [f"{PATH}new?like={kind}" for kind in ("sale", "gift", "ad")]
     gift = HTMLParser(admin.get(links[1]).text)
-    values = [
-        gift.css_first(f"#{name}").attributes["value"]
-        for name in ("code", "discount_percent", "max_uses")
-    ]
+    values = [gift.css_first(f"#{name}").attributes["value"] for name in ("code", "discount_percent", "max_uses")]
     assert values == ["GIFT", "100", "50"]
     assert "Nothing found" in admin.get(f"{PATH}?q=zzz").text
 
@@ -182,9 +175,7 @@ def test_a_code_is_deleted_and_brought_back(admin: TestClient, db: Session) -> N
     assert rows(db, PromoCode.id, PromoCode.discount_percent) == [(promo.id, 30)]
 
 
-def test_a_used_code_shows_who_used_it_and_stays(
-    admin: TestClient, bot: TestClient, db: Session
-) -> None:
+def test_a_used_code_shows_who_used_it_and_stays(admin: TestClient, bot: TestClient, db: Session) -> None:
     till, promo = Till(bot), make_promo(db, code="TEN", discount_percent=10, max_uses=5)
     lesson = make_lesson(db, title="Свет", price=249)
     till.buy(make_user(db, first_name="Мария", last_name="Ковалёва"), lesson, "TEN")
@@ -199,9 +190,7 @@ def test_a_used_code_shows_who_used_it_and_stays(
         "224 ★ 1 sale",
         "25 ★",
     ]
-    uses = [
-        [text(cell) for cell in row.css("td")][1:4] for row in page.css('tr[id^="redemption-"]')
-    ]
+    uses = [[text(cell) for cell in row.css("td")][1:4] for row in page.css('tr[id^="redemption-"]')]
     assert uses == [["Свет", "25 ★", "Is being paid"], ["Свет", "25 ★", "Used"]]
     assert page.css_first("#deep-link-value").attributes["value"] == "/start promo_TEN"
 

@@ -90,9 +90,7 @@ def test_the_totals_leave_tests_and_returns_out(admin: TestClient, sold: dict[st
     assert figures(night) == ["0 ★", "0", "0 ★", "1,000 ★ no money"]
 
 
-def test_a_long_list_has_no_totals(
-    admin: TestClient, sold: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_list_has_no_totals(admin: TestClient, sold: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backend.database.listing.PAGE_CAP", 2)
     page = admin.get(SALES).text
     assert figures(page) == []
@@ -121,15 +119,11 @@ def test_a_long_list_has_no_totals(
         ("sort=-amount&state=&since=&until=", ["test", "paid", "returned", "gift"]),
     ],
 )
-def test_filters_and_sorts(
-    admin: TestClient, sold: dict[str, Any], query: str, found: list[str]
-) -> None:
+def test_filters_and_sorts(admin: TestClient, sold: dict[str, Any], query: str, found: list[str]) -> None:
     assert listed(admin.get(f"{SALES}?{query}").text) == [sold[name] for name in found]
 
 
-def test_filters_by_student_lesson_and_course(
-    admin: TestClient, sold: dict[str, Any], db: Session, till: Till
-) -> None:
+def test_filters_by_student_lesson_and_course(admin: TestClient, sold: dict[str, Any], db: Session, till: Till) -> None:
     course = make_course(db, [sold["light"]], title="Портрет")
     within = till.buy(make_user(db), course)["id"]
 
@@ -174,9 +168,7 @@ def test_csv_holds_what_the_list_shows(admin: TestClient, sold: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("sales", [1, 3])
-def test_a_list_asks_a_fixed_number_of_queries(
-    admin: TestClient, db: Session, queries: list[str], sales: int
-) -> None:
+def test_a_list_asks_a_fixed_number_of_queries(admin: TestClient, db: Session, queries: list[str], sales: int) -> None:
     lesson = make_lesson(db)
     for _ in range(sales):
         make_purchase(db, make_user(db), lesson)
@@ -198,9 +190,7 @@ def test_an_empty_school_and_an_empty_search_differ(admin: TestClient) -> None:
 # -- one purchase
 
 
-def test_a_purchase_shows_all_that_belongs_to_it(
-    admin: TestClient, till: Till, db: Session
-) -> None:
+def test_a_purchase_shows_all_that_belongs_to_it(admin: TestClient, till: Till, db: Session) -> None:
     maria = make_user(db)
     make_promo(db, code="TEN", discount_percent=10)
     purchase = till.buy(maria, make_lesson(db, price=249), "TEN")
@@ -224,9 +214,7 @@ def test_pages_of_what_is_not_there(admin: TestClient) -> None:
     assert admin.post(f"{PAYMENTS}/99/retry").status_code == 404
 
 
-def test_a_refund_names_the_loss_and_happens_once(
-    admin: TestClient, till: Till, db: Session
-) -> None:
+def test_a_refund_names_the_loss_and_happens_once(admin: TestClient, till: Till, db: Session) -> None:
     purchase = till.buy(make_user(db), make_lesson(db, price=249))
     path = f"{SALES}{purchase['id']}"
     dialog = HTMLParser(admin.get(path).text).css_first("dialog#refund")
@@ -250,9 +238,7 @@ def test_a_refund_names_the_loss_and_happens_once(
     books_are_right(db)
 
 
-def test_a_reason_that_is_too_long_comes_back_in_the_form(
-    admin: TestClient, till: Till, db: Session
-) -> None:
+def test_a_reason_that_is_too_long_comes_back_in_the_form(admin: TestClient, till: Till, db: Session) -> None:
     path = f"{SALES}{till.buy(make_user(db), make_lesson(db))['id']}/refund"
     long = "а" * 501
     for headers, is_page in (({}, True), (HTMX, False)):
@@ -264,9 +250,7 @@ def test_a_reason_that_is_too_long_comes_back_in_the_form(
     assert rows(db, Refund.id) == []
 
 
-def test_what_cannot_be_returned_says_so(
-    admin: TestClient, sold: dict[str, Any], db: Session
-) -> None:
+def test_what_cannot_be_returned_says_so(admin: TestClient, sold: dict[str, Any], db: Session) -> None:
     answer = admin.post(f"{SALES}{sold['gift']}/refund", data={})
     assert answer.status_code == 409
     assert "there is nothing to return" in answer.text
@@ -354,9 +338,7 @@ def test_a_payment_without_an_order_has_a_page(admin: TestClient, till: Till, db
     assert "no order has its payload" in page
 
 
-def test_a_purchase_names_the_other_payments_of_its_order(
-    admin: TestClient, till: Till, db: Session
-) -> None:
+def test_a_purchase_names_the_other_payments_of_its_order(admin: TestClient, till: Till, db: Session) -> None:
     maria = make_user(db)
     order = till.order(maria, make_lesson(db)).json()
     till.pay(order, maria, "stx-A")
@@ -367,9 +349,7 @@ def test_a_purchase_names_the_other_payments_of_its_order(
     assert "The purchase" in admin.get(f"{PAYMENTS}/1").text
 
 
-def test_a_refund_that_failed_is_tried_again(
-    admin: TestClient, till: Till, db: Session, database: Database
-) -> None:
+def test_a_refund_that_failed_is_tried_again(admin: TestClient, till: Till, db: Session, database: Database) -> None:
     purchase = till.buy(make_user(db), make_lesson(db))
     path = f"{SALES}{purchase['id']}"
     admin.post(f"{path}/refund")

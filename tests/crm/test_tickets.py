@@ -54,9 +54,7 @@ def fresh(db: Session, ticket: SupportTicket) -> SupportTicket:
     return found
 
 
-def test_tabs_hold_who_waits_what_is_mine_and_all(
-    admin: TestClient, db: Session, masha: User
-) -> None:
+def test_tabs_hold_who_waits_what_is_mine_and_all(admin: TestClient, db: Session, masha: User) -> None:
     me = UserCRUD(db).find_by_login("admin")
     assert me is not None
     now = clock.now()
@@ -137,9 +135,7 @@ def test_what_a_student_wrote_is_text_and_nothing_else(admin: TestClient, db: Se
     assert "&lt;img src=x" in page
 
 
-def test_an_answer_waits_a_moment_and_then_leaves(
-    admin: TestClient, db: Session, ticket: SupportTicket
-) -> None:
+def test_an_answer_waits_a_moment_and_then_leaves(admin: TestClient, db: Session, ticket: SupportTicket) -> None:
     answer = admin.post(f"{DESK}{ticket.id}/messages", data={"text": "Try 720p", "to": "reply"})
     assert (answer.status_code, answer.headers["location"]) == (303, f"{DESK}{ticket.id}")
     sent = db.scalars(select(Dispatch)).one()
@@ -149,9 +145,7 @@ def test_an_answer_waits_a_moment_and_then_leaves(
     assert "Try 720p" in admin.get(f"{DESK}{ticket.id}").text
 
 
-def test_htmx_gets_the_desk_as_it_is_now(
-    admin: TestClient, db: Session, ticket: SupportTicket
-) -> None:
+def test_htmx_gets_the_desk_as_it_is_now(admin: TestClient, db: Session, ticket: SupportTicket) -> None:
     url = f"{DESK}{ticket.id}/messages?tab=all"
     answer = admin.post(url, data={"text": "Try 720p"}, headers=PART)
     assert answer.status_code == 200
@@ -181,9 +175,7 @@ def test_an_answer_that_cannot_be_sent_comes_back_as_typed(
     assert db.scalar(select(func.count()).select_from(Message)) == 1
 
 
-def test_a_poll_answers_only_when_something_has_changed(
-    admin: TestClient, db: Session, ticket: SupportTicket
-) -> None:
+def test_a_poll_answers_only_when_something_has_changed(admin: TestClient, db: Session, ticket: SupportTicket) -> None:
     page = admin.get(f"{DESK}{ticket.id}").text
     queue, thread = mark(page, "queue"), mark(page, "thread")
 
@@ -206,9 +198,7 @@ def test_a_poll_answers_only_when_something_has_changed(
     assert changed.text.lstrip().startswith('<div class="ly-pane flex-fill" id="thread"')
 
 
-def test_a_poll_does_not_keep_a_session_alive(
-    admin: TestClient, db: Session, ticket: SupportTicket
-) -> None:
+def test_a_poll_does_not_keep_a_session_alive(admin: TestClient, db: Session, ticket: SupportTicket) -> None:
     old = clock.now() - timedelta(minutes=30)
     db.execute(update(AuthSession).values(last_seen_at=old))
     db.commit()
@@ -228,9 +218,7 @@ def test_the_sidebar_counts_who_waits(admin: TestClient, ticket: SupportTicket) 
     assert 'hx-get="/dashboard/tickets/badge"' in admin.get("/dashboard/users/").text
 
 
-def test_an_answer_is_taken_back_while_it_is_here(
-    admin: TestClient, db: Session, ticket: SupportTicket
-) -> None:
+def test_an_answer_is_taken_back_while_it_is_here(admin: TestClient, db: Session, ticket: SupportTicket) -> None:
     message = TicketCRUD(db).reply(ticket.id, "Sent too soon", None, delay=timedelta(seconds=4))
     db.commit()
     url = f"{DESK}{ticket.id}/messages/{message.id}/cancel"
@@ -244,9 +232,7 @@ def test_an_answer_is_taken_back_while_it_is_here(
     assert admin.post(url).status_code == 404
 
 
-def test_an_answer_that_is_leaving_is_not_taken_back(
-    admin: TestClient, db: Session, ticket: SupportTicket
-) -> None:
+def test_an_answer_that_is_leaving_is_not_taken_back(admin: TestClient, db: Session, ticket: SupportTicket) -> None:
     message = TicketCRUD(db).reply(ticket.id, "On its way", None)
     db.commit()
     assert len(DispatchCRUD(db).claim()) == 1
@@ -256,9 +242,7 @@ def test_an_answer_that_is_leaving_is_not_taken_back(
     assert fresh(db, ticket).admin_response == "On its way"
 
 
-def test_a_failed_answer_says_why_and_is_sent_again(
-    admin: TestClient, db: Session, ticket: SupportTicket
-) -> None:
+def test_a_failed_answer_says_why_and_is_sent_again(admin: TestClient, db: Session, ticket: SupportTicket) -> None:
     message = TicketCRUD(db).reply(ticket.id, "Hello", None)
     db.commit()
     (row,) = DispatchCRUD(db).claim()
@@ -276,9 +260,7 @@ def test_a_ticket_is_taken_handed_over_and_closed_with_its_story(
     admin: TestClient, db: Session, ticket: SupportTicket
 ) -> None:
     me = UserCRUD(db).find_by_login("admin")
-    igor = UserCRUD(db).create_staff(
-        login="igor", password_hash=None, role=SUPPORT, first_name="Игорь"
-    )
+    igor = UserCRUD(db).create_staff(login="igor", password_hash=None, role=SUPPORT, first_name="Игорь")
     db.commit()
     assert me is not None
 
@@ -303,9 +285,7 @@ def test_a_ticket_is_taken_handed_over_and_closed_with_its_story(
     ]
 
 
-@pytest.mark.parametrize(
-    ("role", "see", "write"), [(SUPPORT, 200, 303), (MANAGER, 200, 403), (AUTHOR, 403, 403)]
-)
+@pytest.mark.parametrize(("role", "see", "write"), [(SUPPORT, 200, 303), (MANAGER, 200, 403), (AUTHOR, 403, 403)])
 def test_who_sees_and_who_answers(
     staff: SignIn, db: Session, ticket: SupportTicket, role: str, see: int, write: int
 ) -> None:
@@ -352,13 +332,8 @@ def test_a_page_asks_the_same_number_of_queries_whatever_it_shows(
     assert len(queries) == 10
 
 
-def test_a_long_queue_turns_its_pages_without_script(
-    admin: TestClient, db: Session, masha: User
-) -> None:
-    made = [
-        make_ticket(db, masha, waiting_since=clock.now() - timedelta(minutes=n)).id
-        for n in range(53)
-    ]
+def test_a_long_queue_turns_its_pages_without_script(admin: TestClient, db: Session, masha: User) -> None:
+    made = [make_ticket(db, masha, waiting_since=clock.now() - timedelta(minutes=n)).id for n in range(53)]
     first = admin.get(DESK).text
     assert rows(first) == made[::-1][:50]
     url = re.search(r'href="([^"]+cursor=[^"]+)" hx-boost="false" rel="next"', first)

@@ -128,7 +128,9 @@ def test_a_wrong_form_keeps_what_was_typed(admin: TestClient, db: Session) -> No
     maria = make_user(db)
 
     answer = admin.post(
-        f"/dashboard/users/{maria.id}", data=form(first_name=" ", last_name="Новая", email="не почта"), headers=HTMX | EN
+        f"/dashboard/users/{maria.id}",
+        data=form(first_name=" ", last_name="Новая", email="не почта"),
+        headers=HTMX | EN,
     )
 
     page = HTMLParser(answer.text)
@@ -163,9 +165,7 @@ def test_access_is_closed_by_one_row_and_opened_by_undo(admin: TestClient, db: S
 
 
 def test_a_student_is_added_deleted_and_restored(admin: TestClient, db: Session) -> None:
-    made = admin.post(
-        "/dashboard/users/", data={"telegram_id": "42", "first_name": "Новый", "language_code": "ru"}
-    )
+    made = admin.post("/dashboard/users/", data={"telegram_id": "42", "first_name": "Новый", "language_code": "ru"})
     student = db.scalars(select(User).where(User.telegram_id == 42)).one()
     assert made.headers["Location"] == f"/dashboard/users/{student.id}"
 

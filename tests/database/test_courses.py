@@ -19,22 +19,13 @@ Verb = Callable[[CourseCRUD, int, list[int]], object]
 
 
 def stored(session: Session, course_id: int) -> list[tuple[int, int]]:
-    statement = select(CourseLesson.lesson_id, CourseLesson.position).where(
-        CourseLesson.course_id == course_id
-    )
-    return [
-        (row.lesson_id, row.position)
-        for row in session.execute(statement.order_by(CourseLesson.position))
-    ]
+    statement = select(CourseLesson.lesson_id, CourseLesson.position).where(CourseLesson.course_id == course_id)
+    return [(row.lesson_id, row.position) for row in session.execute(statement.order_by(CourseLesson.position))]
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(orders=st.lists(st.lists(st.integers(0, 4), unique=True), min_size=1, max_size=4))
-def test_any_order_follows_any_other_and_is_undone(
-    database: Database, db: Session, orders: list[list[int]]
-) -> None:
+def test_any_order_follows_any_other_and_is_undone(database: Database, db: Session, orders: list[list[int]]) -> None:
     lessons = [make_lesson(db).id for _n in range(5)]
     course_id = make_course(db, []).id
     db.rollback()

@@ -123,3 +123,14 @@ def test_an_unchanged_flush_leaves_no_change_set(database: Database, db: Session
     with database.transaction() as session:
         session.get_one(Lesson, lesson.id).price = 50
         assert history.change_set_id(session) is None
+
+
+def test_a_savepoint_does_not_split_the_change_set(database: Database, db: Session) -> None:
+    first, second = make_lesson(db), make_lesson(db)
+
+    with database.transaction() as session:
+        session.get_one(Lesson, first.id).price = 1
+        with session.begin_nested():
+            session.get_one(Lesson, second.id).price = 2
+
+    assert last_change_set(db, "lessons", first.id) == last_change_set(db, "lessons", second.id)

@@ -34,9 +34,7 @@ def test_the_latest_buyers_come_first(db: Session) -> None:
     for user in users:
         make_purchase(db, user, lesson)
 
-    assert [row.user_id for row in LessonCRUD(db).buyers(lesson.id)] == [
-        u.id for u in reversed(users)
-    ][:10]
+    assert [row.user_id for row in LessonCRUD(db).buyers(lesson.id)] == [u.id for u in reversed(users)][:10]
 
 
 def test_content_is_for_the_entitled_only(db: Session) -> None:

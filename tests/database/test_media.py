@@ -13,10 +13,7 @@ from tests.factories import make_lesson, save
 
 
 def make_media(db: Session, path: str, **fields: Any) -> Media:
-    row = Media(
-        **{"path": path, "filename": "a.mp4", "mime": "video/mp4", "size": 1, "sha256": "a" * 64}
-        | fields
-    )
+    row = Media(**{"path": path, "filename": "a.mp4", "mime": "video/mp4", "size": 1, "sha256": "a" * 64} | fields)
     save(db, row)
     return row
 

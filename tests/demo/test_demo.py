@@ -43,8 +43,7 @@ OURS = (User, Lesson, Course, CourseLesson, PromoCode, Order, OrderLine, Payment
 
 def counts(db: Session) -> dict[str, int]:
     return {
-        table.name: db.scalar(select(func.count()).select_from(table)) or 0
-        for table in Base.metadata.sorted_tables
+        table.name: db.scalar(select(func.count()).select_from(table)) or 0 for table in Base.metadata.sorted_tables
     }
 
 
@@ -73,18 +72,13 @@ def test_the_school_is_as_large_as_promised(loaded: Summary, db: Session) -> Non
     exact = {name: loaded.rows[name] for name in ("users", "lessons", "courses", "media")}
     assert exact == {"users": 203, "lessons": 12, "courses": 3, "media": 2}
     free = select(func.count()).where(Lesson.is_free)
-    shared = (
-        select(CourseLesson.lesson_id).group_by(CourseLesson.lesson_id).having(func.count() > 1)
-    )
+    shared = select(CourseLesson.lesson_id).group_by(CourseLesson.lesson_id).having(func.count() > 1)
     english = select(func.count()).where(User.language_code == "en", User.telegram_id.is_not(None))
     assert (db.scalar(free), len(db.scalars(shared).all()), db.scalar(english)) == (2, 3, 30)
     assert loaded.rows["purchases"] > 300
     assert loaded.rows["refunds"] == 7
     assert all(300 <= len(text or "") <= 900 for text in db.scalars(select(Lesson.text_content)))
-    assert (
-        db.scalars(select(User).where(User.password_hash.is_not(None), User.login != "admin")).all()
-        == []
-    )
+    assert db.scalars(select(User).where(User.password_hash.is_not(None), User.login != "admin")).all() == []
 
 
 def test_it_takes_every_form_of_code_and_ticket(loaded: Summary, db: Session) -> None:
@@ -94,9 +88,7 @@ def test_it_takes_every_form_of_code_and_ticket(loaded: Summary, db: Session) ->
     assert [code.code for code in codes if code.max_uses == code.current_uses] == ["ПЕРВЫЕ15"]
     assert [code.code for code in codes if code.expires_at and code.expires_at < NOW] == ["ШКОЛА1"]
     assert [code.code for code in codes if not code.is_active] == ["BLACKFRIDAY"]
-    states = db.execute(
-        select(SupportTicket.status, SupportTicket.waiting_since.is_not(None))
-    ).all()
+    states = db.execute(select(SupportTicket.status, SupportTicket.waiting_since.is_not(None))).all()
     assert Counter(map(tuple, states)) == {
         ("open", True): 8,
         ("in_progress", True): 4,
@@ -136,11 +128,7 @@ def test_nothing_happens_in_the_future_or_before_its_cause(loaded: Summary, db: 
     ):
         column = ChangeSet.at if model is ChangeSet else model.created_at
         assert db.scalar(select(func.max(column)).where(column > NOW)) is None, model.__name__
-    early = (
-        select(Order.id)
-        .join(User, User.id == Order.user_id)
-        .where(Order.created_at < User.created_at)
-    )
+    early = select(Order.id).join(User, User.id == Order.user_id).where(Order.created_at < User.created_at)
     assert db.scalars(early).all() == []
     refunds = select(Refund.id).join(Payment).where(Refund.created_at < Payment.created_at)
     assert db.scalars(refunds).all() == []
@@ -169,9 +157,7 @@ def test_the_same_moment_gives_the_same_school(
 
 
 @pytest.mark.parametrize("hours", [0, 31, 77])
-def test_it_can_be_loaded_at_any_time(
-    database: Database, settings: Settings, db: Session, hours: int
-) -> None:
+def test_it_can_be_loaded_at_any_time(database: Database, settings: Settings, db: Session, hours: int) -> None:
     load(database, settings, NOW + timedelta(hours=hours, minutes=hours))
     assert LedgerCRUD(db).problems() == []
     assert db.scalar(select(func.count()).where(PromoCode.max_uses == PromoCode.current_uses)) == 1
@@ -198,13 +184,9 @@ def test_removal_leaves_no_trace(
     assert (summary.rows, summary.kept) == (loaded.rows, ())
 
 
-def test_its_videos_are_small_and_lie_in_the_media_folder(
-    loaded: Summary, settings: Settings, db: Session
-) -> None:
+def test_its_videos_are_small_and_lie_in_the_media_folder(loaded: Summary, settings: Settings, db: Session) -> None:
     originals = sorted(path.read_bytes() for path in MEDIA.glob("*.mp4"))
-    stored = sorted(
-        (settings.media_dir / path).read_bytes() for path in db.scalars(select(Media.path))
-    )
+    stored = sorted((settings.media_dir / path).read_bytes() for path in db.scalars(select(Media.path)))
     assert stored == originals
     assert [sniff(video[:64]) for video in stored] == ["video/mp4"] * 2
     assert all(len(video) < 300_000 for video in stored)
@@ -265,16 +247,10 @@ def test_what_test_sales_hung_on_it_goes_too(
     assert summary.kept == ()
     assert db.get(Purchase, purchase_id) is None
     assert db.scalars(select(PromoCode.current_uses)).all() == [0]
-    assert db.scalars(
-        select(CourseLesson.position).where(CourseLesson.course_id == course.id)
-    ).all() == [1]
+    assert db.scalars(select(CourseLesson.position).where(CourseLesson.course_id == course.id)).all() == [1]
     made = {"users": 1, "lessons": 1, "courses": 1, "course_lessons": 1, "promo_codes": 1}
     assert "orders" not in db.scalars(select(Change.entity)).all()
-    after = {
-        name: number
-        for name, number in counts(db).items()
-        if name not in ("changes", "change_sets")
-    }
+    after = {name: number for name, number in counts(db).items() if name not in ("changes", "change_sets")}
     assert after == {name: before[name] + made.get(name, 0) for name in after}
 
 
@@ -330,9 +306,7 @@ def test_what_real_stars_bought_stays_off_sale(
     assert load(database, settings, NOW).rows == loaded.rows
 
 
-def test_a_code_that_the_school_has_already_is_no_obstacle(
-    database: Database, settings: Settings, db: Session
-) -> None:
+def test_a_code_that_the_school_has_already_is_no_obstacle(database: Database, settings: Settings, db: Session) -> None:
     make_promo(db, code="свет10")
     load(database, settings, NOW)
     assert sorted(code for code in db.scalars(select(PromoCode.code)) if "10" in code) == [
@@ -341,9 +315,7 @@ def test_a_code_that_the_school_has_already_is_no_obstacle(
     ]
 
 
-def test_the_dashboard_shows_it(
-    admin: TestClient, database: Database, settings: Settings, db: Session
-) -> None:
+def test_the_dashboard_shows_it(admin: TestClient, database: Database, settings: Settings, db: Session) -> None:
     load(database, settings)
     page = admin.get("/dashboard/", headers={"Accept-Language": "ru"})
     assert page.status_code == 200

@@ -57,9 +57,7 @@ class School:
     def state(self, *ids: int) -> list[str]:
         return [self.row(dispatch_id).state for dispatch_id in ids]
 
-    def send_until(
-        self, done: Callable[[], bool], *, seconds: float = 20, holder: str = "test"
-    ) -> None:
+    def send_until(self, done: Callable[[], bool], *, seconds: float = 20, holder: str = "test") -> None:
         """Runs a sender until `done`. Raises NoAnswerError."""
         asyncio.run(self._send_until(done, seconds, holder))
 

@@ -168,9 +168,7 @@ def test_many_senders_never_share_a_row(database: Database, db: Session) -> None
     taken: list[int] = []
 
     def work() -> None:
-        while rows := database.run(
-            lambda session: [row.id for row in DispatchCRUD(session).claim(10)]
-        ):
+        while rows := database.run(lambda session: [row.id for row in DispatchCRUD(session).claim(10)]):
             taken.extend(rows)
 
     threads = [threading.Thread(target=work) for _sender in range(4)]

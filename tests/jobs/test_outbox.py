@@ -65,9 +65,7 @@ def test_a_chat_reads_its_messages_in_order_a_second_apart(school: School) -> No
     assert [call["ok"] for call in calls] == [True] * 4
 
 
-def test_flood_control_stops_the_whole_sender_and_is_remembered(
-    school: School, db: Session
-) -> None:
+def test_flood_control_stops_the_whole_sender_and_is_remembered(school: School, db: Session) -> None:
     olga, oleg = school.student(), school.student("Oleg")
     school.box.fault("429", method="sendMessage", retry_after=2, bot=school.account)
     began = clock.now()
@@ -125,9 +123,7 @@ def test_a_server_error_is_tried_again(school: School) -> None:
 def test_what_telegram_refuses_or_we_wrote_wrong_fails_at_once(school: School, db: Session) -> None:
     olga = school.student()
     unknown = school.queue(olga.id + 1_000_000, "Who?")
-    wrong = (
-        DispatchCRUD(db).enqueue("x", chat_id=olga.id, method="sendMessage", params={"txt": 1}).id
-    )
+    wrong = DispatchCRUD(db).enqueue("x", chat_id=olga.id, method="sendMessage", params={"txt": 1}).id
     other = DispatchCRUD(db).enqueue("y", chat_id=7, method="sendNothing", params={}).id
     db.commit()
     school.send_until(lambda: school.state(unknown, wrong, other) == ["failed"] * 3)
@@ -186,9 +182,7 @@ def ask_back(db: Session, refund: Refund, chat_id: int) -> Call:
     return Call(made.id, 1, chat_id, made.method, params, refund.id)
 
 
-def test_a_refund_that_telegram_refuses_is_reported(
-    school: School, db: Session, refund: Refund
-) -> None:
+def test_a_refund_that_telegram_refuses_is_reported(school: School, db: Session, refund: Refund) -> None:
     call = ask_back(db, refund, school.student().id)
     school.send_until(lambda: school.state(call.id) == ["failed"])
     db.refresh(refund)

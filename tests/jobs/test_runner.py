@@ -94,9 +94,7 @@ def test_nothing_is_lost_and_little_repeated_when_the_process_is_killed(school: 
     assert [line for line in school.box.journal(bot=school.account) if line["ok"] is False] == []
 
 
-def test_jobs_of_the_web_process_finish_what_they_are_doing(
-    school: School, settings: Settings
-) -> None:
+def test_jobs_of_the_web_process_finish_what_they_are_doing(school: School, settings: Settings) -> None:
     olga = school.student()
     row = school.queue(olga, "Hello")
     local = settings.model_copy(update={"telegram_api_url": school.api_url})
@@ -152,11 +150,7 @@ def test_the_chores_expire_orders_and_forget_what_is_over(database: Database, db
     db.add(RateBucket(key="old", count=1, expires_at=old))
     db.add(RateBucket(key="new", count=1, expires_at=clock.now() + timedelta(hours=1)))
     for key, moment in (("old", old), ("new", clock.now())):
-        db.add(
-            IdempotencyKey(
-                owner="t", key=key, request_hash="", status=200, response="", created_at=moment
-            )
-        )
+        db.add(IdempotencyKey(owner="t", key=key, request_hash="", status=200, response="", created_at=moment))
     db.commit()
 
     assert [do(database, chore) for chore in CHORES] == [True, True]

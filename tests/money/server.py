@@ -1,23 +1,17 @@
 """The product as it runs: `uvicorn main:app` in processes of its own, which a test may kill."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy.engine import make_url
-
-from tests.conftest import POSTGRES, SECRET
-from tests.conftest import _postgres as postgres
+from tests.conftest import SECRET
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -79,20 +73,6 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(10)
-
-
-@contextmanager
-def own_database(template: str, directory: Path) -> Iterator[str]:
-    """A copy of the migrated database for a whole module of tests."""
-    if not POSTGRES:
-        shutil.copy(make_url(template).database or "", directory / "test.db")
-        yield f"sqlite:///{directory}/test.db"
-        return
-    source = make_url(template)
-    copy = source.set(database=f"lyceum_{uuid.uuid4().hex[:12]}")
-    postgres(f'CREATE DATABASE "{copy.database}" TEMPLATE "{source.database}"')
-    yield copy.render_as_string(hide_password=False)
-    postgres(f'DROP DATABASE "{copy.database}" WITH (FORCE)')
 
 
 def at_once(work: Callable[[T], Any], items: Iterable[T], threads: int = 16) -> list[Any]:

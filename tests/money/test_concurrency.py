@@ -1,6 +1,7 @@
 """Many at once, over real HTTP, against two web processes on one database."""
 
 import itertools
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from backend.database.models.dispatches import Dispatch
@@ -19,18 +21,24 @@ from backend.database.models.promo_codes import PromoCode, PromoRedemption
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from backend.database.session import Database
-from tests.conftest import Api
+from tests.conftest import POSTGRES, Api, Seed
+from tests.conftest import _reset as reset
 from tests.factories import make_promo, make_user
-from tests.money.server import Server, at_once, own_database
+from tests.money.server import Server, at_once
 from tests.money.till import books_are_right, count, named, payment
 
 Post = Callable[[str, Any], httpx2.Response]
 
 
 @pytest.fixture(scope="module")
-def database_url(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with own_database(template_database, tmp_path_factory.mktemp("school")) as url:
-        yield url
+def database_url(template_database: str, seed: Seed, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for the module, as the servers take longest to start."""
+    if POSTGRES:
+        reset(template_database, seed)
+        return template_database
+    copy = tmp_path_factory.mktemp("school") / "test.db"
+    shutil.copy(make_url(template_database).database or "", copy)
+    return f"sqlite:///{copy}"
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +59,7 @@ def post(servers: list[Server], api: Api) -> Iterator[Post]:
     limits = httpx2.Limits(max_connections=40)
     turn = itertools.count()
     with httpx2.Client(headers=headers, timeout=60, limits=limits) as client:
-        yield lambda path, body: client.post(
-            servers[next(turn) % len(servers)].url + path, json=body
-        )
+        yield lambda path, body: client.post(servers[next(turn) % len(servers)].url + path, json=body)
 
 
 def order(post: Post, user: User, lesson: Lesson, **more: Any) -> Any:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from backend.database.crud.ledger import LedgerCRUD
 from backend.database.models.lessons import Lesson
 from backend.database.models.users import User
+from backend.database.session import Database
 from tests.conftest import Api
 from tests.factories import make_lesson, make_promo, make_user
 from tests.money.till import Till
@@ -120,32 +121,45 @@ def test_damage_is_found(db: Session, statement: str, problems: list[str]) -> No
     assert LedgerCRUD(db).problems() == problems
 
 
+TWIN = (
+    "INSERT INTO purchases (user_id, lesson_id, payment_id, amount, status, is_test, created_at,"
+    " updated_at) SELECT user_id, lesson_id, 'grant:' || payment_id, 0, status, is_test,"
+    " created_at, updated_at FROM purchases WHERE id = 1"
+)
+
+
 @pytest.mark.usefixtures("sold")
-def test_what_the_schema_forbids_is_looked_for_all_the_same(db: Session) -> None:
-    """The last walls may be down: a dump edited by hand, a constraint dropped."""
-    if db.get_bind().dialect.name == "sqlite":
-        db.execute(text("PRAGMA ignore_check_constraints = ON"))
-        db.execute(text("UPDATE promo_codes SET current_uses = 9"))
-        over = "I3 promo codes used more often than allowed: 1"
-        assert LedgerCRUD(db).problems() == [PROMOS, over]
-        db.execute(text("UPDATE promo_codes SET current_uses = 1"))
-    db.execute(text("DROP INDEX uq_purchases_owned_lesson"))
-    db.execute(
-        text(
-            "INSERT INTO purchases (user_id, lesson_id, payment_id, amount, status, is_test,"
-            " created_at, updated_at) SELECT user_id, lesson_id, 'grant:' || payment_id, 0,"
-            " status, is_test, created_at, updated_at FROM purchases WHERE id = 1"
-        )
-    )
-    twin = db.execute(text("SELECT max(id) FROM purchases")).scalar()
-    assert LedgerCRUD(db).problems() == [
-        f"I7 live purchases of what the person holds already: {twin}"
-    ]
-
-
-def test_only_the_first_rows_are_named(
-    till: Till, lesson: Lesson, bot: TestClient, db: Session
+@pytest.mark.parametrize(
+    ("wall", "statement", "problem"),
+    [
+        (
+            "ALTER TABLE promo_codes DROP CONSTRAINT ck_promo_codes_uses",
+            "UPDATE promo_codes SET current_uses = 9",
+            "I3 promo codes used more often than allowed: 1",
+        ),
+        (
+            "DROP INDEX uq_purchases_owned_lesson",
+            TWIN,
+            "I7 live purchases of what the person holds already: {twin}",
+        ),
+    ],
+)
+def test_what_the_schema_forbids_is_looked_for_all_the_same(
+    database: Database, wall: str, statement: str, problem: str
 ) -> None:
+    """The last walls may be down: a dump edited by hand, a constraint dropped."""
+    with database.write_sessions() as session:
+        if database.is_sqlite and "ALTER" in wall:  # a constraint cannot be dropped there
+            session.execute(text("PRAGMA ignore_check_constraints = ON"))
+        else:
+            session.execute(text(wall))
+        session.execute(text(statement))
+        twin = session.execute(text("SELECT max(id) FROM purchases")).scalar()
+        assert problem.format(twin=twin) in LedgerCRUD(session).problems()
+        session.rollback()  # with the wall
+
+
+def test_only_the_first_rows_are_named(till: Till, lesson: Lesson, bot: TestClient, db: Session) -> None:
     for _ in range(7):
         till.order(make_user(db), lesson)
     db.execute(text("UPDATE order_lines SET unit_price = 5, total = 5"))

@@ -27,9 +27,7 @@ from tests.money.conftest import Later
 from tests.money.till import OK, Till, books_are_right, count, named, refusal, rows
 
 
-def test_an_order_keeps_title_and_price_as_they_were(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_an_order_keeps_title_and_price_as_they_were(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     answer = till.order(maria, lesson)
     order = answer.json()
 
@@ -53,9 +51,7 @@ def test_an_order_keeps_title_and_price_as_they_were(
     }
     kept = db.get_one(Order, 1)
     assert moment == kept.expires_at.isoformat().replace("+00:00", "Z")
-    assert kept.expires_at - kept.created_at == pytest.approx(
-        timedelta(hours=1), abs=timedelta(seconds=5)
-    )
+    assert kept.expires_at - kept.created_at == pytest.approx(timedelta(hours=1), abs=timedelta(seconds=5))
 
     lesson.price, lesson.title = 500, "Другое имя"
     db.commit()
@@ -78,9 +74,7 @@ def test_an_order_with_a_code(till: Till, maria: User, lesson: Lesson, db: Sessi
     assert rows(db, PromoCode.current_uses) == [(0,)]
 
 
-def test_an_order_is_refused_with_words(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_an_order_is_refused_with_words(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     hidden = make_lesson(db, is_active=False)
     blocked = make_user(db, is_active=False)
     make_promo(db, code="GONE", is_active=False)
@@ -99,9 +93,7 @@ def test_an_order_is_refused_with_words(
     assert count(db, Order, Order.user_id == maria.id) == 0
 
 
-def test_a_lesson_is_owned_through_a_course(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_a_lesson_is_owned_through_a_course(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     course = make_course(db, [lesson])
     other = make_course(db, [lesson], title="Ещё один")
     till.buy(maria, course)
@@ -121,9 +113,7 @@ def test_only_the_bot_orders(api: Api, client: TestClient, maria: User, lesson: 
 # -- asked again
 
 
-def test_an_open_order_on_the_same_terms_is_given_again(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_an_open_order_on_the_same_terms_is_given_again(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     make_promo(db, code="TEN")
     first = till.order(maria, lesson).json()
     assert till.order(maria, lesson).json() == first
@@ -133,9 +123,7 @@ def test_an_open_order_on_the_same_terms_is_given_again(
     assert rows(db, Order.status) == [("cancelled",), ("awaiting_payment",)]
 
 
-def test_other_terms_close_the_order_before(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_other_terms_close_the_order_before(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     first = till.order(maria, lesson).json()
     other = till.order(make_user(db), lesson).json()
     lesson.price = 300
@@ -213,9 +201,7 @@ def test_what_costs_nothing_is_given_at_once(till: Till, maria: User, db: Sessio
     books_are_right(db)
 
 
-def test_a_code_for_the_whole_price_is_used_at_once(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_a_code_for_the_whole_price_is_used_at_once(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     make_promo(db, code="GIFT", discount_percent=100, max_uses=1)
     assert till.order(maria, lesson, "GIFT").json()["status"] == "paid"
     assert rows(db, PromoRedemption.state) == [("used",)]
@@ -264,9 +250,7 @@ def test_a_sale_in_the_sandbox_is_a_test_sale(
 # -- the history
 
 
-def test_every_step_is_in_the_history_without_the_payload(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_every_step_is_in_the_history_without_the_payload(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     till.buy(maria, lesson)
     found = rows(db, Change.entity, Change.op)
     sales = [row for row in found if row[0] in ("orders", "payments", "purchases")]
@@ -276,9 +260,7 @@ def test_every_step_is_in_the_history_without_the_payload(
         ("orders", "update"),
         ("purchases", "create"),
     ]
-    after = [
-        after for (entity, after) in rows(db, Change.entity, Change.after) if entity == "orders"
-    ]
+    after = [after for (entity, after) in rows(db, Change.entity, Change.after) if entity == "orders"]
     assert "payload" not in after[0]
     assert (after[1]["status"], set(after[1])) == ("paid", {"status", "paid_at"})
     assert clock.now() - db.get_one(Order, 1).created_at < timedelta(minutes=1)
@@ -287,9 +269,7 @@ def test_every_step_is_in_the_history_without_the_payload(
 # -- what others do at the same moment
 
 
-def test_an_order_that_was_paid_meanwhile_is_not_closed(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_an_order_that_was_paid_meanwhile_is_not_closed(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     placed = till.order(maria, lesson).json()
     stale = db.get_one(Order, placed["id"])
     till.pay(placed, maria, "stx-A")
@@ -302,9 +282,7 @@ def test_nothing_is_given_twice(maria: User, lesson: Lesson, database: Database)
 
     def give(payment_id: str) -> None:
         gift = {"payment_id": payment_id, "amount": 0, "is_test": False}
-        database.run(
-            lambda session: EntitlementCRUD(session).give(maria.id, lesson, **gift).payment_id
-        )
+        database.run(lambda session: EntitlementCRUD(session).give(maria.id, lesson, **gift).payment_id)
 
     give("grant:1")
     with pytest.raises(ConflictError) as caught:

@@ -60,9 +60,7 @@ def test_a_payment_makes_a_purchase_a_paid_order_and_a_receipt(
     books_are_right(db)
 
 
-def test_a_course_is_paid_like_a_lesson(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_a_course_is_paid_like_a_lesson(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     purchase = till.buy(maria, make_course(db, [lesson]))
     assert (purchase["lesson_id"], purchase["course_id"]) == (None, 1)
     (params,) = db.scalars(select(Dispatch.params))
@@ -79,15 +77,11 @@ def test_a_course_is_paid_like_a_lesson(
         ({"language_code": "ru", "ui_language": "en"}, "en"),
     ],
 )
-def test_the_receipt_is_in_the_students_language(
-    db: Session, fields: dict[str, str], language: str
-) -> None:
+def test_the_receipt_is_in_the_students_language(db: Session, fields: dict[str, str], language: str) -> None:
     assert language_of(make_user(db, **fields)) == language
 
 
-def test_the_same_payment_again_is_the_same_purchase(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_the_same_payment_again_is_the_same_purchase(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     order = till.order(maria, lesson).json()
     first = till.pay(order, maria, "stx-A")
     again = [till.pay(order, maria, "stx-A") for _ in range(3)]
@@ -153,9 +147,7 @@ def test_money_that_no_order_can_honour_goes_back(
     books_are_right(db)
 
 
-def test_a_second_payment_of_one_order_goes_back(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_a_second_payment_of_one_order_goes_back(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     order = till.order(maria, lesson).json()
     till.pay(order, maria, "stx-A")
     assert refusal(till.pay(order, maria, "stx-B")) == (409, "already_paid")
@@ -210,9 +202,7 @@ class TestLate:
         assert rows(db, Order.status) == [("paid",)]
         books_are_right(db)
 
-    def test_a_closed_order_is_honoured(
-        self, till: Till, maria: User, lesson: Lesson, db: Session
-    ) -> None:
+    def test_a_closed_order_is_honoured(self, till: Till, maria: User, lesson: Lesson, db: Session) -> None:
         first = till.order(maria, lesson).json()
         assert till.ask(first, maria) == OK
         lesson.price = 300
@@ -230,9 +220,7 @@ class TestLate:
         db.commit()
         assert till.pay(order, maria, "stx-A").json()["amount"] == 249
 
-    def test_a_reserved_use_becomes_used(
-        self, till: Till, maria: User, lesson: Lesson, db: Session
-    ) -> None:
+    def test_a_reserved_use_becomes_used(self, till: Till, maria: User, lesson: Lesson, db: Session) -> None:
         make_promo(db, code="TEN", discount_percent=10, max_uses=1)
         assert till.buy(maria, lesson, "TEN")["amount"] == 224
         assert rows(db, PromoRedemption.state) == [("used",)]
@@ -301,13 +289,11 @@ class TestLate:
 
 
 FIELDS = {
-    "payload": st.text(
-        st.characters(min_codepoint=1024, max_codepoint=1200), min_size=1, max_size=60
-    ),
+    "payload": st.text(st.characters(min_codepoint=1024, max_codepoint=1200), min_size=1, max_size=60),
     "telegram_id": st.integers(1, 2**63 - 1),
-    "payment_id": st.text(
-        st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60
-    ).filter(lambda text: not text.startswith(("free:", "grant:"))),
+    "payment_id": st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60).filter(
+        lambda text: not text.startswith(("free:", "grant:"))
+    ),
     "amount": st.integers(1, 1_000_000),
     "currency": st.text("ABXTR", min_size=3, max_size=3),
 }

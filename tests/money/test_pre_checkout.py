@@ -25,9 +25,7 @@ def told(answer: dict[str, object]) -> object:
     return answer["error_message"]
 
 
-def test_an_honest_buyer_goes_through_as_often_as_asked(
-    till: Till, maria: User, lesson: Lesson
-) -> None:
+def test_an_honest_buyer_goes_through_as_often_as_asked(till: Till, maria: User, lesson: Lesson) -> None:
     order = till.order(maria, lesson).json()
     assert [till.ask(order, maria) for _ in range(3)] == [OK, OK, OK]
 
@@ -98,9 +96,7 @@ def test_what_is_paid_or_out_of_date_is_refused(
     assert told(till.ask(late, other)) == STALE
 
 
-def test_what_is_no_longer_offered_like_that_is_refused(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_what_is_no_longer_offered_like_that_is_refused(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     order = till.order(maria, lesson).json()
 
     lesson.price = 250
@@ -121,9 +117,7 @@ def test_what_is_no_longer_offered_like_that_is_refused(
     assert till.ask(order, maria) == OK
 
 
-def test_a_code_that_ceased_to_count_is_refused(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_a_code_that_ceased_to_count_is_refused(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     promo = make_promo(db, code="TEN", discount_percent=10, max_uses=1)
     order = till.order(maria, lesson, "TEN").json()
 
@@ -158,16 +152,12 @@ def test_a_use_is_reserved_once_for_15_minutes(
     assert rows(db, PromoCode.current_uses) == [(1,)]
     first = rows(db, PromoRedemption.state, PromoRedemption.reserved_until)
     assert [state for state, _until in first] == ["reserved"]
-    assert first[0][1] - clock.now() == pytest.approx(
-        timedelta(minutes=15), abs=timedelta(seconds=5)
-    )
+    assert first[0][1] - clock.now() == pytest.approx(timedelta(minutes=15), abs=timedelta(seconds=5))
 
     later(timedelta(minutes=10))
     assert till.ask(order, maria) == OK
     again = rows(db, PromoRedemption.state, PromoRedemption.reserved_until)
-    assert again[0][1] - first[0][1] == pytest.approx(
-        timedelta(minutes=10), abs=timedelta(seconds=5)
-    )
+    assert again[0][1] - first[0][1] == pytest.approx(timedelta(minutes=10), abs=timedelta(seconds=5))
     assert rows(db, PromoCode.current_uses) == [(1,)]
     books_are_right(db)
 
@@ -180,15 +170,19 @@ def test_a_use_that_was_freed_is_reserved_again(
     assert till.ask(order, maria) == OK
     later(timedelta(minutes=16))
     assert expire(database) == 1
-    assert rows(db, PromoCode.current_uses, PromoRedemption.state) == [(0, "released")]
+    assert (rows(db, PromoCode.current_uses), rows(db, PromoRedemption.state)) == (
+        [(0,)],
+        [("released",)],
+    )
     assert till.ask(order, maria) == OK
-    assert rows(db, PromoCode.current_uses, PromoRedemption.state) == [(1, "reserved")]
+    assert (rows(db, PromoCode.current_uses), rows(db, PromoRedemption.state)) == (
+        [(1,)],
+        [("reserved",)],
+    )
     books_are_right(db)
 
 
-def test_reserving_leaves_open_forms_of_the_code_good(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_reserving_leaves_open_forms_of_the_code_good(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     make_promo(db, code="TEN")
     before = rows(db, PromoCode.version, PromoCode.updated_at)
     assert till.ask(till.order(maria, lesson, "TEN").json(), maria) == OK

@@ -103,9 +103,7 @@ def test_a_code_does_nothing_for_a_free_lesson(till: Till, maria: User, db: Sess
     assert (found["valid"], found["price"], found["reason_code"]) == (False, 0, "does_nothing")
 
 
-def test_a_check_looks_at_the_thing_first(
-    till: Till, maria: User, lesson: Lesson, db: Session
-) -> None:
+def test_a_check_looks_at_the_thing_first(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     make_promo(db, code="TEN")
     hidden = make_lesson(db, is_active=False)
     till.buy(maria, lesson)
@@ -123,9 +121,7 @@ def test_a_check_refuses_who_and_what_is_not_there(till: Till, maria: User, less
     both = post(path, json=code | {"user_id": maria.id, "lesson_id": 1, "course_id": 1})
     neither = post(path, json=code | {"user_id": maria.id})
     messages = [answer.json()["error"]["message"] for answer in (nobody, nothing, no_course)]
-    assert messages == [
-        f"There is no {thing} 1000000000 here any more." for thing in ("person", "lesson", "course")
-    ]
+    assert messages == [f"There is no {thing} 1000000000 here any more." for thing in ("person", "lesson", "course")]
     assert [answer.status_code for answer in (nobody, nothing, no_course)] == [404, 404, 404]
     for answer in (both, neither):
         assert answer.json()["error"]["fields"] == {"": "Name one thing: lesson_id or course_id."}

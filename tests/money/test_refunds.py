@@ -123,9 +123,7 @@ def test_a_demo_sale_is_returned_without_asking_telegram(
     books_are_right(db)
 
 
-def test_a_person_without_telegram_gets_no_message(
-    clerk: TestClient, lesson: Lesson, db: Session
-) -> None:
+def test_a_person_without_telegram_gets_no_message(clerk: TestClient, lesson: Lesson, db: Session) -> None:
     buyer = make_user(db, telegram_id=None, login="anna@school")
     purchase = make_purchase(db, buyer, lesson)
     assert clerk.post(f"/api/purchases/{purchase.id}/refund").status_code == 200
@@ -186,9 +184,7 @@ class TestGifts:
         self, till: Till, database: Database, maria: User, lesson: Lesson, db: Session
     ) -> None:
         database.run(lambda session: PurchaseCRUD(session).grant(maria.id, lesson_id=lesson.id))
-        ((payment_id, amount, status),) = rows(
-            db, Purchase.payment_id, Purchase.amount, Purchase.status
-        )
+        ((payment_id, amount, status),) = rows(db, Purchase.payment_id, Purchase.amount, Purchase.status)
         assert (payment_id[:6], amount, status) == ("grant:", 0, "completed")
         ((key, params),) = rows(db, Dispatch.dedupe_key, Dispatch.params)
         assert (key, params["text"]) == ("grant:1", "The school has opened “Свет из окна” for you.")
@@ -209,13 +205,8 @@ class TestGifts:
     def test_a_gift_is_taken_back_and_a_purchase_is_not(
         self, till: Till, database: Database, maria: User, lesson: Lesson, db: Session
     ) -> None:
-        gift = database.run(
-            lambda session: PurchaseCRUD(session).grant(maria.id, lesson_id=lesson.id)
-        )
-        taken = [
-            database.run(lambda session: PurchaseCRUD(session).revoke_grant(gift.id)).revoked_at
-            for _ in range(2)
-        ]
+        gift = database.run(lambda session: PurchaseCRUD(session).grant(maria.id, lesson_id=lesson.id))
+        taken = [database.run(lambda session: PurchaseCRUD(session).revoke_grant(gift.id)).revoked_at for _ in range(2)]
         assert taken[0] is not None
         assert taken[0] == taken[1]
         bought = till.buy(maria, lesson)

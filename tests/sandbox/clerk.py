@@ -70,11 +70,7 @@ class Clerk:
         elif update.pre_checkout_query:
             said = None if self.accepts else "Sold out, <sorry>."
             query_id = update.pre_checkout_query.id
-            self.bot(
-                AnswerPreCheckoutQuery(
-                    pre_checkout_query_id=query_id, ok=self.accepts, error_message=said
-                )
-            )
+            self.bot(AnswerPreCheckoutQuery(pre_checkout_query_id=query_id, ok=self.accepts, error_message=said))
 
     def _message(self, message: Message) -> None:
         chat, text = message.chat.id, message.text or message.caption or ""
@@ -97,11 +93,7 @@ class Clerk:
 
     def _pressed(self, query: CallbackQuery) -> None:
         said = {"toast": "Saved", "alert": "Look <here>"}.get(query.data or "", "")
-        self.bot(
-            AnswerCallbackQuery(
-                callback_query_id=query.id, text=said, show_alert=query.data == "alert"
-            )
-        )
+        self.bot(AnswerCallbackQuery(callback_query_id=query.id, text=said, show_alert=query.data == "alert"))
         chat = query.from_user.id
         if query.data == "buy":
             self.bot(

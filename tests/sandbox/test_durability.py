@@ -117,9 +117,7 @@ def receiving() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, answer = receiver.take(
-                self.headers.get("X-Telegram-Bot-Api-Secret-Token"), body
-            )
+            status, answer = receiver.take(self.headers.get("X-Telegram-Bot-Api-Secret-Token"), body)
             self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -156,9 +154,7 @@ def test_a_failed_delivery_is_repeated_in_order(bot: Blocking, olga: Student) ->
         olga.send("a")
         SandboxClient.wait_until(lambda: len(receiver.got) == 1)
         info = failed_hook(bot)
-        assert info.last_error_message == (
-            "Wrong response from the webhook: 500 Internal Server Error"
-        )
+        assert info.last_error_message == ("Wrong response from the webhook: 500 Internal Server Error")
         olga.send("b")
         SandboxClient.wait_until(lambda: len(receiver.got) == 3)
         texts = [body["message"]["text"] for _secret, body in receiver.got]

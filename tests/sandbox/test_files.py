@@ -49,11 +49,7 @@ VIDEO = b"\0\0\0\x18ftypmp42" + b"v" * 5000
 
 
 def test_a_photo_has_its_size(bot: Blocking, olga: Student) -> None:
-    sent = bot(
-        SendPhoto(
-            chat_id=olga.id, photo=file(png(40, 30), "a.png"), caption="<i>x</i>", parse_mode="HTML"
-        )
-    )
+    sent = bot(SendPhoto(chat_id=olga.id, photo=file(png(40, 30), "a.png"), caption="<i>x</i>", parse_mode="HTML"))
     assert sent.photo is not None
     assert (sent.photo[-1].width, sent.photo[-1].height) == (40, 30)
     assert (sent.caption, some(sent.caption_entities)[0].type) == ("x", "italic")
@@ -61,9 +57,7 @@ def test_a_photo_has_its_size(bot: Blocking, olga: Student) -> None:
 
 
 def test_a_file_is_sent_again_by_its_id(bot: Blocking, olga: Student) -> None:
-    first = bot(
-        SendVideo(chat_id=olga.id, video=file(VIDEO, "a.mp4"), width=640, height=360, duration=5)
-    )
+    first = bot(SendVideo(chat_id=olga.id, video=file(VIDEO, "a.mp4"), width=640, height=360, duration=5))
     assert first.video is not None
     assert (first.video.width, first.video.duration, first.video.mime_type) == (640, 5, "video/mp4")
     again = bot(SendVideo(chat_id=olga.id, video=first.video.file_id, protect_content=True))
@@ -147,9 +141,7 @@ def test_captions_have_1024_characters(bot: Blocking, olga: Student) -> None:
     said = refusal(bot, EditMessageText(**ids, text="x"))
     assert said == "Bad Request: there is no text in the message to edit"
     plain = bot(SendMessage(chat_id=olga.id, text="x"))
-    said = refusal(
-        bot, EditMessageCaption(chat_id=olga.id, message_id=plain.message_id, caption="x")
-    )
+    said = refusal(bot, EditMessageCaption(chat_id=olga.id, message_id=plain.message_id, caption="x"))
     assert said == "Bad Request: there is no caption in the message to edit"
 
 
@@ -205,9 +197,7 @@ WEBP_LOSSLESS = b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f" + (39 | 29 << 14).to_bytes(4
 WEBP_LOSSY = b"RIFF\0\0\0\0WEBPVP8 " + b"\0" * 10 + struct.pack("<HH", 40, 30)
 
 
-@pytest.mark.parametrize(
-    "data", [JPEG, b"GIF89a" + struct.pack("<HH", 40, 30), WEBP, WEBP_LOSSLESS, WEBP_LOSSY]
-)
+@pytest.mark.parametrize("data", [JPEG, b"GIF89a" + struct.pack("<HH", 40, 30), WEBP, WEBP_LOSSLESS, WEBP_LOSSY])
 def test_every_kind_of_picture_is_measured(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "picture"
     path.write_bytes(data)

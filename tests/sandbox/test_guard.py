@@ -11,9 +11,7 @@ from backend.sandbox.student import SandboxClient
 from tests.sandbox.bots import Scene
 
 
-def request(
-    method: str = "GET", client: str = "127.0.0.1", host: str = "127.0.0.1:8000", **headers: str
-) -> Request:
+def request(method: str = "GET", client: str = "127.0.0.1", host: str = "127.0.0.1:8000", **headers: str) -> Request:
     given = {"host": host, **{name.replace("_", "-"): value for name, value in headers.items()}}
     raw = [(name.encode(), value.encode()) for name, value in given.items()]
     return Request({"type": "http", "method": method, "client": (client, 1), "headers": raw})

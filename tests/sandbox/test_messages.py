@@ -112,17 +112,12 @@ def test_other_markup_is_refused_clearly(bot: Blocking, olga: Student) -> None:
         ),
         (
             InlineKeyboardButton(text="Go", web_app=WebAppInfo(url="http://school.example")),
-            (
-                "inline keyboard button Web App URL 'http://school.example' is invalid:"
-                " Only HTTPS links are allowed"
-            ),
+            ("inline keyboard button Web App URL 'http://school.example' is invalid: Only HTTPS links are allowed"),
         ),
         (InlineKeyboardButton(text="Pay", pay=True), "BUTTON_TYPE_INVALID"),
     ],
 )
-def test_bad_buttons_are_refused(
-    bot: Blocking, olga: Student, button: InlineKeyboardButton, said: str
-) -> None:
+def test_bad_buttons_are_refused(bot: Blocking, olga: Student, button: InlineKeyboardButton, said: str) -> None:
     method = SendMessage(chat_id=olga.id, text="x", reply_markup=keys(button))
     assert refusal(bot, method) == f"Bad Request: {said}"
 
@@ -192,16 +187,10 @@ def test_topics_do_not_exist_in_private_chats(bot: Blocking, olga: Student) -> N
 
 def test_a_reply_names_its_message(bot: Blocking, olga: Student) -> None:
     asked = olga.send("When?")
-    sent = bot(
-        SendMessage(
-            chat_id=olga.id, text="Now", reply_parameters=ReplyParameters(message_id=asked.id)
-        )
-    )
+    sent = bot(SendMessage(chat_id=olga.id, text="Now", reply_parameters=ReplyParameters(message_id=asked.id)))
     assert sent.reply_to_message is not None
     assert sent.reply_to_message.text == "When?"
-    method = SendMessage(
-        chat_id=olga.id, text="Now", reply_parameters=ReplyParameters(message_id=9999)
-    )
+    method = SendMessage(chat_id=olga.id, text="Now", reply_parameters=ReplyParameters(message_id=9999))
     assert refusal(bot, method) == "Bad Request: message to be replied not found"
 
 
@@ -218,9 +207,7 @@ def test_an_edit_changes_text_and_takes_the_keyboard_away(bot: Blocking, olga: S
 
 def test_an_edit_that_changes_nothing_is_refused(bot: Blocking, olga: Student) -> None:
     sent = bot(SendMessage(chat_id=olga.id, text="<b>a</b>", parse_mode="HTML"))
-    same = EditMessageText(
-        chat_id=olga.id, message_id=sent.message_id, text="<strong>a</strong> ", parse_mode="HTML"
-    )
+    same = EditMessageText(chat_id=olga.id, message_id=sent.message_id, text="<strong>a</strong> ", parse_mode="HTML")
     assert refusal(bot, same) == f"Bad Request: {NOT_MODIFIED}"
     markup = EditMessageReplyMarkup(chat_id=olga.id, message_id=sent.message_id)
     assert refusal(bot, markup) == f"Bad Request: {NOT_MODIFIED}"

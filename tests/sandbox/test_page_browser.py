@@ -22,9 +22,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(chromium: Browser, desk: Desk) -> Iterator[BrowserContext]:
-    context = chromium.new_context(
-        base_url=desk.origin, viewport={"width": 1440, "height": 900}, locale="en-US"
-    )
+    context = chromium.new_context(base_url=desk.origin, viewport={"width": 1440, "height": 900}, locale="en-US")
     context.set_default_timeout(8000)
     context.add_cookies([{"name": "lyceum", "value": desk.secret, "url": desk.origin}])
     yield context

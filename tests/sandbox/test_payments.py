@@ -120,15 +120,11 @@ def sell(bot: Blocking, olga: Student, **twist: Any) -> tuple[Payment, Successfu
         ),
     ],
 )
-def test_bad_invoices_are_refused(
-    bot: Blocking, olga: Student, changes: dict[str, Any], said: str
-) -> None:
+def test_bad_invoices_are_refused(bot: Blocking, olga: Student, changes: dict[str, Any], said: str) -> None:
     assert refusal(bot, invoice(olga, **changes)) == f"Bad Request: {said}"
 
 
-def test_the_stricter_checks_can_be_switched_off(
-    bot: Blocking, olga: Student, scene: Scene
-) -> None:
+def test_the_stricter_checks_can_be_switched_off(bot: Blocking, olga: Student, scene: Scene) -> None:
     scene.box.rules(scene.account, strict=False)
     sent = bot(invoice(olga, start_parameter=None, payload="{}"))
     assert sent.invoice is not None
@@ -170,9 +166,7 @@ def test_a_sale(bot: Blocking, olga: Student, scene: Scene) -> None:
     assert olga.stars == purse - 199
     assert scene.box.balance(scene.account) == 199
     assert [message.paid for message in olga.messages() if message.invoice] == [True]
-    assert [message.payment["total_amount"] for message in olga.messages() if message.payment] == [
-        199
-    ]
+    assert [message.payment["total_amount"] for message in olga.messages() if message.payment] == [199]
 
 
 def test_a_refusal_carries_a_sentence(bot: Blocking, olga: Student, scene: Scene) -> None:
@@ -181,11 +175,7 @@ def test_a_refusal_carries_a_sentence(bot: Blocking, olga: Student, scene: Scene
     query = asked(bot)
     bare = AnswerPreCheckoutQuery(pre_checkout_query_id=query.id, ok=False)
     assert refusal(bot, bare) == 'Bad Request: parameter "error_message" is required'
-    bot(
-        AnswerPreCheckoutQuery(
-            pre_checkout_query_id=query.id, ok=False, error_message="The price has changed."
-        )
-    )
+    bot(AnswerPreCheckoutQuery(pre_checkout_query_id=query.id, ok=False, error_message="The price has changed."))
     paid = paying.result(10)
     assert (paid.status, paid.error) == ("refused", "The price has changed.")
     assert scene.box.balance(scene.account) == 0

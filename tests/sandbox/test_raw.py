@@ -100,11 +100,7 @@ def test_members_and_markups(bot: Blocking, olga: Student) -> None:
     stranger = GetChatMember(chat_id=olga.id, user_id=5)
     assert refusal(bot, stranger) == "Bad Request: PARTICIPANT_ID_INVALID"
     sent = bot(SendMessage(chat_id=olga.id, text="x"))
-    bot(
-        EditMessageReplyMarkup(
-            chat_id=olga.id, message_id=sent.message_id, reply_markup=keys(data("a", "New"))
-        )
-    )
+    bot(EditMessageReplyMarkup(chat_id=olga.id, message_id=sent.message_id, reply_markup=keys(data("a", "New"))))
     assert olga.last.rows == [["New"]]
     inline = EditMessageCaption(inline_message_id="x", caption="x")
     assert refusal(bot, inline) == "Bad Request: MESSAGE_ID_INVALID"

@@ -58,8 +58,7 @@ def test_the_second_poll_ends_the_first(bot: Blocking) -> None:
     with pytest.raises(TelegramConflictError) as caught:
         first.result(5)
     assert caught.value.message == (
-        "Conflict: terminated by other getUpdates request;"
-        " make sure that only one bot instance is running"
+        "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
     )
     assert second.result(5) == []
 

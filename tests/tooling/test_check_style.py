@@ -40,9 +40,7 @@ def messages(root: Path) -> list[str]:
         ),
     ],
 )
-def test_what_the_csp_or_htmx_4_forbids_is_found_in_templates(
-    tmp_path: Path, html: str, message: str
-) -> None:
+def test_what_the_csp_or_htmx_4_forbids_is_found_in_templates(tmp_path: Path, html: str, message: str) -> None:
     root = written(tmp_path, "templates/lessons/index.html", f"<h1></h1>\n{html}\n")
     assert check_style.check(root) == [f"templates/lessons/index.html:2: {message}"]
 
@@ -77,9 +75,7 @@ def test_safe_may_stand_in_one_place(tmp_path: Path) -> None:
         ("templates/a.html", 121, 120),
     ],
 )
-def test_files_over_the_budget_are_found(
-    tmp_path: Path, name: str, lines: int, budget: int
-) -> None:
+def test_files_over_the_budget_are_found(tmp_path: Path, name: str, lines: int, budget: int) -> None:
     root = written(tmp_path, name, "\n" * lines)
     assert messages(root) == [f"{lines} lines, the budget is {budget}: make it two files"]
     assert messages(written(tmp_path, name, "\n" * budget)) == []
@@ -101,9 +97,7 @@ def test_a_function_over_sixty_lines_is_found(tmp_path: Path) -> None:
 
 def test_many_functions_over_forty_lines_are_found(tmp_path: Path) -> None:
     root = written(tmp_path, "backend/a.py", function("f", 41) + function("g", 5))
-    assert check_style.check(root) == [
-        "one function in twenty has 41 lines or more, the budget is 40"
-    ]
+    assert check_style.check(root) == ["one function in twenty has 41 lines or more, the budget is 40"]
 
 
 @pytest.mark.parametrize(
@@ -121,10 +115,7 @@ def test_many_functions_over_forty_lines_are_found(tmp_path: Path) -> None:
 def test_an_opt_out_without_code_or_reason_is_found(tmp_path: Path, comment: str) -> None:
     root = written(tmp_path, "backend/a.py", f"a = 1  {comment}\n")
     assert messages(root) == [
-        (
-            "an opt-out needs a code and a reason:"
-            " # noqa: S104 - why, or # type: ignore[arg-type] # why"
-        )
+        ("an opt-out needs a code and a reason: # noqa: S104 - why, or # type: ignore[arg-type] # why")
     ]
 
 
@@ -155,8 +146,6 @@ def test_an_undated_migration_is_found(tmp_path: Path) -> None:
         ("eval('1')", "eval, which the CSP forbids"),
     ],
 )
-def test_leftovers_of_htmx_2_are_found_in_scripts(
-    tmp_path: Path, script: str, message: str
-) -> None:
+def test_leftovers_of_htmx_2_are_found_in_scripts(tmp_path: Path, script: str, message: str) -> None:
     root = written(tmp_path, "static/js/a.js", f"{script}\n")
     assert check_style.check(root) == [f"static/js/a.js:1: {message}"]

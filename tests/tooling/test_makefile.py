@@ -139,10 +139,7 @@ def test_a_python_without_venv_and_pip_gives_one_sentence(copy: Path) -> None:
     refused = setup(copy, user=NOBODY, PYTHON=str(python))
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.splitlines() == [
-        (
-            "Python's venv module is incomplete here: run 'sudo apt-get install python3-venv'"
-            " and repeat the command."
-        )
+        ("Python's venv module is incomplete here: run 'sudo apt-get install python3-venv' and repeat the command.")
     ]
 
 

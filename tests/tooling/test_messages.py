@@ -87,16 +87,12 @@ def test_other_placeholders_and_tags_are_found(project: Path) -> None:
 def test_a_plural_form_without_its_number_is_found(project: Path) -> None:
     translate(project, RUSSIAN | {"%(num)s lesson": ["Урок", "%(num)s урока", "%(num)s уроков"]})
     lesson = ("%(num)s lesson", "%(num)s lessons")
-    assert messages.check(project) == [
-        f"other placeholders in the translation: {lesson!r} (backend/a.py)"
-    ]
+    assert messages.check(project) == [f"other placeholders in the translation: {lesson!r} (backend/a.py)"]
 
 
 def test_a_text_that_no_tool_can_read_is_found(project: Path) -> None:
     (project / "backend/b.py").write_text('_(f"Hello {name}")\n')
-    assert messages.check(project) == [
-        "backend/b.py:1: _() needs a plain string; fill it afterwards"
-    ]
+    assert messages.check(project) == ["backend/b.py:1: _() needs a plain string; fill it afterwards"]
 
 
 def test_fragments_that_disagree_or_that_nobody_uses_are_reported(project: Path) -> None:

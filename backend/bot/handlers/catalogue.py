@@ -68,9 +68,7 @@ async def _show_course(talk: Talk, item: Item, number: int, note: Markup | None)
         await talk.show(menu.gone(_("This is not on sale now.")))
         return
     offer = await _offer(talk, item, texts.asked_of_course(course), owned=owned)
-    screen = texts.course(
-        course, offer, owned=owned, lessons_owned=shelf.lessons, number=number, note=note
-    )
+    screen = texts.course(course, offer, owned=owned, lessons_owned=shelf.lessons, number=number, note=note)
     await talk.show(screen)
 
 
@@ -79,9 +77,7 @@ async def _offer(talk: Talk, item: Item, full: int, *, owned: bool) -> Offer:
     if code is None or owned or not full:
         return Offer(full, full)
     checked = await talk.api.check_promo(code, talk.student.id, item)
-    return Offer(
-        full, checked.price, code, None if checked.valid else checked.reason or _("it is not valid")
-    )
+    return Offer(full, checked.price, code, None if checked.valid else checked.reason or _("it is not valid"))
 
 
 def make_router() -> TalkRouter:

@@ -81,11 +81,7 @@ async def _open(talk: Talk, item: Item) -> None:
 
 async def ask_promo(talk: Talk, callback_data: Act | Go | None = None) -> None:
     """For one thing when its card asked, else for whatever is bought next."""
-    about = (
-        {"kind": callback_data.kind, "id": callback_data.id}
-        if isinstance(callback_data, Act)
-        else {}
-    )
+    about = {"kind": callback_data.kind, "id": callback_data.id} if isinstance(callback_data, Act) else {}
     talk.memory.expect(Ask.promo, **about)
     await talk.show(texts.ask_promo())
 

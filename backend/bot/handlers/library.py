@@ -72,9 +72,7 @@ async def _sent_video(talk: Talk, lesson: LessonContent) -> bool:
     if lesson.media is None:
         return True
     try:
-        async with ChatActionSender(
-            bot=talk.bot, chat_id=talk.chat_id, action=ChatAction.UPLOAD_VIDEO
-        ):
+        async with ChatActionSender(bot=talk.bot, chat_id=talk.chat_id, action=ChatAction.UPLOAD_VIDEO):
             await send_video(talk.bot, talk.api, talk.chat_id, talk.student.id, lesson)
     except TelegramForbiddenError:
         raise

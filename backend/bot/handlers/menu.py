@@ -43,9 +43,7 @@ async def show_help(talk: Talk) -> None:
 
 
 async def show_terms(talk: Talk) -> None:
-    await talk.show(
-        checkout.terms(talk.school, accepted=talk.student.terms_accepted_at is not None)
-    )
+    await talk.show(checkout.terms(talk.school, accepted=talk.student.terms_accepted_at is not None))
 
 
 async def agree(talk: Talk) -> None:

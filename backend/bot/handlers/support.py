@@ -19,9 +19,7 @@ async def support(talk: Talk) -> None:
 
 
 async def tickets(talk: Talk, callback_data: Go) -> None:
-    rows, shown = await turn(
-        lambda cursor: talk.api.tickets(talk.student.id, cursor), callback_data.page
-    )
+    rows, shown = await turn(lambda cursor: talk.api.tickets(talk.student.id, cursor), callback_data.page)
     await talk.show(texts.tickets(rows, shown))
 
 

@@ -71,9 +71,7 @@ class Shown:
 
 def lessons(rows: Sequence[LessonResponse], shown: Shown, owned: frozenset[int]) -> Screen:
     if not rows:
-        return Screen(
-            fill(_("There are no lessons on sale yet. Look in later.")), keyboard(menu_row())
-        )
+        return Screen(fill(_("There are no lessons on sale yet. Look in later.")), keyboard(menu_row()))
     buttons = [
         [
             button(
@@ -84,9 +82,7 @@ def lessons(rows: Sequence[LessonResponse], shown: Shown, owned: frozenset[int])
         for row in rows
     ]
     return Screen(
-        page(
-            fill(_("<b>Lessons</b>")), fill(_("Touch one to read about it. ✓ marks what is yours."))
-        ),
+        page(fill(_("<b>Lessons</b>")), fill(_("Touch one to read about it. ✓ marks what is yours."))),
         keyboard(
             *buttons,
             pages_row(Go(place=Place.LESSONS, page=shown.number), shown.pages),

@@ -56,10 +56,7 @@ def terms_text(school: str) -> Markup:
         _("The price is in Telegram Stars and stands on the invoice. Nothing else is charged."),
         _("Access opens as soon as Telegram confirms the payment, and has no end."),
         _("Lessons are for you alone: please do not copy or pass them on."),
-        _(
-            "If something is wrong, write to /paysupport:"
-            " we answer, and return the Stars where that is fair."
-        ),
+        _("If something is wrong, write to /paysupport: we answer, and return the Stars where that is fair."),
         _("Telegram's own support cannot help with purchases made in this bot."),
     )
     lines = [fill(f"{number}. {rule}", school=school) for number, rule in enumerate(rules, 1)]
@@ -89,9 +86,7 @@ def consent(school: str, act: Act) -> Screen:
 
 def ask_promo(*, refusal: str | None = None) -> Screen:
     refused = refusal and fill("⚠️ %(words)s", words=refusal)
-    return Screen(
-        page(refused, fill(_("Send me the promo code as a message."))), keyboard(cancel_row())
-    )
+    return Screen(page(refused, fill(_("Send me the promo code as a message."))), keyboard(cancel_row()))
 
 
 def promo_counts(code: str) -> Markup:
@@ -132,10 +127,7 @@ def refused(code: str, stars: int) -> Screen:
         "promo_used_up": _("The promo code had been used up by then."),
     }.get(code)
     if why is None:
-        words = _(
-            "Your payment of %(stars)s needs a person's eye."
-            " Please write to us, and we will sort it out today."
-        )
+        words = _("Your payment of %(stars)s needs a person's eye. Please write to us, and we will sort it out today.")
         return Screen(page(fill(words, stars=money_text(stars))), _after_payment())
     returned = fill(
         _("We are returning %(stars)s to you. It usually takes a few minutes."),
@@ -169,18 +161,8 @@ def paysupport() -> Screen:
     return Screen(
         page(
             fill(_("<b>Questions about a payment</b>")),
-            fill(
-                _(
-                    "The school itself answers for purchases in this bot."
-                    " Telegram's support cannot help with them."
-                )
-            ),
-            fill(
-                _(
-                    "Write what you paid for and when:"
-                    " a person looks, answers here and returns the Stars if need be."
-                )
-            ),
+            fill(_("The school itself answers for purchases in this bot. Telegram's support cannot help with them.")),
+            fill(_("Write what you paid for and when: a person looks, answers here and returns the Stars if need be.")),
         ),
         keyboard(
             [go(_("Ask a question"), Place.NEW_TICKET), go(_("My questions"), Place.TICKETS)],

@@ -41,9 +41,7 @@ def library(rows: Sequence[Owned], shown: Shown) -> Screen:
     ]
     return Screen(
         page(fill(_("<b>My lessons</b>")), fill(_("📚 is a course, ▶ a single lesson."))),
-        keyboard(
-            *buttons, pages_row(Go(place=Place.LIBRARY, page=shown.number), shown.pages), menu_row()
-        ),
+        keyboard(*buttons, pages_row(Go(place=Place.LIBRARY, page=shown.number), shown.pages), menu_row()),
     )
 
 
@@ -72,9 +70,7 @@ def link(lesson: LessonContent) -> Markup | None:
     )
 
 
-def after_content(
-    lesson: LessonContent, *, empty: bool = False, without_video: bool = False
-) -> Screen:
+def after_content(lesson: LessonContent, *, empty: bool = False, without_video: bool = False) -> Screen:
     """The living message under a lesson. `empty`: there was nothing to send."""
     if empty:
         words = fill(
@@ -87,9 +83,7 @@ def after_content(
             title=lesson.title,
         )
     sorry = (
-        fill(_("The video could not be sent just now. Open the lesson again in a minute."))
-        if without_video
-        else None
+        fill(_("The video could not be sent just now. Open the lesson again in a minute.")) if without_video else None
     )
     return Screen(
         page(words, sorry),

@@ -29,12 +29,9 @@ def menu(
         school=school,
     )
     about = _(
-        "The lessons live right here in the chat: choose one, pay with Telegram Stars,"
-        " learn whenever it suits you."
+        "The lessons live right here in the chat: choose one, pay with Telegram Stars, learn whenever it suits you."
     )
-    saved = promo and fill(
-        _("Promo code <b>%(code)s</b> is saved for your next purchase."), code=promo
-    )
+    saved = promo and fill(_("Promo code <b>%(code)s</b> is saved for your next purchase."), code=promo)
     gift = [button(_("🎁 Free lesson"), Show(kind="lesson", id=free.id))] if free else []
     return Screen(
         page(note, hello, fill(about), saved, _("What shall we open?")),
@@ -61,9 +58,7 @@ def help_(school: str) -> Screen:
         ("terms", _("terms of sale")),
         ("cancel", _("stop what you have begun")),
     )
-    listed = [
-        fill("/%(command)s — %(words)s", command=command, words=words) for command, words in lines
-    ]
+    listed = [fill("/%(command)s — %(words)s", command=command, words=words) for command, words in lines]
     return Screen(
         page(
             fill(_("<b>%(school)s</b>: what I can do"), school=school),
@@ -94,10 +89,7 @@ def commands() -> Sequence[tuple[str, str]]:
 
 def not_understood(*, draft: bool) -> Screen:
     """`draft`: the words are kept and can be handed to support."""
-    words = _(
-        "I am a bot and understand buttons best."
-        " Choose one, or ask a person: support reads everything."
-    )
+    words = _("I am a bot and understand buttons best. Choose one, or ask a person: support reads everything.")
     hand_over = [go(_("Send this to support"), Place.DRAFT)] if draft else []
     return Screen(
         fill(words),
@@ -130,9 +122,7 @@ def stale_button() -> str:
 
 
 def broken() -> str:
-    return _(
-        "Something broke on our side. Try again, and write to support if it happens once more."
-    )
+    return _("Something broke on our side. Try again, and write to support if it happens once more.")
 
 
 def private_only() -> str:

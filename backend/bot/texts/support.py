@@ -41,12 +41,7 @@ def support() -> Screen:
     return Screen(
         page(
             fill(_("<b>Support</b>")),
-            fill(
-                _(
-                    "Ask about a lesson, a payment or anything else."
-                    " A person answers, right here in the chat."
-                )
-            ),
+            fill(_("Ask about a lesson, a payment or anything else. A person answers, right here in the chat.")),
         ),
         keyboard(
             [go(_("Ask a question"), Place.NEW_TICKET)],
@@ -56,9 +51,7 @@ def support() -> Screen:
 
 
 def ask_subject(*, too_long: bool = False) -> Screen:
-    shorter = (
-        fill(_("That is too long for a subject, which holds 200 characters.")) if too_long else None
-    )
+    shorter = fill(_("That is too long for a subject, which holds 200 characters.")) if too_long else None
     return Screen(
         page(shorter, fill(_("What is it about? A few words are enough; the details come next."))),
         keyboard(cancel_row()),
@@ -69,9 +62,7 @@ def ask_message(subject: str) -> Screen:
     return Screen(
         page(
             fill(_("Subject: <b>%(subject)s</b>"), subject=clip(subject, SUBJECT)),
-            fill(
-                _("Now describe it in one message: what you did, what happened, what you expected.")
-            ),
+            fill(_("Now describe it in one message: what you did, what happened, what you expected.")),
         ),
         keyboard(cancel_row()),
     )
@@ -158,11 +149,7 @@ def _head(row: Ticket) -> Markup:
 
 def _older(row: Ticket, number: int, pages: int) -> list[InlineKeyboardButton]:
     turns = {_("‹ Earlier"): number + 1, _("Later ›"): number - 1}
-    return [
-        button(text, Show(kind="ticket", id=row.id, page=at))
-        for text, at in turns.items()
-        if 0 <= at < pages
-    ]
+    return [button(text, Show(kind="ticket", id=row.id, page=at)) for text, at in turns.items() if 0 <= at < pages]
 
 
 def sent() -> Markup:
@@ -170,9 +157,7 @@ def sent() -> Markup:
 
 
 def text_only() -> Screen:
-    return Screen(
-        fill(_("So far I can only pass on text. Please write it in words.")), keyboard(cancel_row())
-    )
+    return Screen(fill(_("So far I can only pass on text. Please write it in words.")), keyboard(cancel_row()))
 
 
 def draft_subject(text: str) -> str:

@@ -39,9 +39,7 @@ class Rotation:
 class SessionCRUD(BaseCRUD[AuthSession]):
     model = AuthSession
 
-    def open(
-        self, user: User, *, kind: str, user_agent: str, ip: str, lifetime: timedelta
-    ) -> tuple[AuthSession, str]:
+    def open(self, user: User, *, kind: str, user_agent: str, ip: str, lifetime: timedelta) -> tuple[AuthSession, str]:
         """A new session and its secret, which exists only here and at the client."""
         secret = security.new_token()
         session = AuthSession(
@@ -57,9 +55,7 @@ class SessionCRUD(BaseCRUD[AuthSession]):
 
     def find_by_secret(self, secret: str) -> AuthSession | None:
         """The live cookie session of a secret, with its user and role."""
-        return self._find_live(
-            AuthSession.token_hash == security.digest(secret), AuthSession.kind == "cookie"
-        )
+        return self._find_live(AuthSession.token_hash == security.digest(secret), AuthSession.kind == "cookie")
 
     def find_api_session(self, session_id: int) -> AuthSession | None:
         return self._find_live(AuthSession.id == session_id, AuthSession.kind == "api")
@@ -115,9 +111,7 @@ class SessionCRUD(BaseCRUD[AuthSession]):
                 AuthSession.token_hash == security.digest(secret),
                 AuthSession.revoked_at.is_(None),
             )
-            self.session.execute(
-                update(AuthSession).where(*condition).values(revoked_at=clock.now())
-            )
+            self.session.execute(update(AuthSession).where(*condition).values(revoked_at=clock.now()))
 
     def revoke_all(self, user_id: int, *, but: int | None = None) -> None:
         condition = AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None)
@@ -138,9 +132,7 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         return [found for found in self.session.scalars(statement) if not self._idle(found)]
 
     def _idle(self, session: AuthSession) -> bool:
-        return session.kind == "cookie" and session.last_seen_at < clock.now() - self.idle_limit(
-            session
-        )
+        return session.kind == "cookie" and session.last_seen_at < clock.now() - self.idle_limit(session)
 
     def revoke_own(self, session_id: int, user_id: int) -> None:
         """Raises NotFoundError for a session of someone else."""
@@ -197,9 +189,7 @@ class SessionCRUD(BaseCRUD[AuthSession]):
 
     def _refuse_reuse(self, token: RefreshToken, session: AuthSession) -> Rotation:
         self.session.refresh(token)
-        child = self.session.scalars(
-            select(RefreshToken).where(RefreshToken.parent_id == token.id)
-        ).one_or_none()
+        child = self.session.scalars(select(RefreshToken).where(RefreshToken.parent_id == token.id)).one_or_none()
         direct = child is not None and child.used_at is None
         if direct and token.used_at is not None and clock.now() - token.used_at <= REUSE_GRACE:
             return Rotation()
@@ -213,9 +203,7 @@ class SessionCRUD(BaseCRUD[AuthSession]):
 class ApiTokenCRUD(BaseCRUD[ApiToken]):
     model = ApiToken
 
-    def issue(
-        self, name: str, scopes: frozenset[str], *, user_id: int | None = None
-    ) -> tuple[ApiToken, str]:
+    def issue(self, name: str, scopes: frozenset[str], *, user_id: int | None = None) -> tuple[ApiToken, str]:
         """A new token and its text, shown once."""
         text = security.new_token(security.API_TOKEN_PREFIX)
         token = ApiToken(
@@ -229,14 +217,10 @@ class ApiTokenCRUD(BaseCRUD[ApiToken]):
 
     def keep(self, name: str, text: str, scopes: frozenset[str]) -> ApiToken:
         """A token whose text is given: made when missing, alive with these scopes afterwards."""
-        found = self.session.scalars(
-            select(ApiToken).where(ApiToken.token_hash == security.digest(text))
-        ).one_or_none()
+        found = self.session.scalars(select(ApiToken).where(ApiToken.token_hash == security.digest(text))).one_or_none()
         if found is None:
             hashed, hint = security.digest(text), text[-4:]
-            return self.add(
-                ApiToken(name=name, token_hash=hashed, hint=hint, scopes=sorted(scopes))
-            )
+            return self.add(ApiToken(name=name, token_hash=hashed, hint=hint, scopes=sorted(scopes)))
         return self.assign(found, {"revoked_at": None, "scopes": sorted(scopes)})
 
     def find_by_text(self, text: str) -> ApiToken | None:
@@ -255,15 +239,11 @@ class ApiTokenCRUD(BaseCRUD[ApiToken]):
         return self.session.scalars(statement).one_or_none()
 
     def touch(self, token_id: int) -> None:
-        self.session.execute(
-            update(ApiToken).where(ApiToken.id == token_id).values(last_used_at=clock.now())
-        )
+        self.session.execute(update(ApiToken).where(ApiToken.id == token_id).values(last_used_at=clock.now()))
 
     def live(self) -> list[ApiToken]:
         """All tokens that work, the latest first, each with its owner."""
-        statement = (
-            select(ApiToken).where(ApiToken.revoked_at.is_(None)).order_by(ApiToken.id.desc())
-        )
+        statement = select(ApiToken).where(ApiToken.revoked_at.is_(None)).order_by(ApiToken.id.desc())
         return list(self.session.scalars(statement.options(joinedload(ApiToken.user))))
 
     def revoke(self, token_id: int) -> ApiToken:

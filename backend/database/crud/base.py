@@ -55,9 +55,7 @@ class BaseCRUD(Generic[M]):
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
         """The WHERE of a list, from its search text and filters."""
         found = [
-            make(value)
-            for name, make in self.filters.items()
-            if (value := getattr(params, name, None)) is not None
+            make(value) for name, make in self.filters.items() if (value := getattr(params, name, None)) is not None
         ]
         if params.q and issubclass(self.model, search.Searchable):
             found.append(self.search(params.q))
@@ -177,9 +175,7 @@ class BaseCRUD(Generic[M]):
         after = {name: history.to_json(getattr(row, name)) for name in names}
         if row.__history__ and before != after:
             changed = [name for name in names if before[name] != after[name]]
-            history.record(
-                self.session, row, "update", {n: before[n] for n in changed}, {n: after[n] for n in changed}
-            )
+            history.record(self.session, row, "update", {n: before[n] for n in changed}, {n: after[n] for n in changed})
         return True
 
     def flush(self) -> None:

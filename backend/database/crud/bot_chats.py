@@ -25,6 +25,6 @@ class BotChatCRUD(BaseCRUD[BotChat]):
         is_sqlite = self.session.get_bind().dialect.name == "sqlite"
         made = (sqlite if is_sqlite else postgresql).insert(BotChat)
         made = made.values(telegram_id=telegram_id, **values)
-        statement = made.on_conflict_do_update(index_elements=["telegram_id"], set_=values)
-        options = {"populate_existing": True}
-        return self.session.scalars(statement.returning(BotChat), execution_options=options).one()
+        self.session.execute(made.on_conflict_do_update(index_elements=["telegram_id"], set_=values))
+        self.session.expire_all()
+        return self.of_chat(telegram_id)

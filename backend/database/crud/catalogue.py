@@ -34,10 +34,7 @@ def sales_by(crud: BaseCRUD[Any], column: Any, ids: Sequence[int]) -> Mapping[in
         .where(column.in_(ids), *SOLD)
         .group_by(column)
     )
-    return {
-        row_id: Sales(count, int(revenue))
-        for row_id, count, revenue in crud.session.execute(statement)
-    }
+    return {row_id: Sales(count, int(revenue)) for row_id, count, revenue in crud.session.execute(statement)}
 
 
 def sold_words(sold: int) -> str:

@@ -85,15 +85,11 @@ class CourseCRUD(BaseCRUD[Course]):
 
     # -- reading
 
-    def get_views(
-        self, params: ListParams | None = None, *, cap: int = API_CAP
-    ) -> Page[CourseView]:
+    def get_views(self, params: ListParams | None = None, *, cap: int = API_CAP) -> Page[CourseView]:
         """The list with the lessons of each: three queries whatever the rows."""
         page = self.get_all(params, cap=cap)
         places = self.places([course.id for course in page.items])
-        return replace(
-            page, items=[CourseView(course, places.get(course.id, [])) for course in page.items]
-        )
+        return replace(page, items=[CourseView(course, places.get(course.id, [])) for course in page.items])
 
     def catalogue(self, params: CourseFilters, *, cap: int) -> Page[CourseLine]:
         """The list with sales and numbers of lessons: four queries whatever the rows."""
@@ -102,9 +98,7 @@ class CourseCRUD(BaseCRUD[Course]):
         sales, lessons = self.sales(ids), self._lesson_counts(ids)
         return replace(
             page,
-            items=[
-                CourseLine(c, lessons.get(c.id, 0), sales.get(c.id, Sales())) for c in page.items
-            ],
+            items=[CourseLine(c, lessons.get(c.id, 0), sales.get(c.id, Sales())) for c in page.items],
         )
 
     def line(self, course_id: int) -> CourseLine:
@@ -153,23 +147,15 @@ class CourseCRUD(BaseCRUD[Course]):
             .order_by(CourseLesson.course_id, CourseLesson.position)
         )
         found: dict[int, list[Place]] = {}
-        for course_id, lesson_id, title, price, active, free, text, video in self.session.execute(
-            statement
-        ):
+        for course_id, lesson_id, title, price, active, free, text, video in self.session.execute(statement):
             places = found.setdefault(course_id, [])
-            places.append(
-                Place(lesson_id, title, len(places) + 1, price, active, free, text, video)
-            )
+            places.append(Place(lesson_id, title, len(places) + 1, price, active, free, text, video))
         return found
 
     def addable(self, course_id: int) -> Sequence[tuple[int, str]]:
         """(id, title) of lessons that a course does not hold yet, by title; at most 500."""
         inside = select(CourseLesson.lesson_id).where(CourseLesson.course_id == course_id)
-        statement = (
-            select(Lesson.id, Lesson.title)
-            .where(Lesson.id.not_in(inside))
-            .order_by(Lesson.search_key)
-        )
+        statement = select(Lesson.id, Lesson.title).where(Lesson.id.not_in(inside)).order_by(Lesson.search_key)
         return [(row.id, row.title) for row in self.session.execute(statement.limit(500))]
 
     def _lesson_counts(self, course_ids: Sequence[int]) -> Mapping[int, int]:
@@ -189,8 +175,7 @@ class CourseCRUD(BaseCRUD[Course]):
         self._check_lessons(lesson_ids)
         course = Course(**values)
         course.course_lessons = [
-            CourseLesson(lesson_id=lesson_id, position=at)
-            for at, lesson_id in enumerate(lesson_ids, 1)
+            CourseLesson(lesson_id=lesson_id, position=at) for at, lesson_id in enumerate(lesson_ids, 1)
         ]
         return self.add(course)
 
@@ -203,16 +188,12 @@ class CourseCRUD(BaseCRUD[Course]):
         values = data.model_dump(exclude_unset=True)
         self.check_version(course, values.pop("version", None))
         lesson_ids = values.pop("lesson_ids", None)
-        self._check_price(
-            {"total_price": course.total_price, "discount_price": course.discount_price} | values
-        )
+        self._check_price({"total_price": course.total_price, "discount_price": course.discount_price} | values)
         if lesson_ids is not None:
             self._arrange(course, lesson_ids)
         return self.assign(course, values)
 
-    def arrange(
-        self, course_id: int, lesson_ids: Sequence[int], version: int | None = None
-    ) -> Course:
+    def arrange(self, course_id: int, lesson_ids: Sequence[int], version: int | None = None) -> Course:
         """The lessons become exactly these, in this order. Raises ConflictError, InvalidError."""
         course = self._get_with_lessons(course_id)
         self.check_version(course, version)
@@ -283,13 +264,9 @@ class CourseCRUD(BaseCRUD[Course]):
 
     def _check_lessons(self, lesson_ids: Sequence[int]) -> None:
         if len(set(lesson_ids)) < len(lesson_ids):
-            raise InvalidError(
-                fields={"lesson_ids": _("A lesson can stand in a course only once.")}
-            )
+            raise InvalidError(fields={"lesson_ids": _("A lesson can stand in a course only once.")})
         if len(lesson_ids) > MAX_LESSONS:
-            raise InvalidError(
-                fields={"lesson_ids": _("A course holds at most %s lessons.") % MAX_LESSONS}
-            )
+            raise InvalidError(fields={"lesson_ids": _("A course holds at most %s lessons.") % MAX_LESSONS})
         known = set(self.session.scalars(select(Lesson.id).where(Lesson.id.in_(lesson_ids))))
         unknown = [lesson_id for lesson_id in lesson_ids if lesson_id not in known]
         if unknown:

@@ -143,10 +143,7 @@ CARD = select(
     .label("spent"),
     select(func.count(Purchase.id)).where(*KEPT).scalar_subquery().label("purchases"),
     select(func.count(Ticket.id)).where(HERS).scalar_subquery().label("tickets"),
-    select(func.count(Ticket.id))
-    .where(HERS, Ticket.status != "closed")
-    .scalar_subquery()
-    .label("open"),
+    select(func.count(Ticket.id)).where(HERS, Ticket.status != "closed").scalar_subquery().label("open"),
 )
 OTHERS = (
     select(Ticket.id, Ticket.subject, Ticket.status, Ticket.last_message_at)
@@ -239,7 +236,5 @@ class DeskCRUD(TicketCRUD):
         wanted = {found for found in ids if found is not None}
         if not wanted:
             return {}
-        rows = self.session.execute(
-            select(User.id, User.first_name, User.last_name).where(User.id.in_(wanted))
-        )
+        rows = self.session.execute(select(User.id, User.first_name, User.last_name).where(User.id.in_(wanted)))
         return {row.id: " ".join(filter(None, (row.first_name, row.last_name))) for row in rows}

@@ -169,9 +169,7 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         """It was not sent, perhaps next time. Not for the last try."""
         nth = attempt % TRIES
         later = clock.now() + BACKOFF[nth - 1]
-        return self._settle(
-            dispatch_id, attempt, state="pending", not_before=later, error=error[:500]
-        )
+        return self._settle(dispatch_id, attempt, state="pending", not_before=later, error=error[:500])
 
     def fail(self, dispatch_id: int, attempt: int, error: str) -> bool:
         """It will not be sent unless a person says so.
@@ -256,9 +254,7 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         # Up to the next multiple of five: the next five tries count from there.
         attempts = case((rest == 0, Dispatch.attempts), else_=Dispatch.attempts + TRIES - rest)
         again = update(Dispatch).where(*conditions)
-        return self._run(
-            again.values(state="pending", not_before=clock.now(), error=None, attempts=attempts)
-        )
+        return self._run(again.values(state="pending", not_before=clock.now(), error=None, attempts=attempts))
 
     def mark_blocked(self, telegram_id: int) -> None:
         """The person's chat takes nothing from us until they unblock the bot."""

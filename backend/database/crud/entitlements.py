@@ -50,9 +50,7 @@ class EntitlementCRUD(BaseCRUD[Purchase]):
         """
         # NO KEY UPDATE: rows that refer to the person may be inserted meanwhile.
         statement = select(User).where(User.id == user_id).with_for_update(key_share=True)
-        found = self.session.scalars(
-            statement.execution_options(populate_existing=True)
-        ).one_or_none()
+        found = self.session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
         if found is None:
             raise NotFoundError(_("There is no person %s here any more.") % user_id)
         return found
@@ -78,17 +76,13 @@ class EntitlementCRUD(BaseCRUD[Purchase]):
 
     def owns(self, user_id: int, thing: Lesson | Course) -> bool:
         """A lesson is owned by itself or through a course that holds it."""
-        statement = (
-            select(Purchase.id).where(Purchase.user_id == user_id, *LIVE, _covers(thing)).limit(1)
-        )
+        statement = select(Purchase.id).where(Purchase.user_id == user_id, *LIVE, _covers(thing)).limit(1)
         return self.session.execute(statement).first() is not None
 
     def give(self, user_id: int, thing: Lesson | Course, **values: Any) -> Purchase:
         """A live entitlement; `values`: its other columns. Raises ConflictError `already_owned`."""
         what = {"lesson_id": thing.id} if isinstance(thing, Lesson) else {"course_id": thing.id}
-        row = insert_new(
-            self.session, Purchase, {"user_id": user_id, "status": "completed", **what, **values}
-        )
+        row = insert_new(self.session, Purchase, {"user_id": user_id, "status": "completed", **what, **values})
         if row is None:
             raise already_owned()
         made: Purchase = row

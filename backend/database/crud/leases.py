@@ -34,6 +34,4 @@ class LeaseCRUD(BaseCRUD[Lease]):
     def release(self, name: str, holder: str) -> None:
         """The next one need not wait for the end of the lease."""
         mine = Lease.name == name, Lease.holder == holder
-        self.session.execute(
-            delete(Lease).where(*mine).execution_options(synchronize_session=False)
-        )
+        self.session.execute(delete(Lease).where(*mine).execution_options(synchronize_session=False))

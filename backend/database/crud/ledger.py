@@ -30,7 +30,9 @@ class LedgerCRUD:
         return [words for check in _checks() if (words := self._look(*check))]
 
     def _look(self, rule: str, statement: Select[Any]) -> str:
-        ids: Sequence[int] = self.session.scalars(statement.limit(NAMED + 1)).all()
+        (row_id,) = statement.selected_columns
+        found = statement.order_by(row_id).limit(NAMED + 1)
+        ids: Sequence[int] = self.session.scalars(found).all()
         if not ids:
             return ""
         named = ", ".join(map(str, ids[:NAMED])) + (", ..." if len(ids) > NAMED else "")
@@ -86,16 +88,10 @@ def _promos() -> Iterator[Check]:
 
 
 def _sums() -> Iterator[Check]:
-    lines = (
-        select(func.coalesce(func.sum(OrderLine.total), 0))
-        .where(OrderLine.order_id == Order.id)
-        .scalar_subquery()
-    )
+    lines = select(func.coalesce(func.sum(OrderLine.total), 0)).where(OrderLine.order_id == Order.id).scalar_subquery()
     yield (
         "I4 orders whose total is not the sum of their lines less the discount",
-        select(Order.id).where(
-            or_(Order.subtotal != lines, Order.total != Order.subtotal - Order.discount)
-        ),
+        select(Order.id).where(or_(Order.subtotal != lines, Order.total != Order.subtotal - Order.discount)),
     )
 
 
@@ -117,9 +113,7 @@ def _money() -> Iterator[Check]:
     twice = other.order_id == Payment.order_id, other.id != Payment.id, other.status.in_(HONOURED)
     yield (
         "I5 payments of an order that another payment has paid",
-        select(Payment.id).where(
-            Payment.status.in_(HONOURED), select(other.id).where(*twice).exists()
-        ),
+        select(Payment.id).where(Payment.status.in_(HONOURED), select(other.id).where(*twice).exists()),
     )
     yield (
         "I5 honoured payments without an order",

@@ -102,17 +102,12 @@ class LessonCRUD(BaseCRUD[Lesson]):
         page = self.get_all(params, cap=cap)
         ids = [row.id for row in page.items]
         sales, courses = self.sales(ids), self.courses(ids)
-        lines = [
-            LessonLine(row.id, row, sales.get(row.id, Sales()), courses.get(row.id, ()))
-            for row in page.items
-        ]
+        lines = [LessonLine(row.id, row, sales.get(row.id, Sales()), courses.get(row.id, ())) for row in page.items]
         return replace(page, items=lines)
 
     def line(self, lesson_id: int) -> LessonLine:
         """One row of the list. Raises NotFoundError."""
-        row = self.session.execute(
-            self.list_statement().where(Lesson.id == lesson_id)
-        ).one_or_none()
+        row = self.session.execute(self.list_statement().where(Lesson.id == lesson_id)).one_or_none()
         if row is None:
             raise NotFoundError(self.missing(lesson_id))
         sales, courses = self.sales([lesson_id]), self.courses([lesson_id])
@@ -154,9 +149,7 @@ class LessonCRUD(BaseCRUD[Lesson]):
             Purchase.revoked_at.is_(None),
             or_(
                 Purchase.lesson_id == lesson_id,
-                Purchase.course_id.in_(
-                    select(CourseLesson.course_id).where(CourseLesson.lesson_id == lesson_id)
-                ),
+                Purchase.course_id.in_(select(CourseLesson.course_id).where(CourseLesson.lesson_id == lesson_id)),
             ),
         )
         known_as = (TelegramFile.media_id == Media.id) & (TelegramFile.bot_id == (bot_id or 0))
@@ -231,9 +224,7 @@ class LessonCRUD(BaseCRUD[Lesson]):
         if media_id is not None:
             media = files.find_by_id(media_id)
             if media is None:
-                raise InvalidError(
-                    fields={"media_id": _("This file is no longer here. Choose it again.")}
-                )
+                raise InvalidError(fields={"media_id": _("This file is no longer here. Choose it again.")})
             return values | {"video_path": media.path, "media_id": media.id}
         if drop:
             return values | {"video_path": None, "media_id": None}

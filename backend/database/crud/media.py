@@ -54,9 +54,7 @@ class MediaCRUD(BaseCRUD[Media]):
 
     def find_file_id(self, media_id: int, bot_id: int) -> str | None:
         """Telegram's name of a file for the bot that has sent it."""
-        statement = select(TelegramFile.file_id).where(
-            TelegramFile.media_id == media_id, TelegramFile.bot_id == bot_id
-        )
+        statement = select(TelegramFile.file_id).where(TelegramFile.media_id == media_id, TelegramFile.bot_id == bot_id)
         return self.session.scalars(statement).one_or_none()
 
     def remember_file_id(self, media_id: int, bot_id: int, file_id: str) -> TelegramFile:
@@ -78,22 +76,13 @@ class MediaCRUD(BaseCRUD[Media]):
         The time between leaves an undo its video. Delete the files after the commit.
         """
         shown = exists().where(Lesson.media_id == Media.id)
-        unused = (
-            select(Media.id)
-            .where(Media.updated_at < before, ~shown)
-            .order_by(Media.id)
-            .limit(limit)
-        )
-        paths = self.session.scalars(
-            delete(Media).where(Media.id.in_(unused.scalar_subquery())).returning(Media.path)
-        )
+        unused = select(Media.id).where(Media.updated_at < before, ~shown).order_by(Media.id).limit(limit)
+        paths = self.session.scalars(delete(Media).where(Media.id.in_(unused.scalar_subquery())).returning(Media.path))
         return paths.all()
 
     def get_for_lesson(self, lesson_id: int) -> Media:
         """The video of a lesson. Raises NotFoundError."""
-        statement = (
-            select(Media).join(Lesson, Lesson.media_id == Media.id).where(Lesson.id == lesson_id)
-        )
+        statement = select(Media).join(Lesson, Lesson.media_id == Media.id).where(Lesson.id == lesson_id)
         found = self.session.scalars(statement).one_or_none()
         if found is None:
             raise NotFoundError(_("This lesson has no video."))

@@ -50,15 +50,11 @@ class Notices:
     def refunded(self, user: User, refund: Refund, title: str) -> None:
         with speaking(language_of(user)):
             text = _("We are returning %(stars)s ★ for “%(title)s”. It is closed now.")
-            self._send(
-                f"refund-notice:{refund.id}", user, text % {"stars": refund.amount, "title": title}
-            )
+            self._send(f"refund-notice:{refund.id}", user, text % {"stars": refund.amount, "title": title})
 
     def sent_back(self, user: User, refund: Refund) -> None:
         with speaking(language_of(user)):
-            text = _(
-                "We could not match your payment of %s ★ with an order, so we are returning it."
-            )
+            text = _("We could not match your payment of %s ★ with an order, so we are returning it.")
             self._send(f"refund-notice:{refund.id}", user, text % refund.amount)
 
     def _send(self, key: str, user: User, text: str, opens: Purchase | None = None) -> None:
@@ -67,9 +63,7 @@ class Notices:
         params: dict[str, object] = {"text": text}
         if opens is not None:
             params["reply_markup"] = {"inline_keyboard": [[_button(opens)]]}
-        self.dispatches.enqueue(
-            key, chat_id=user.telegram_id, method="sendMessage", params=params, user_id=user.id
-        )
+        self.dispatches.enqueue(key, chat_id=user.telegram_id, method="sendMessage", params=params, user_id=user.id)
 
     def give_back(self, payment: Payment, refund: Refund, user_id: int | None) -> None:
         """Asks Telegram to return the Stars of a payment."""

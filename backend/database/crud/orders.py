@@ -68,9 +68,7 @@ class OrderCRUD(BaseCRUD[Order]):
 
     def _sellable_to(self, buyer: User, thing: Lesson | Course) -> None:
         if not buyer.is_active:
-            raise ConflictError(
-                _("This account is closed. Write to the school."), code="user_inactive"
-            )
+            raise ConflictError(_("This account is closed. Write to the school."), code="user_inactive")
         if not thing.is_active:
             raise ConflictError(reason_text("not_on_sale"), code="not_on_sale")
         if EntitlementCRUD(self.session).owns(buyer.id, thing):
@@ -100,15 +98,11 @@ class OrderCRUD(BaseCRUD[Order]):
             paid_at=None if quote.price else now,
         )
         line = OrderLine(title=thing.title, unit_price=full, qty=1, total=full)
-        line.lesson_id, line.course_id = (
-            (thing.id, None) if isinstance(thing, Lesson) else (None, thing.id)
-        )
+        line.lesson_id, line.course_id = (thing.id, None) if isinstance(thing, Lesson) else (None, thing.id)
         order.lines = [line]
         return self.add(order)
 
-    def _reuse(
-        self, buyer: User, thing: Lesson | Course, quote: Quote, *, is_test: bool
-    ) -> Order | None:
+    def _reuse(self, buyer: User, thing: Lesson | Course, quote: Quote, *, is_test: bool) -> Order | None:
         offer = (
             quote.price,
             quote.discount,
@@ -177,9 +171,7 @@ class OrderCRUD(BaseCRUD[Order]):
         """
         order = self.find_by_payload(data.payload)
         if order is None:
-            raise _refuse(
-                _("This invoice is not known here. Open the lesson and ask for a new one.")
-            )
+            raise _refuse(_("This invoice is not known here. Open the lesson and ask for a new one."))
         self.lock(order)
         buyer = EntitlementCRUD(self.session).person(order.user_id)
         self._same_deal(order, buyer, data)
@@ -191,13 +183,9 @@ class OrderCRUD(BaseCRUD[Order]):
     @staticmethod
     def _same_deal(order: Order, buyer: User, data: PreCheckout) -> None:
         if buyer.telegram_id != data.telegram_id:
-            raise _refuse(
-                _("This invoice is for another person. Open the lesson and buy it for yourself.")
-            )
+            raise _refuse(_("This invoice is for another person. Open the lesson and buy it for yourself."))
         if data.currency != order.currency or data.total_amount != order.total:
-            raise _refuse(
-                _("The amount of this invoice is wrong. Open the lesson and ask for a new one.")
-            )
+            raise _refuse(_("The amount of this invoice is wrong. Open the lesson and ask for a new one."))
 
     @staticmethod
     def _still_open(order: Order) -> None:
@@ -234,11 +222,7 @@ class OrderCRUD(BaseCRUD[Order]):
             Order.expires_at <= clock.now(),
         )
         orders = self.session.scalars(
-            select(Order)
-            .where(*overdue)
-            .order_by(Order.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
+            select(Order).where(*overdue).order_by(Order.id).limit(limit).with_for_update(skip_locked=True)
         ).all()
         for order in orders:
             self.update_where(order, *overdue, status="expired")

@@ -68,7 +68,7 @@ class OutboxCRUD(DispatchCRUD):
             self.resend(dispatch_id)
 
     def withdraw(self, dispatch_id: int) -> None:
-        """Never to be sent; an answer leaves its thread too. Raises ConflictError, NotFoundError."""
+        """Calls it off; an answer leaves its thread too. Raises ConflictError, NotFoundError."""
         row = self.get_by_id(dispatch_id)
         ticket_id = self._ticket_of(row)
         if ticket_id is not None and row.message_id is not None:

@@ -25,9 +25,7 @@ class PaymentCRUD(BaseCRUD[Payment]):
     def missing(self, row_id: int) -> str:
         return _("There is no payment %s here any more.") % row_id
 
-    def record(
-        self, data: PurchaseCreate, order: Order | None, *, status: str, is_test: bool
-    ) -> Payment | None:
+    def record(self, data: PurchaseCreate, order: Order | None, *, status: str, is_test: bool) -> Payment | None:
         """The first word about a charge: None when it is recorded already."""
         values: dict[str, Any] = {
             "order_id": order.id if order else None,
@@ -48,9 +46,7 @@ class PaymentCRUD(BaseCRUD[Payment]):
 
     def find_settled(self, order_id: int) -> Payment | None:
         """The payment that an order was paid with, given back or not."""
-        statement = select(Payment).where(
-            Payment.order_id == order_id, Payment.status != "unmatched"
-        )
+        statement = select(Payment).where(Payment.order_id == order_id, Payment.status != "unmatched")
         return self.session.scalars(statement).one_or_none()
 
     def note(self, payment: Payment, **facts: Any) -> None:
@@ -62,9 +58,7 @@ class PaymentCRUD(BaseCRUD[Payment]):
 class RefundCRUD(BaseCRUD[Refund]):
     model = Refund
 
-    def request(
-        self, payment: Payment, *, reason: str, actor_id: int | None, user: User | None
-    ) -> Refund:
+    def request(self, payment: Payment, *, reason: str, actor_id: int | None, user: User | None) -> Refund:
         """The whole payment goes back: Telegram is asked through the outbox, after the commit."""
         refund = self.add(
             Refund(
@@ -92,9 +86,7 @@ class RefundCRUD(BaseCRUD[Refund]):
     def refund_done(self, refund_id: int) -> None:
         """Telegram has returned the Stars (CHARGE_ALREADY_REFUNDED says so too). Safe to repeat."""
         refund = self.get_by_id(refund_id)
-        self.update_where(
-            refund, Refund.status != "done", status="done", done_at=clock.now(), error=None
-        )
+        self.update_where(refund, Refund.status != "done", status="done", done_at=clock.now(), error=None)
 
     def refund_failed(self, refund_id: int, error: str) -> None:
         """Telegram has refused for good; a person has to look."""
@@ -105,9 +97,7 @@ class RefundCRUD(BaseCRUD[Refund]):
         """Asks Telegram once more. Raises ConflictError unless it has refused."""
         refund = self.get_by_id(refund_id)
         if not self.update_where(refund, Refund.status == "failed", status="requested", error=None):
-            raise ConflictError(
-                _("Only a refund that failed can be tried again."), code="not_failed"
-            )
+            raise ConflictError(_("Only a refund that failed can be tried again."), code="not_failed")
         statement = select(Dispatch).where(Dispatch.refund_id == refund_id)
         dispatch = self.session.scalars(statement).one()
         if dispatch.state == "failed":

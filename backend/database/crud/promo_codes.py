@@ -78,9 +78,7 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
 
     def find_by_code(self, code: str) -> PromoCode | None:
         key = code.strip().casefold()
-        return self.session.scalars(
-            select(PromoCode).where(PromoCode.code_key == key)
-        ).one_or_none()
+        return self.session.scalars(select(PromoCode).where(PromoCode.code_key == key)).one_or_none()
 
     def check(self, data: PromoCheck) -> Quote:
         """What this person would pay. Raises NotFoundError for an unknown person or thing."""
@@ -115,11 +113,7 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
 
     def _holds_one(self, promo_id: int, user_id: int, thing: Lesson | Course) -> bool:
         """One of the uses is this person's own: reserved by their open order for the same thing."""
-        same = (
-            OrderLine.lesson_id == thing.id
-            if isinstance(thing, Lesson)
-            else OrderLine.course_id == thing.id
-        )
+        same = OrderLine.lesson_id == thing.id if isinstance(thing, Lesson) else OrderLine.course_id == thing.id
         statement = (
             select(PromoRedemption.id)
             .join(Order, Order.id == PromoRedemption.order_id)
@@ -164,12 +158,8 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
 
     def redemption_of(self, order_id: int) -> PromoRedemption | None:
         """The order's use of its code, locked."""
-        statement = (
-            select(PromoRedemption).where(PromoRedemption.order_id == order_id).with_for_update()
-        )
-        return self.session.scalars(
-            statement.execution_options(populate_existing=True)
-        ).one_or_none()
+        statement = select(PromoRedemption).where(PromoRedemption.order_id == order_id).with_for_update()
+        return self.session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
 
     def reserve(self, order: Order) -> bool:
         """Holds a use for an order for 15 minutes; again: longer. False when none is left."""
@@ -228,9 +218,7 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
         """Frees the reservations whose time is over. Returns how many."""
         due = self.session.scalars(
             select(PromoRedemption)
-            .where(
-                PromoRedemption.state == "reserved", PromoRedemption.reserved_until <= clock.now()
-            )
+            .where(PromoRedemption.state == "reserved", PromoRedemption.reserved_until <= clock.now())
             .order_by(PromoRedemption.id)
             .limit(limit)
             .with_for_update(skip_locked=True)  # one that is being paid for right now is left alone
@@ -274,9 +262,7 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
     @staticmethod
     def _room(promo: PromoCode, max_uses: int | None) -> None:
         if max_uses is not None and max_uses < promo.current_uses:
-            raise InvalidError(
-                fields={"max_uses": _("It has been used %s times already.") % promo.current_uses}
-            )
+            raise InvalidError(fields={"max_uses": _("It has been used %s times already.") % promo.current_uses})
 
     def set_active(self, promo_id: int, active: bool) -> PromoCode:
         return self.assign(self.get_by_id(promo_id), {"is_active": active})

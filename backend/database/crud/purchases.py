@@ -48,9 +48,7 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         "is_test": exact(Purchase.is_test),
         "since": lambda moment: Purchase.created_at >= moment,
         "until": lambda moment: Purchase.created_at < moment,
-        "revoked": lambda on: (
-            Purchase.revoked_at.is_not(None) if on else Purchase.revoked_at.is_(None)
-        ),
+        "revoked": lambda on: Purchase.revoked_at.is_not(None) if on else Purchase.revoked_at.is_(None),
     }
 
     def missing(self, row_id: int) -> str:
@@ -113,9 +111,7 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
             return ""
         used = PromoCodeCRUD(self.session).use(order)
         if used == "overdrawn":
-            PaymentCRUD(self.session).note(
-                payment, promo="honoured after its reservation had run out"
-            )
+            PaymentCRUD(self.session).note(payment, promo="honoured after its reservation had run out")
         return "promo_used_up" if used == "none" else ""
 
     def _hand_over(self, order: Order, payment: Payment) -> Purchase:
@@ -139,9 +135,7 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         payments = PaymentCRUD(self.session)
         payments.assign(payment, {"status": "unmatched"})
         payments.note(payment, refused=code)
-        payer = self.session.scalars(
-            select(User).where(User.telegram_id == payment.payer_telegram_id)
-        ).one_or_none()
+        payer = self.session.scalars(select(User).where(User.telegram_id == payment.payer_telegram_id)).one_or_none()
         refund = RefundCRUD(self.session).request(payment, reason=code, actor_id=None, user=payer)
         if payer is not None:
             Notices(self.session).sent_back(payer, refund)
@@ -165,9 +159,7 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
 
     # -- money back
 
-    def refund(
-        self, purchase_id: int, *, reason: str = "", actor_id: int | None = None
-    ) -> Purchase:
+    def refund(self, purchase_id: int, *, reason: str = "", actor_id: int | None = None) -> Purchase:
         """Takes the access away now and asks Telegram to return the Stars. Again: nothing more.
 
         Raises NotFoundError, and ConflictError `not_refundable` when nothing was paid.
@@ -185,13 +177,9 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
             return purchase
         order = OrderCRUD(self.session).get_by_id(line.order_id)
         OrderCRUD(self.session).update_where(order, Order.status == "paid", status="refunded")
-        PaymentCRUD(self.session).update_where(
-            payment, Payment.status == "settled", status="refunded"
-        )
+        PaymentCRUD(self.session).update_where(payment, Payment.status == "settled", status="refunded")
         buyer = EntitlementCRUD(self.session).person(purchase.user_id)
-        refund = RefundCRUD(self.session).request(
-            payment, reason=reason, actor_id=actor_id, user=buyer
-        )
+        refund = RefundCRUD(self.session).request(payment, reason=reason, actor_id=actor_id, user=buyer)
         Notices(self.session).refunded(buyer, refund, line.title)
         return purchase
 
@@ -202,18 +190,14 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         return purchase
 
     def _line(self, purchase: Purchase) -> OrderLine | None:
-        return (
-            self.session.get(OrderLine, purchase.order_line_id) if purchase.order_line_id else None
-        )
+        return self.session.get(OrderLine, purchase.order_line_id) if purchase.order_line_id else None
 
     def _revoke(self, purchase: Purchase) -> bool:
         return self.update_where(purchase, *LIVE, revoked_at=clock.now())
 
     # -- gifts
 
-    def grant(
-        self, user_id: int, *, lesson_id: int | None = None, course_id: int | None = None
-    ) -> Purchase:
+    def grant(self, user_id: int, *, lesson_id: int | None = None, course_id: int | None = None) -> Purchase:
         """Access without payment. Raises NotFoundError, ConflictError `already_owned`."""
         entitlements = EntitlementCRUD(self.session)
         user = entitlements.buyer(user_id)
@@ -222,9 +206,7 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
             words = _("This person has it already.")
             raise ConflictError(words, code="already_owned")
         history.describe(self.session, "grant")
-        purchase = entitlements.give(
-            user_id, thing, payment_id=f"grant:{secrets.token_urlsafe(12)}", amount=0
-        )
+        purchase = entitlements.give(user_id, thing, payment_id=f"grant:{secrets.token_urlsafe(12)}", amount=0)
         Notices(self.session).granted(user, purchase, thing.title)
         return purchase
 

@@ -18,6 +18,4 @@ class SettingCRUD(BaseCRUD[Setting]):
     def put(self, key: str, value: dict[str, Any]) -> None:
         is_sqlite = self.session.get_bind().dialect.name == "sqlite"
         made = (sqlite if is_sqlite else postgresql).insert(Setting).values(key=key, value=value)
-        self.session.execute(
-            made.on_conflict_do_update(index_elements=["key"], set_={"value": made.excluded.value})
-        )
+        self.session.execute(made.on_conflict_do_update(index_elements=["key"], set_={"value": made.excluded.value}))

@@ -19,9 +19,7 @@ class StaffCRUD(BaseCRUD[User]):
 
     def admins(self) -> list[User]:
         """Active administrators, the eldest first."""
-        statement = (
-            select(User).join(User.role).where(Role.name == ADMIN, User.is_active).order_by(User.id)
-        )
+        statement = select(User).join(User.role).where(Role.name == ADMIN, User.is_active).order_by(User.id)
         return list(self.session.scalars(statement))
 
     def add_admin(self, login: str, *, password_hash: str | None, first_name: str = "") -> User:
@@ -34,9 +32,7 @@ class StaffCRUD(BaseCRUD[User]):
         users = UserCRUD(self.session)
         if users.find_by_login(login):
             raise ConflictError(_("This login is taken."))
-        return users.create_staff(
-            login=login, password_hash=password_hash, role=ADMIN, first_name=first_name
-        )
+        return users.create_staff(login=login, password_hash=password_hash, role=ADMIN, first_name=first_name)
 
     def is_empty(self) -> bool:
         """Whether nobody at all is known yet: a database that nothing has happened in."""

@@ -63,9 +63,7 @@ class ThrottleCRUD:
         return dialect.insert(RateBucket)
 
     def _wait(self, limit: Limit) -> int:
-        ends = self.session.execute(
-            select(RateBucket.expires_at).where(RateBucket.key == limit.key)
-        ).scalar_one()
+        ends = self.session.execute(select(RateBucket.expires_at).where(RateBucket.key == limit.key)).scalar_one()
         return max(1, ceil((ends - clock.now()).total_seconds()))
 
     def give_back(self, limits: Iterable[Limit]) -> None:
@@ -83,11 +81,7 @@ class ThrottleCRUD:
     def reset_beginning(self, *prefixes: str) -> int:
         """Forgets the attempts under all keys that begin so; the number of keys."""
         begins = [RateBucket.key.startswith(prefix, autoescape=True) for prefix in prefixes]
-        return len(
-            self.session.scalars(
-                delete(RateBucket).where(or_(*begins)).returning(RateBucket.key)
-            ).all()
-        )
+        return len(self.session.scalars(delete(RateBucket).where(or_(*begins)).returning(RateBucket.key)).all())
 
     def purge(self) -> None:
         self.session.execute(delete(RateBucket).where(RateBucket.expires_at <= clock.now()))

@@ -118,9 +118,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         self.assign(ticket, values)
         return message
 
-    def reply(
-        self, ticket_id: int, text: str, author_id: int | None, *, delay: timedelta = NOTHING
-    ) -> Message:
+    def reply(self, ticket_id: int, text: str, author_id: int | None, *, delay: timedelta = NOTHING) -> Message:
         """Our answer: in the thread, and on its way to the student in the same transaction.
 
         `delay` leaves time to cancel it. Whoever answers a ticket that is nobody's takes it.

@@ -1,6 +1,7 @@
 """People and roles."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, exists, func, select
@@ -12,7 +13,7 @@ from backend.core import clock
 from backend.core.errors import NotFoundError
 from backend.core.i18n import _
 from backend.core.permissions import STUDENT, SYSTEM_ROLES
-from backend.database.crud.base import BaseCRUD, exact
+from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
@@ -37,9 +38,9 @@ def init_roles(session: Session) -> dict[str, Role]:
 
 class UserCRUD(BaseCRUD[User]):
     model = User
-    sorts = {"created_at": User.created_at, "name": User.search_key}
+    sorts: ClassVar[Mapping[str, Any]] = {"created_at": User.created_at, "name": User.search_key}
     default_sort = "-created_at"
-    filters = {
+    filters: ClassVar[Mapping[str, Filter]] = {
         "is_active": exact(User.is_active),
         "telegram_id": exact(User.telegram_id),
         "role": lambda name: User.role_id == select(Role.id).where(Role.name == name).scalar_subquery(),
@@ -140,7 +141,7 @@ class StudentCRUD(UserCRUD):
             raise NotFoundError(self.missing(row_id))
         return row
 
-    filters = {
+    filters: ClassVar[Mapping[str, Filter]] = {
         **UserCRUD.filters,
         "bought": lambda value: _bought() if value == "yes" else ~_bought(),
         "waiting": lambda value: _waiting() if value else ~_waiting(),

@@ -35,9 +35,7 @@ class RefreshToken(Identified, Base):
 
     session_id: Mapped[int] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    parent_id: Mapped[int | None] = mapped_column(
-        ForeignKey("refresh_tokens.id", ondelete="CASCADE"), unique=True
-    )
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("refresh_tokens.id", ondelete="CASCADE"), unique=True)
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     used_at: Mapped[datetime | None]
     expires_at: Mapped[datetime]

@@ -53,9 +53,7 @@ class Purchase(Identified, Timestamped, Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     lesson_id: Mapped[int | None] = mapped_column(ForeignKey("lessons.id", ondelete="RESTRICT"))
     course_id: Mapped[int | None] = mapped_column(ForeignKey("courses.id", ondelete="RESTRICT"))
-    order_line_id: Mapped[int | None] = mapped_column(
-        ForeignKey("order_lines.id", ondelete="RESTRICT"), unique=True
-    )
+    order_line_id: Mapped[int | None] = mapped_column(ForeignKey("order_lines.id", ondelete="RESTRICT"), unique=True)
     payment_id: Mapped[str] = mapped_column(String(300), unique=True)
     amount: Mapped[int]
     status: Mapped[str] = mapped_column(String(10))

@@ -58,9 +58,7 @@ class Chat(Identified, Base):
     __table_args__ = (CheckConstraint("kind IN ('direct', 'group', 'ticket')", name="kind"),)
 
     kind: Mapped[str] = mapped_column(String(6))
-    ticket_id: Mapped[int | None] = mapped_column(
-        ForeignKey("support_tickets.id", ondelete="CASCADE"), unique=True
-    )
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("support_tickets.id", ondelete="CASCADE"), unique=True)
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
 
     ticket: Mapped[SupportTicket | None] = relationship(lazy="raise", back_populates="chat")

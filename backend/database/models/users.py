@@ -24,9 +24,7 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
     __history_skip__ = frozenset({"password_hash", "login_key", "email_key", "token_version", "last_seen_at"})
     __mapper_args__ = {"version_id_col": Versioned.version}
     __table_args__ = (
-        CheckConstraint(
-            "telegram_id IS NOT NULL OR login IS NOT NULL OR email IS NOT NULL", name="known_by_something"
-        ),
+        CheckConstraint("telegram_id IS NOT NULL OR login IS NOT NULL OR email IS NOT NULL", name="known_by_something"),
         CheckConstraint("telegram_id IS NULL OR telegram_id > 0", name="telegram_id_positive"),
         Index("ix_users_created", "created_at", "id"),
         Index("ix_users_active_created", "is_active", "created_at", "id"),

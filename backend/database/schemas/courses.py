@@ -8,9 +8,7 @@ from backend.database.schemas.lessons import Description, filled
 
 MAX_LESSONS = 200
 CourseTitle = Annotated[Title, Field(examples=["Портрет от идеи до печати"])]
-LessonIds = Annotated[
-    list[Id], Field(max_length=MAX_LESSONS, description="In order", examples=[[3, 1, 2]])
-]
+LessonIds = Annotated[list[Id], Field(max_length=MAX_LESSONS, description="In order", examples=[[3, 1, 2]])]
 
 
 def cheaper(discount: int | None, total: int | None) -> None:
@@ -23,9 +21,7 @@ class CourseCreate(Input):
     title: CourseTitle
     description: Description = ""
     total_price: Annotated[Stars, Field(description="Stars", examples=[1490])]
-    discount_price: Annotated[
-        Stars | None, Field(description="Stars; asked instead of total_price")
-    ] = None
+    discount_price: Annotated[Stars | None, Field(description="Stars; asked instead of total_price")] = None
     is_active: bool = True
     lesson_ids: Annotated[LessonIds, Field(default_factory=list)]
 
@@ -40,9 +36,7 @@ class CourseUpdate(Input):
     title: CourseTitle | None = None
     description: Description | None = None
     total_price: Annotated[Stars | None, Field(description="Stars", examples=[1490])] = None
-    discount_price: Annotated[
-        Stars | None, Field(description="Stars; null takes the discount off")
-    ] = None
+    discount_price: Annotated[Stars | None, Field(description="Stars; null takes the discount off")] = None
     is_active: bool | None = None
     lesson_ids: LessonIds | None = None
     version: Annotated[int | None, Field(description="As read; a stale one answers 409")] = None

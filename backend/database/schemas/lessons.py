@@ -41,14 +41,10 @@ class LessonCreate(Input):
     title: LessonTitle
     description: Description = ""
     is_free: bool = False
-    price: Annotated[
-        Stars | None, Field(description="Stars", examples=[199], validate_default=True)
-    ] = None
+    price: Annotated[Stars | None, Field(description="Stars", examples=[199], validate_default=True)] = None
     is_active: bool = True
     video_path: VideoPath | None = None
-    text_content: Annotated[
-        Text | None, Field(description="Markdown", examples=["**Боком** к свету."])
-    ] = None
+    text_content: Annotated[Text | None, Field(description="Markdown", examples=["**Боком** к свету."])] = None
 
     @field_validator("price", mode="after")
     @classmethod

@@ -33,9 +33,7 @@ class TelegramFilePut(Input):
     bot_id: Annotated[Id, Field(examples=[5000000001])]
     file_id: Annotated[
         str,
-        Field(
-            min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_-]+$", examples=["BAACAgIAAxkDAAIB"]
-        ),
+        Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_-]+$", examples=["BAACAgIAAxkDAAIB"]),
     ]
 
 

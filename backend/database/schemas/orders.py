@@ -15,16 +15,12 @@ class OrderResponse(Output):
     """An order. `payload`, `amount`, `title` and `description` are what an invoice is made of."""
 
     id: int
-    payload: Annotated[
-        str, Field(description="Random; goes into the invoice and comes back with the payment")
-    ]
+    payload: Annotated[str, Field(description="Random; goes into the invoice and comes back with the payment")]
     amount: Annotated[int, Field(description="Stars to pay")]
     currency: str
     title: str
     description: str
-    status: Annotated[
-        str, Field(description="awaiting_payment, paid, expired, cancelled or refunded")
-    ]
+    status: Annotated[str, Field(description="awaiting_payment, paid, expired, cancelled or refunded")]
     expires_at: UTCMoment
     user_id: int
     lesson_id: int | None
@@ -46,6 +42,4 @@ class PreCheckout(Input):
 
 class PreCheckoutResponse(Output):
     ok: bool
-    error_message: Annotated[
-        str | None, Field(description="For the buyer, in the language of the request")
-    ] = None
+    error_message: Annotated[str | None, Field(description="For the buyer, in the language of the request")] = None

@@ -67,9 +67,9 @@ class PromoCodeForm(PromoCodeTerms):
     """The form in the CRM. A checkbox that is off is not sent, so nothing is on by default."""
 
     is_active: bool = False
-    expires_at: Annotated[
-        str | None, Field(max_length=40, description="On the clock of whoever fills in the form")
-    ] = None
+    expires_at: Annotated[str | None, Field(max_length=40, description="On the clock of whoever fills in the form")] = (
+        None
+    )
     version: int | None = None
 
 
@@ -128,14 +128,10 @@ class PromoCheck(Sellable):
 
 class PromoCheckResponse(Output):
     valid: bool
-    price: Annotated[
-        int, Field(description="Stars to pay; the full price when the code is not valid")
-    ]
+    price: Annotated[int, Field(description="Stars to pay; the full price when the code is not valid")]
     discount: Annotated[Stars, Field(description="Stars taken off")]
     reason: Annotated[str | None, Field(description="Why not, in the language of the request")]
     reason_code: Annotated[
         str | None,
-        Field(
-            description="unknown, off, expired, used_up, already_owned, not_on_sale or does_nothing"
-        ),
+        Field(description="unknown, off, expired, used_up, already_owned, not_on_sale or does_nothing"),
     ]

@@ -26,9 +26,7 @@ def telegrams(value: str) -> str:
 class PurchaseCreate(Input):
     """Telegram's successful_payment."""
 
-    payload: Annotated[
-        str, Field(min_length=1, max_length=128, examples=["Jm4yW0mB2m0cQqkP0n5cXb1u4GJx2b8d"])
-    ]
+    payload: Annotated[str, Field(min_length=1, max_length=128, examples=["Jm4yW0mB2m0cQqkP0n5cXb1u4GJx2b8d"])]
     telegram_id: Annotated[Id, Field(description="Who paid", examples=[123456789])]
     payment_id: Annotated[
         str,

@@ -45,9 +45,7 @@ class MessageCreate(Input):
     text: Annotated[StudentText, Field(examples=["Redmi 8, ему уже пять лет"])]
     side: Annotated[Side, Field(alias="from", examples=["student"])]
     internal: bool = False
-    user_id: Annotated[
-        Id | None, Field(description="The student; another one's ticket is not found")
-    ] = None
+    user_id: Annotated[Id | None, Field(description="The student; another one's ticket is not found")] = None
 
     @model_validator(mode="after")
     def _fits(self) -> "MessageCreate":
@@ -85,9 +83,7 @@ class QueueFilters(TicketFilters):
 
 class MessageResponse(Output):
     id: int
-    side: Annotated[
-        Side, Field(validation_alias=AliasChoices("side", "from"), serialization_alias="from")
-    ]
+    side: Annotated[Side, Field(validation_alias=AliasChoices("side", "from"), serialization_alias="from")]
     text: Annotated[str, Field(validation_alias=AliasChoices("body", "text"))]
     internal: bool
     created_at: UTCMoment

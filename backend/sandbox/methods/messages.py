@@ -151,9 +151,7 @@ def copy_message(call: Call[CopyMessage]) -> Json:
     if not body:
         raise bad_request("message can't be copied")
     if call.method.caption is not None and "text" not in body:
-        text, entities = formatted(
-            call.method.caption, call.method.parse_mode, call.method.caption_entities
-        )
+        text, entities = formatted(call.method.caption, call.method.parse_mode, call.method.caption_entities)
         rules.caption(text)
         with_text(body, "caption", text, entities)
     return {"message_id": deliver(call, student, body, original.meta).message_id}

@@ -50,8 +50,7 @@ def _key(call: Call[Any]) -> str:
 def set_commands(call: Call[SetMyCommands]) -> bool:
     rules.commands(call.method.commands)
     given = [
-        {"command": c.command.removeprefix("/"), "description": c.description.strip()}
-        for c in call.method.commands
+        {"command": c.command.removeprefix("/"), "description": c.description.strip()} for c in call.method.commands
     ]
     call.bot.state.setdefault("commands", {})[_key(call)] = given
     call.hub.world.save_bot(call.bot)

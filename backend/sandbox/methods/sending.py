@@ -43,9 +43,7 @@ def find_reader(call: Call[Any], chat_id: object) -> Student:
     return student
 
 
-def formatted(
-    text: str, parse_mode: object, entities: list[MessageEntity] | None
-) -> tuple[str, list[Json]]:
+def formatted(text: str, parse_mode: object, entities: list[MessageEntity] | None) -> tuple[str, list[Json]]:
     """Plain text and entities, from HTML or from entities given as such."""
     mode = str(plain(parse_mode) or "").lower()
     if not mode or mode == "none":

@@ -11,13 +11,8 @@ from backend.sandbox.methods.table import performs
 
 LONGEST_POLL = 50
 YOUNG = 600
-WEBHOOK_ACTIVE = (
-    "can't use getUpdates method while webhook is active;"
-    " use deleteWebhook to delete the webhook first"
-)
-OTHER_POLL = (
-    "terminated by other getUpdates request; make sure that only one bot instance is running"
-)
+WEBHOOK_ACTIVE = "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+OTHER_POLL = "terminated by other getUpdates request; make sure that only one bot instance is running"
 
 
 def allow(call: Call[GetUpdates] | Call[SetWebhook]) -> None:
@@ -91,9 +86,7 @@ def _forget(call: Call[SetWebhook] | Call[DeleteWebhook]) -> None:
 @performs(GetWebhookInfo)
 def get_webhook_info(call: Call[GetWebhookInfo]) -> Json:
     hook = call.bot.state.get("webhook", {})
-    waiting = call.hub.store.value(
-        "SELECT count(*) FROM updates WHERE bot_id = ? AND done IN (0, 2)", call.bot.id
-    )
+    waiting = call.hub.store.value("SELECT count(*) FROM updates WHERE bot_id = ? AND done IN (0, 2)", call.bot.id)
     info: Json = {
         "url": hook.get("url", ""),
         "has_custom_certificate": False,

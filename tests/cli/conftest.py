@@ -1,0 +1,39 @@
+"""The commands as an operator calls them: in a folder of one's own, with the settings in the environment."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from backend.cli import app
+from tests.conftest import SECRET
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder with a SECRET_KEY and the port of nobody."""
+    made = tmp_path / "school"
+    made.mkdir()
+    monkeypatch.chdir(made)
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.setenv("API_PORT", "8169")
+    return made
+
+
+@pytest.fixture
+def migrated(folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with a database that holds the schema and the administrator of the tests."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    return folder
+
+
+@pytest.fixture
+def run() -> Run:
+    def call(*arguments: str, text: str | None = None) -> Result:
+        return CliRunner().invoke(app, list(arguments), input=text)
+
+    return call

@@ -1,0 +1,227 @@
+"""The first start and every later one, as real processes."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from backend.core.config import ROOT, Settings
+from tests.conftest import POSTGRES
+from tests.doors import token_of
+
+if POSTGRES:
+    pytest.skip("the first start is about files; its database work is tested on both", allow_module_level=True)
+
+Start = Callable[..., "School"]
+
+
+@dataclass
+class School:
+    """A `serve` process: what it said, and where it listens."""
+
+    process: subprocess.Popen[str]
+    said: str
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"Address\s+(\S+)", self.said)
+        assert found is not None, self.said
+        return found[1]
+
+    @property
+    def link(self) -> str | None:
+        found = re.search(r"Sign in\s+(\S+)", self.said)
+        return found[1] if found else None
+
+    def get(self, path: str) -> httpx2.Response:
+        return httpx2.get(self.url + path, headers={"Accept-Language": "en"})
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=20)
+        return self.process.returncode
+
+
+def environment(**changes: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return kept | {"PYTHONPATH": str(ROOT), "API_PORT": "0", "RUN_JOBS": "0", "BOT_MODE": "off"} | changes
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    running: list[subprocess.Popen[str]] = []
+
+    def call(*arguments: str, **changes: str) -> School:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend.cli", "serve", *arguments],
+            cwd=tmp_path, env=environment(**changes), text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        running.append(process)
+        said = ""
+        assert process.stdout is not None
+        for line in process.stdout:
+            said += line
+            if line == "\n" and "API" in said:
+                break
+        return School(process, said)
+
+    yield call
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def refusal(folder: Path, *arguments: str, **changes: str) -> str:
+    """What a start that cannot be says; the exit code is 1."""
+    command = [sys.executable, "-m", "backend.cli", "serve", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(**changes), text=True, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    return done.stderr
+
+
+def test_the_first_start_opens_a_school(start: Start, tmp_path: Path) -> None:
+    school = start("--no-demo")
+    assert school.get("/health").json() == {"status": "ok"}
+    assert "server" not in school.get("/health").headers
+    lines = [line.split(maxsplit=1)[0] for line in school.said.splitlines() if line.startswith("  ")]
+    assert lines == ["Address", "Sign", "Sandbox", "API", "Secrets"]
+
+    written = (tmp_path / ".env").read_text()
+    assert re.fullmatch(r"#.*\nSECRET_KEY=[\w-]{64}\nSANDBOX=1\n", written)
+    for private in (".env", "lyceum.db", "data"):
+        assert stat.S_IMODE((tmp_path / private).stat().st_mode) & 0o077 == 0, private
+
+    assert school.link is not None
+    with httpx2.Client(headers={"Accept-Language": "en", "Sec-Fetch-Site": "same-origin"}) as browser:
+        page = browser.get(school.link)
+        assert "Sign in as admin" in page.text
+        answer = browser.post(school.link, data={"csrf_token": token_of(page)})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/")
+        assert browser.get(school.url + "/dashboard/settings/").status_code == 200
+    assert school.stop() == 0
+
+    again = start("--no-demo")
+    assert (tmp_path / ".env").read_text() == written
+    assert again.link is not None  # nobody has a password yet: without a link nobody could come in
+    assert "Secrets" not in again.said
+
+
+def test_a_demo_school_is_written_once(start: Start) -> None:
+    first = start()
+    first.stop()
+    second = start()
+    assert second.get("/health/ready").json()["status"] == "ok"
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(second.url.rpartition(":")[2]))) == 0
+
+
+def test_the_administrator_of_the_settings_signs_in_by_password(start: Start) -> None:
+    named = {"ADMIN_USERNAME": "anna", "ADMIN_PASSWORD": "tulip-kettle-orbit"}
+    school = start("--no-demo", **named)
+    assert school.link is not None
+    body = {"username": "anna", "password": "tulip-kettle-orbit"}
+    answer = httpx2.post(school.url + "/auth/login", json=body)
+    assert answer.status_code == 200
+    with httpx2.Client(headers={"Sec-Fetch-Site": "same-origin"}) as browser:
+        page = browser.get(school.url + "/login")
+        answer = browser.post(school.url + "/login", data=body | {"csrf_token": token_of(page)})
+        assert answer.status_code == 303
+    school.stop()
+    assert start("--no-demo", **named).link is None
+    assert start("--no-demo", "--link", **named).link is not None
+
+
+def test_two_processes_serve_one_port(start: Start) -> None:
+    school = start("--no-demo", "--workers", "2")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if school.get("/health").status_code == 200:
+            break
+    children = subprocess.run(
+        ["pgrep", "-P", str(school.process.pid)], capture_output=True, text=True, check=False
+    ).stdout.split()
+    assert len(children) >= 2
+    assert school.stop() == 0
+
+
+def test_it_says_when_the_bot_is_off(start: Start) -> None:
+    school = start("--no-demo", SECRET_KEY="another-key-another-key-another-key-987654321")
+    assert re.search(r"Bot\s+off: set TELEGRAM_BOT_TOKEN, or SANDBOX=1", school.said)
+    assert "Sandbox" not in school.said
+
+
+def test_a_busy_port_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        told = refusal(tmp_path, API_PORT=str(port))
+    assert told == (
+        f"Port {port} on 127.0.0.1 is busy or not ours (Address already in use): stop the other program,"
+        f" or choose another port with API_PORT={port + 1}.\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+SETTINGS: list[tuple[dict[str, str], str]] = [
+    ({"API_PORT": "http"}, "API_PORT must be a whole number, not 'http'."),
+    ({"API_PORT": "70000"}, "API_PORT must be 65535 or less, not 70000."),
+    ({"THREADS": "0"}, "THREADS must be 1 or more, not 0."),
+    ({"DEBUG": "maybe"}, "DEBUG must be 1 or 0, not 'maybe'."),
+    ({"BOT_MODE": "loud"}, "BOT_MODE must be one of auto, web, process, off."),
+    ({"SECRET_KEY": "your-secret-key-here"}, "SECRET_KEY must be at least 32 random characters."),
+    ({"SECRET_KEY": "a" * 40}, "SECRET_KEY must be at least 32 random characters."),
+    ({"ADMIN_PASSWORD": "admin123"}, "ADMIN_PASSWORD must have at least 12 characters and not be a sample;"),
+    ({"TELEGRAM_BOT_TOKEN": "your-bot-token"}, "TELEGRAM_BOT_TOKEN must be the token from @BotFather"),
+    ({"SANDBOX": "1", "TELEGRAM_BOT_TOKEN": "1:x"}, "SANDBOX and TELEGRAM_BOT_TOKEN exclude each other"),
+    ({"API_HOST": "0.0.0.0"}, "API_HOST is reachable from outside: set BASE_URL"),
+    ({"BASE_URL": "http://school.example"}, "BASE_URL is plain http outside this machine"),
+    ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL must start with sqlite:/// or postgresql://"),
+    ({"ALGORITHM": "none"}, "ALGORITHM must be HS256, HS384 or HS512"),
+    (
+        {"API_PORT": "x", "THREADS": "x"},
+        "The settings cannot be used:\n  - API_PORT must be a whole number, not 'x'.\n",
+    ),
+    ({"DATABASE_URL": "sqlite:////no/such/folder/x.db"}, "The folder /no/such/folder for the database does not exist"),
+    ({"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}, "The database at 127.0.0.1:1 does not let us in"),
+    ({"DATABASE_URL": "postgresql://[bad/x"}, "DATABASE_URL is no database address"),
+    ({"API_HOST": "192.0.2.1", "BASE_URL": "https://school.example"}, "Port "),
+    ({"API_HOST": "no.such.host.invalid", "BASE_URL": "https://school.example"}, "API_HOST=no.such.host.invalid is no"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "told"), SETTINGS, ids=lambda value: str(value)[:40])
+def test_a_bad_setting_is_named_with_its_remedy(tmp_path: Path, changes: dict[str, str], told: str) -> None:
+    said = refusal(tmp_path, **changes)
+    assert said.startswith(told), said
+    assert "Traceback" not in said
+    for secret in ("admin123", "a" * 40):
+        assert secret not in said
+
+
+def test_a_file_that_is_no_database_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "lyceum.db").write_text("this is a shopping list, not a database at all " * 30)
+    told = refusal(tmp_path)
+    assert told == "./lyceum.db is no database that Lyceum can open (file is not a database).\n"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_read_only_is_told_so(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        told = refusal(tmp_path)
+    finally:
+        tmp_path.chmod(0o700)
+    assert "cannot be written" in told
