@@ -44,7 +44,7 @@ class School:
         return found[1] if found else None
 
     def get(self, path: str) -> httpx2.Response:
-        return httpx2.get(self.url + path, headers={"Accept-Language": "en"})
+        return httpx2.get(self.url + path, headers={"Accept-Language": "en"}, timeout=60)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
@@ -104,7 +104,7 @@ def test_the_first_start_opens_a_school(start: Start, tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / private).stat().st_mode) & 0o077 == 0, private
 
     assert school.link is not None
-    with httpx2.Client(headers={"Accept-Language": "en", "Sec-Fetch-Site": "same-origin"}) as browser:
+    with httpx2.Client(headers={"Accept-Language": "en", "Sec-Fetch-Site": "same-origin"}, timeout=60) as browser:
         page = browser.get(school.link)
         assert "Sign in as admin" in page.text
         answer = browser.post(school.link, data={"csrf_token": token_of(page)})
@@ -132,9 +132,9 @@ def test_the_administrator_of_the_settings_signs_in_by_password(start: Start) ->
     school = start("--no-demo", **named)
     assert school.link is not None
     body = {"username": "anna", "password": "tulip-kettle-orbit"}
-    answer = httpx2.post(school.url + "/auth/login", json=body)
+    answer = httpx2.post(school.url + "/auth/login", json=body, timeout=60)
     assert answer.status_code == 200
-    with httpx2.Client(headers={"Sec-Fetch-Site": "same-origin"}) as browser:
+    with httpx2.Client(headers={"Sec-Fetch-Site": "same-origin"}, timeout=60) as browser:
         page = browser.get(school.url + "/login")
         answer = browser.post(school.url + "/login", data=body | {"csrf_token": token_of(page)})
         assert answer.status_code == 303
