@@ -37,7 +37,7 @@ from tests.factories import (
     make_user,
 )
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)  # a Saturday
+NOW = datetime(2030, 11, 23, 12, 0, tzinfo=UTC)  # a Saturday that the clock of this machine has not reached
 OURS = (User, Lesson, Course, CourseLesson, PromoCode, Order, OrderLine, Payment, Refund, Purchase)
 
 

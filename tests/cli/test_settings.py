@@ -1,0 +1,79 @@
+"""Settings that cannot be: each is one sentence that names the variable and the remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from backend.cli import serving
+from backend.cli.console import sentence
+from tests.cli.conftest import Run
+from tests.conftest import make_settings
+
+SETTINGS: list[tuple[dict[str, str], str]] = [
+    ({"API_PORT": "http"}, "API_PORT must be a whole number, not 'http'."),
+    ({"API_PORT": "70000"}, "API_PORT must be 65535 or less, not 70000."),
+    ({"THREADS": "0"}, "THREADS must be 1 or more, not 0."),
+    ({"DEBUG": "maybe"}, "DEBUG must be 1 or 0, not 'maybe'."),
+    ({"BOT_MODE": "loud"}, "BOT_MODE must be one of auto, web, process, off."),
+    ({"SECRET_KEY": "your-secret-key-here"}, "SECRET_KEY must be at least 32 random characters."),
+    ({"SECRET_KEY": "a" * 40}, "SECRET_KEY must be at least 32 random characters."),
+    ({"ADMIN_PASSWORD": "admin123"}, "ADMIN_PASSWORD must have at least 12 characters and not be a sample;"),
+    ({"TELEGRAM_BOT_TOKEN": "your-bot-token"}, "TELEGRAM_BOT_TOKEN must be the token from @BotFather"),
+    ({"SANDBOX": "1", "TELEGRAM_BOT_TOKEN": "1:x"}, "SANDBOX and TELEGRAM_BOT_TOKEN exclude each other"),
+    ({"API_HOST": "0.0.0.0"}, "API_HOST is reachable from outside: set BASE_URL"),
+    ({"BASE_URL": "http://school.example"}, "BASE_URL is plain http outside this machine"),
+    ({"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL must start with sqlite:/// or postgresql://"),
+    ({"ALGORITHM": "none"}, "ALGORITHM must be HS256, HS384 or HS512"),
+    (
+        {"API_PORT": "x", "THREADS": "x"},
+        "The settings cannot be used:\n  - API_PORT must be a whole number, not 'x'.\n",
+    ),
+    ({"DATABASE_URL": "sqlite:////no/such/folder/x.db"}, "The folder /no/such/folder for the database does not exist"),
+    ({"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}, "The database at 127.0.0.1:1 does not let us in"),
+    ({"DATABASE_URL": "postgresql://h:port/x"}, "DATABASE_URL is no database address"),
+    ({"API_HOST": "192.0.2.1", "BASE_URL": "https://school.example"}, "Port "),
+    ({"API_HOST": "no.such.host.invalid", "BASE_URL": "https://school.example"}, "API_HOST=no.such.host.invalid is no"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "told"), SETTINGS, ids=lambda value: str(value)[:40])
+@pytest.mark.usefixtures("folder")
+def test_a_bad_setting_is_named_with_its_remedy(
+    run: Run, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], told: str
+) -> None:
+    monkeypatch.setenv("API_PORT", "0")
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    done = run("serve")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(told)
+    for secret in ("admin123", "a" * 40):
+        assert secret not in done.stderr
+
+
+def test_a_file_that_is_no_database_is_told_so(run: Run, folder: Path) -> None:
+    (folder / "lyceum.db").write_text("this is a shopping list, not a database at all " * 30)
+    done = run("serve")
+    assert done.stderr == "./lyceum.db is no database that Lyceum can open (file is not a database).\n"
+
+
+def test_a_data_folder_that_cannot_be_made_is_told_so(run: Run, folder: Path) -> None:
+    (folder / "data").write_text("in the way")
+    done = run("serve", "--no-demo")
+    assert (done.exit_code, done.stderr.endswith("make DATA_DIR a writable folder.\n")) == (1, True)
+
+
+def test_a_port_of_the_system_is_told_so() -> None:
+    config = make_settings("sqlite:///x.db", Path("data"), api_port=80)
+    assert serving._why_not(config, PermissionError()) == (
+        "Port 80 is reserved for the system: choose another, API_PORT=8000."
+    )
+
+
+def test_a_problem_of_another_kind_is_told_as_it_is() -> None:
+    problem = {"type": "other", "loc": ("threads",), "msg": "Input is odd", "input": 1}
+    assert sentence(problem) == "THREADS: Input is odd."
+    assert sentence({**problem, "type": "missing", "loc": ("secret_key",)}) == (
+        "SECRET_KEY is not set: write it into .env (docs/configuration.md explains every name)"
+    )
+    assert sentence({**problem, "type": "value_error", "msg": "Value error, too odd"}) == "THREADS: too odd."
