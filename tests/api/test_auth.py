@@ -11,18 +11,14 @@ import jwt
 import pytest
 import time_machine
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core import clock, security
 from backend.core.auth import create_access_token
 from backend.core.config import Settings
-from backend.database import session as session_module
-from backend.database.crud.auth import ApiTokenCRUD
-from backend.database.models.auth import ApiToken, AuthSession, IdempotencyKey, RefreshToken
+from backend.database.models.auth import AuthSession, IdempotencyKey, RefreshToken
 from backend.database.models.users import User
-from backend.database.session import Database
 from tests.conftest import PASSWORD, SECRET, Api, make_settings
 from tests.doors import ask_tokens, bearer, browser, program, sign_in
 
@@ -381,72 +377,3 @@ def test_every_algorithm_of_the_settings_works(
     made = create_access_token(chosen, db.scalars(select(AuthSession)).one())
     assert jwt.get_unverified_header(made)["alg"] == algorithm
     assert security.decode_jwt(chosen, made) is not None
-
-
-# -- API tokens
-
-
-def test_an_api_token_says_what_it_is(api: Api) -> None:
-    assert api("lessons:read", "users:read").get("/api/auth/me").json() == {
-        "id": None,
-        "kind": "token",
-        "name": "tests",
-        "login": None,
-        "email": None,
-        "role": None,
-        "permissions": ["lessons:read", "users:read"],
-        "language": "en",
-        "created_at": None,
-    }
-
-
-def test_a_revoked_api_token_is_dead(api: Api, db: Session) -> None:
-    client = api("lessons:read")
-    assert client.get("/api/auth/me").status_code == 200
-    ApiTokenCRUD(db).revoke(db.scalars(select(ApiToken.id)).one())
-    db.commit()
-    assert client.get("/api/auth/me").status_code == 401
-
-
-def test_a_persons_token_never_does_more_than_the_person(app: FastAPI, db: Session) -> None:
-    person = admin_row(db)
-    _row, text = ApiTokenCRUD(db).issue("mine", frozenset({"lessons:read", "users:write"}), user_id=person.id)
-    db.commit()
-    client = program(app)
-    assert client.get("/api/auth/me", headers=bearer(text)).json()["permissions"] == ["lessons:read", "users:write"]
-    person.role_id = 3  # an author reads lessons and changes nobody
-    db.commit()
-    found = client.get("/api/auth/me", headers=bearer(text)).json()
-    assert (found["id"], found["login"], found["permissions"]) == (1, "admin", ["lessons:read"])
-    person.is_active = False
-    db.commit()
-    assert client.get("/api/auth/me", headers=bearer(text)).status_code == 401
-
-
-def test_use_of_a_token_is_noted(api: Api, db: Session) -> None:
-    client = api("lessons:read")
-    client.get("/api/auth/me")
-    first = db.scalars(select(ApiToken.last_used_at)).one()
-    client.get("/api/auth/me")
-    db.rollback()
-    assert first is not None
-    assert db.scalars(select(ApiToken.last_used_at)).one() == first
-
-
-def test_the_session_of_a_token_shows_when_it_was_used_last(app: FastAPI, tokens: dict[str, str], db: Session) -> None:
-    before = db.scalars(select(AuthSession.last_seen_at)).one()
-    db.rollback()
-    with time_machine.travel(clock.now() + timedelta(minutes=2)):
-        program(app).get("/api/auth/me", headers=bearer(tokens["access_token"]))
-    assert db.scalars(select(AuthSession.last_seen_at)).one() > before + timedelta(minutes=1)
-
-
-def test_a_note_that_cannot_be_taken_breaks_no_request(
-    database: Database, tokens: dict[str, str], client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not database.is_sqlite:
-        pytest.skip("PostgreSQL has no single writer to hold up")
-    monkeypatch.setattr(session_module, "BUSY_SECONDS", 0)
-    with database.transaction(), time_machine.travel(clock.now() + timedelta(minutes=2)):
-        answer = client.get("/api/auth/me", headers=bearer(tokens["access_token"]))
-    assert answer.status_code == 200

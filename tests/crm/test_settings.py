@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock, security
 from backend.core.permissions import BOT_SCOPES
-from backend.database.crud.settings import SettingCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.auth import ApiToken, AuthSession
 from backend.database.models.history import Change
@@ -378,47 +377,3 @@ def test_a_revoked_token_is_dead_at_once(app: FastAPI, own: TestClient, db: Sess
     assert "The token “website” does not work any more" in own.get(HERE).text
     assert own.post(f"{HERE}tokens/{made(db)[0].id}/revoke").status_code == 303
     assert own.post(f"{HERE}tokens/999/revoke").status_code == 404
-
-
-# -- the school
-
-
-def test_the_schools_name_is_everywhere_at_once(own: TestClient, app: FastAPI, db: Session) -> None:
-    assert own.post(f"{HERE}school", data={"name": "  Свет из окна "}).status_code == 303
-    assert SettingCRUD(db).find("school") == {"name": "Свет из окна"}
-    assert "Свет из окна" in own.get(HERE).text
-    assert "Свет из окна" in browser(app).get("/login").text
-
-
-def test_other_processes_learn_the_name_by_looking(app: FastAPI, db: Session, database_url: str) -> None:
-    SettingCRUD(db).put("school", {"name": "Свет из окна"})
-    db.commit()
-    with TestClient(app, base_url="http://127.0.0.1:8000") as client:  # a process reads it when it starts
-        assert "Свет из окна" in client.get("/login").text
-    SettingCRUD(db).put("school", {"name": "Другое"})
-    db.commit()
-    app.state.school.read()
-    assert app.state.school.name == "Другое"
-
-
-def test_a_name_needs_letters(own: TestClient, app: FastAPI) -> None:
-    answer = own.post(f"{HERE}school", data={"name": "  "})
-    assert (answer.status_code, "Fill in this field." in answer.text) == (422, True)
-    assert app.state.school.name == "Lyceum"
-
-
-@pytest.mark.parametrize("role", ["Менеджер", "Автор", "Поддержка"])
-def test_only_admins_decide_for_the_school(staff: SignIn, role: str) -> None:
-    client = staff(role)
-    for path, sent in (
-        ("school", {"name": "x"}),
-        ("tokens", {"name": "x", "scopes": "lessons:read"}),
-        ("tokens/1/revoke", {}),
-    ):
-        assert client.post(f"{HERE}{path}", data=sent).status_code == 403
-
-
-def test_the_bots_card_says_how_to_switch_it_on(own: TestClient) -> None:
-    page = own.get(HERE).text
-    assert "TELEGRAM_BOT_TOKEN=123456:ABC..." in page
-    assert "SANDBOX=1" in page
