@@ -19,6 +19,9 @@ from backend.jobs.runner import jobs_running
 from backend.sandbox import mount
 
 
+BUILT_IN_BOT = "built-in bot"  # the name of its API token
+
+
 def install_telegram(app: FastAPI, settings: Settings) -> None:
     """The webhook; and Telegram in a box under /sandbox/ when the settings ask for it, with a bot token of its own."""
     app.state.bot_token = settings.bot_token
@@ -38,7 +41,7 @@ def bot_api_token(settings: Settings, database: Database) -> str:
     """The API token of the bot inside our own processes: the same in all of them, known to none outside."""
     text = security.API_TOKEN_PREFIX + security.sign(settings, "bot-api-token", "1")
     database.run(
-        lambda session: ApiTokenCRUD(session).keep("bot", text, frozenset(s.value for s in BOT_SCOPES)),
+        lambda session: ApiTokenCRUD(session).keep(BUILT_IN_BOT, text, frozenset(s.value for s in BOT_SCOPES)),
         Actor(Door.JOB),
     )
     return text

@@ -17,6 +17,7 @@ from backend.database.crud.auth import ApiTokenCRUD
 from backend.database.crud.staff import StaffCRUD
 from backend.database.schema import SchemaError, check_schema
 from backend.database.session import Database
+from backend.runtime import BUILT_IN_BOT
 
 ENV = Path(".env")
 LONG_ACCESS_MINUTES = 60
@@ -125,7 +126,7 @@ def weak_accounts(database: Database) -> Iterator[str]:
         if admin.password_hash is None:
             yield f"{admin.login or admin.name} has no password yet: set one in the settings."
     for token in tokens:
-        if token.last_used_at is None and token.user_id is None and token.name != "bot":
+        if token.last_used_at is None and token.user_id is None and token.name != BUILT_IN_BOT:
             yield f"The API token {token.name!r} was never used: revoke it in the settings."
 
 

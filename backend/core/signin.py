@@ -105,7 +105,8 @@ def verify(database: Database, attempt: Attempt) -> Verified:
     wait = database.run(lambda session: ThrottleCRUD(session).take(limits))
     if wait:
         log.warning("authn_login_throttled", user_id=user and user.id, ip=attempt.ip)
-        raise TooManyRequestsError(_("Too many attempts. Wait a quarter of an hour, then try again."), retry_after=wait)
+        soon = _("Too many attempts. Wait a quarter of an hour, then try again.")
+        raise TooManyRequestsError(soon if wait <= ACCOUNT_SECONDS else None, retry_after=wait)
     stored = user.password_hash if user and user.is_active else None
     fits, better = security.check_password(attempt.password, stored)
     if user is None or stored is None or not fits:

@@ -96,3 +96,20 @@ def test_a_note_that_cannot_be_taken_breaks_no_request(
     with database.transaction(), time_machine.travel(clock.now() + timedelta(minutes=2)):
         answer = client.get("/api/auth/me", headers=bearer(tokens["access_token"]))
     assert answer.status_code == 200
+
+
+def test_a_token_of_a_given_text_replaces_those_of_older_keys(app: FastAPI, db: Session) -> None:
+    tokens, scopes = ApiTokenCRUD(db), frozenset({"lessons:read"})
+    tokens.issue("other", scopes)
+    mine = tokens.issue("bot", scopes, user_id=1)[0]
+    first = tokens.keep("bot", "lyc_first", scopes)
+    assert tokens.keep("bot", "lyc_first", frozenset({"users:read"})) is first
+    assert (first.scopes, first.hint) == (["users:read"], "irst")
+    second = tokens.keep("bot", "lyc_second", scopes)
+    db.commit()
+    assert first.revoked_at is not None
+    assert (second.revoked_at, mine.revoked_at) == (None, None)
+    assert program(app).get("/api/auth/me", headers=bearer("lyc_first")).status_code == 401
+    assert program(app).get("/api/auth/me", headers=bearer("lyc_second")).status_code == 200
+    tokens.keep("bot", "lyc_first", scopes)
+    assert (first.revoked_at, second.revoked_at is None) == (None, False)

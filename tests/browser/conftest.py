@@ -79,8 +79,9 @@ def _printed_link(process: subprocess.Popen[bytes], output: Path) -> str:
     raise AssertionError(f"the school did not start: {output.read_text()}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ended with its module: Playwright's event loop must not run under the tests of others."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield browser

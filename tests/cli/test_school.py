@@ -141,7 +141,7 @@ def test_doctor_lists_and_counts(run: Run, db: Session, database: Database, monk
     Path(".env").chmod(0o644)
     db.scalars(select(User)).one().password_hash = None
     ApiTokenCRUD(db).issue("forgotten", frozenset({"users:read"}))
-    ApiTokenCRUD(db).issue("bot", frozenset({"bot"}))
+    ApiTokenCRUD(db).issue("built-in bot", frozenset({"bot"}))
     db.commit()
     done = run("doctor")
     assert done.exit_code == 1

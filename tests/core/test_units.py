@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.core.deps import Caller, Reply, Routes, crud, public, require
+from backend.core.deps import Caller, Reply, Routes, crud, detached, public, require
 from backend.core.errors import ConflictError
 from backend.core.permissions import Permission
 from backend.database.crud.users import UserCRUD
@@ -124,6 +124,16 @@ def test_a_page_takes_a_write_only_with_the_sessions_token(sign_in: SignIn) -> N
         ).status_code
         == 403
     )
+
+
+def test_a_detached_route_has_no_session_to_misuse() -> None:
+    router = Routes(prefix="/api/things", dependencies=[public, detached])
+
+    def use(users: Users) -> None:
+        del users
+
+    with pytest.raises(TypeError, match="a detached route has no session"):
+        router.post("/")(use)
 
 
 def test_a_route_without_a_policy_cannot_be_made() -> None:

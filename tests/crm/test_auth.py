@@ -4,13 +4,15 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.core import clock, security
-from backend.database.crud.auth import SIGN_IN, OneTimeTokenCRUD
+from backend.core.deps import get_current_user_from_cookie
+from backend.core.errors import NotAuthenticatedError
+from backend.database.crud.auth import SIGN_IN, OneTimeTokenCRUD, SessionCRUD
 from backend.database.models.auth import AuthSession, OneTimeToken
 from backend.database.models.users import User
 from main import create_app
@@ -306,3 +308,28 @@ def test_two_tabs_race_for_one_link_and_one_wins(app: FastAPI, db: Session) -> N
         statuses = sorted(pool.map(lambda tab: tab.post(address).status_code, tabs))
     assert statuses == [303] + [404] * 7
     assert live_sessions(db) == 1
+
+
+# -- other doors that look at the cookie
+
+
+def test_whoever_looks_at_a_page_outside_the_routers_is_known_by_the_cookie(app: FastAPI) -> None:
+    client = browser(app)
+    sign_in(client)
+    headers = [(b"host", b"127.0.0.1:8000"), (b"cookie", f"lyceum={client.cookies['lyceum']}".encode())]
+    scope = {"type": "http", "app": app, "method": "GET", "path": "/x", "query_string": b"", "headers": headers}
+    assert get_current_user_from_cookie(Request(scope)).login == "admin"
+    with pytest.raises(NotAuthenticatedError):
+        get_current_user_from_cookie(Request({**scope, "headers": headers[:1]}))
+
+
+def test_ended_sessions_and_spent_links_are_swept_away(db: Session) -> None:
+    link(db, timedelta(minutes=-5))
+    link(db)
+    sessions = SessionCRUD(db)
+    for hours in (-2, 2):
+        sessions.open(user(db), kind="cookie", user_agent="", ip="", lifetime=timedelta(hours=hours))
+    sessions.purge(clock.now() - timedelta(hours=1))
+    OneTimeTokenCRUD(db).purge(clock.now())
+    db.commit()
+    assert [db.scalar(select(func.count(model.id))) for model in (AuthSession, OneTimeToken)] == [1, 1]

@@ -216,7 +216,13 @@ class ApiTokenCRUD(BaseCRUD[ApiToken]):
         return self.add(token), text
 
     def keep(self, name: str, text: str, scopes: frozenset[str]) -> ApiToken:
-        """A token whose text is given: made when missing, alive with these scopes afterwards."""
+        """A token whose text is given: made when missing, alive with these scopes afterwards.
+
+        The school's other tokens of this name are revoked: they were made under an older key, which may have leaked.
+        """
+        others = ApiToken.name == name, ApiToken.user_id.is_(None), ApiToken.revoked_at.is_(None)
+        for old in self.session.scalars(select(ApiToken).where(*others, ApiToken.token_hash != security.digest(text))):
+            self.revoke(old.id)
         found = self.session.scalars(select(ApiToken).where(ApiToken.token_hash == security.digest(text))).one_or_none()
         if found is None:
             hashed, hint = security.digest(text), text[-4:]
