@@ -13,13 +13,10 @@ from backend.core.config import Settings
 from backend.core.context import Actor, Door
 from backend.core.deps import get_current_user_from_cookie
 from backend.core.permissions import BOT_SCOPES
-from backend.database.crud.auth import ApiTokenCRUD
+from backend.database.crud.auth import BUILT_IN_BOT, ApiTokenCRUD
 from backend.database.session import Database
 from backend.jobs.runner import jobs_running
 from backend.sandbox import mount
-
-
-BUILT_IN_BOT = "built-in bot"  # the name of its API token
 
 
 def install_telegram(app: FastAPI, settings: Settings) -> None:

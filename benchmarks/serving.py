@@ -93,6 +93,8 @@ def serving(
     command = [sys.executable, "-m", "uvicorn", target, "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", str(workers)]
     command += ["--no-access-log", "--log-level", "warning"]
+    # A busy machine is no reason to shoot a worker.
+    command += ["--timeout-worker-healthcheck", "60"]
     log = (folder / f"{target.partition(':')[0]}.log").open("wb")
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, env=environment(url, port, more or {}), stdout=log, stderr=log)

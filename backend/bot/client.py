@@ -147,9 +147,8 @@ class Api:
 
     async def check_promo(self, code: str, user_id: int, item: Item) -> PromoCheckResponse:
         body = {"code": code, "user_id": user_id, **item.named}
-        # No key: a question, whose answer may be another one the next time.
-        found = await self._send(Ask("POST", "/api/promo-codes/check", body=body))
-        return _read(PromoCheckResponse, found)
+        # A question, whose answer may be another one the next time.
+        return await self._post("/api/promo-codes/check", body, PromoCheckResponse, keyed=False)
 
     async def order(self, user_id: int, item: Item, promo_code: str | None) -> OrderResponse:
         body = {"user_id": user_id, "promo_code": promo_code, **item.named}
@@ -172,7 +171,8 @@ class Api:
             "amount": charge.amount,
             "currency": charge.currency,
         }
-        return await self._post("/api/purchases/create", body, PurchaseResponse)
+        # The charge id is its key, and a repeat is to learn of a refund made since.
+        return await self._post("/api/purchases/create", body, PurchaseResponse, keyed=False)
 
     # --- support
 
@@ -226,11 +226,11 @@ class Api:
     async def _put(self, path: str, body: Mapping[str, Any], model: type[M]) -> M:
         return _read(model, await self._send(Ask("PUT", path, body=body)))
 
-    async def _post(self, path: str, body: Mapping[str, Any], model: type[M]) -> M:
-        return _read(model, await self._posted(path, body))
+    async def _post(self, path: str, body: Mapping[str, Any], model: type[M], *, keyed: bool = True) -> M:
+        return _read(model, await self._posted(path, body, keyed=keyed))
 
-    async def _posted(self, path: str, body: Mapping[str, Any]) -> bytes:
-        headers = {"Idempotency-Key": self._key(path, body)} if self.cause else {}
+    async def _posted(self, path: str, body: Mapping[str, Any], *, keyed: bool = True) -> bytes:
+        headers = {"Idempotency-Key": self._key(path, body)} if self.cause and keyed else {}
         return await self._send(Ask("POST", path, body=body, headers=headers))
 
     async def _list(self, path: str, model: type[M], params: Mapping[str, Any], cursor: str | None) -> ListResponse[M]:

@@ -13,11 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend.cli.console import RefusedError, first_line, opened, settings
 from backend.core import passwords
 from backend.core.config import Settings, is_loopback
-from backend.database.crud.auth import ApiTokenCRUD
+from backend.database.crud.auth import BUILT_IN_BOT, ApiTokenCRUD
 from backend.database.crud.staff import StaffCRUD
 from backend.database.schema import SchemaError, check_schema
 from backend.database.session import Database
-from backend.runtime import BUILT_IN_BOT
 
 ENV = Path(".env")
 LONG_ACCESS_MINUTES = 60

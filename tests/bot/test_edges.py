@@ -106,6 +106,7 @@ def test_a_stranger_in_the_memory_is_replaced(olga: Student, db: Session, fresh:
     for wrong in (other.id, 99_999):
         remember(olga, fresh, user=wrong)
         assert olga.ask("/profile").text.startswith("Olga\n")
+    settled(olga)
     found = fresh().scalars(select(BotChat)).one().data["user"]
     assert db.get(User, found).telegram_id == olga.id  # type: ignore[union-attr] # it is there
 

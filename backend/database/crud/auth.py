@@ -22,6 +22,7 @@ API_ABSOLUTE = timedelta(days=14)
 TOUCH = timedelta(seconds=60)  # last_seen is written at most this often
 REUSE_GRACE = timedelta(seconds=10)
 SIGN_IN, SIGN_IN_LINK = "sign_in", timedelta(minutes=15)  # purpose and life of a one-time link
+BUILT_IN_BOT = "built-in bot"  # the name of the API token of the bot inside our own processes
 FIRST_SIGN_IN = "first_sign_in"  # the setting that says that someone has come in
 
 
