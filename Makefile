@@ -50,7 +50,9 @@ messages: setup-dev  ## bring locales/ up to date with the code and locales/frag
 lock: setup-dev  ## compile requirements*.in with hashes (UPGRADE=--upgrade takes newer versions)
 	$(PY) -m uv $(COMPILE) $(UPGRADE) requirements.in -o requirements.txt
 	$(PY) -m uv $(COMPILE) $(UPGRADE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
-COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+# The extras stay in the lock: without them pip looks for `coverage[toml]` beside the pinned `coverage`, and refuses the
+# hash of whatever newer release it finds.
+COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
            --no-emit-find-links --custom-compile-command 'make lock'
 
 vendor-check:  ## compare the third-party browser files with their lock

@@ -88,11 +88,14 @@ def buy(chat: Chat) -> None:
 
 
 def ask(chat: Chat) -> None:
+    """Each step waits for the bot's answer to the one before, as a person does."""
     chat.say("/support")
     chat.press("Ask a question")
+    chat.expect("What is it about?")
     chat.say("The video is dark")
+    chat.expect("Now describe it in one message")
     chat.say("I see nothing after the first minute.")
-    chat.expect("The video is dark")
+    chat.expect("✓ Sent. The answer will come into this chat.")
 
 
 def test_the_first_lesson_is_sold_and_seen(page: Page, school: School) -> None:

@@ -146,6 +146,10 @@ def test_the_theme_is_the_persons_and_the_browsers(own: TestClient, db: Session)
     assert 'data-bs-theme="dark"' in own.get(HERE).text
 
 
+def test_the_settings_page_stays_where_it_is(own: TestClient) -> None:
+    assert own.get(HERE).text.count(f'name="next" value="{HERE}"') >= 2
+
+
 def test_both_work_before_signing_in(app: FastAPI) -> None:
     client = browser(app)
     assert client.post(f"{HERE}language", data={"language": "ru", "next": "/login"}).headers["location"] == "/login"
