@@ -43,9 +43,8 @@ lint: setup-dev  ## style, types, import rules, templates, vendored files, catal
 	$(PY) -m scripts.messages check
 	$(PY) scripts/check_style.py
 
-messages: setup-dev  ## bring locales/ up to date with the code and locales/fragments
+messages: setup-dev  ## bring locales/ up to date with the code
 	$(PY) -m scripts.messages extract
-	$(PY) -m scripts.messages merge
 
 lock: setup-dev  ## compile requirements*.in with hashes (UPGRADE=--upgrade takes newer versions)
 	$(PY) -m uv $(COMPILE) $(UPGRADE) requirements.in -o requirements.txt

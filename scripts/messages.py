@@ -1,7 +1,7 @@
-"""The Russian catalogue: `python -m scripts.messages extract|merge|check`.
+"""The Russian catalogue: `python -m scripts.messages extract|check`, `python -m scripts.messages fill FILE.json`.
 
 extract  brings locales/ru/LC_MESSAGES/messages.po up to date with backend/ and templates/
-merge    fills it from locales/fragments/*.json: {"text": "перевод"}, {"singular": ["1", "2", "5"]}
+fill     takes translations from a file: {"text": "перевод", "singular": ["1", "2", "5"]}
 check    lists what is untranslated, fuzzy, stale or differs in its placeholders or tags
 """
 
@@ -132,24 +132,18 @@ def extract(root: Path) -> list[str]:
     return source.mistakes
 
 
-def merge(root: Path) -> list[str]:
-    """Problems: fragments that disagree, and translations of texts that nobody uses."""
+def fill(root: Path, file: Path) -> list[str]:
+    """Problems: translations of texts that nobody uses, or of the other kind."""
     catalogue = read(root)
     problems = []
-    taken: dict[str, tuple[object, str]] = {}
-    for path in sorted((root / "locales" / "fragments").glob("*.json")):
-        for singular, translation in json.loads(path.read_text("utf-8")).items():
-            message = catalogue.get(singular)
-            if message is None:
-                problems.append(f"{path.name}: nobody uses {singular!r}")
-                continue
-            before = taken.setdefault(singular, (translation, path.name))
-            if before[0] != translation:
-                problems.append(f"{path.name} and {before[1]} translate {singular!r} differently")
-            elif isinstance(translation, list) == message.pluralizable:
-                message.string = tuple(translation) if message.pluralizable else translation
-            else:
-                problems.append(f"{path.name}: {singular!r} needs the other kind: plural or plain")
+    for singular, translation in json.loads(file.read_text("utf-8")).items():
+        message = catalogue.get(singular)
+        if message is None:
+            problems.append(f"nobody uses {singular!r}")
+        elif isinstance(translation, list) == message.pluralizable:
+            message.string = tuple(translation) if message.pluralizable else translation
+        else:
+            problems.append(f"{singular!r} needs the other kind: plural or plain")
     write(root, catalogue)
     return problems
 
@@ -192,12 +186,20 @@ def _differences(text: Text, message: Message) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    actions = {"extract": extract, "merge": merge, "check": check}
-    parser.add_argument("action", choices=actions)
-    action = parser.parse_args().action
-    problems = actions[action](ROOT)
-    print("\n".join(problems) or f"messages: {action} is done")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("extract")
+    actions.add_parser("check")
+    actions.add_parser("fill").add_argument("file", type=Path)
+    chosen = parser.parse_args()
+    match chosen.action:
+        case "extract":
+            problems = extract(ROOT)
+        case "fill":
+            problems = fill(ROOT, chosen.file)
+        case _:
+            problems = check(ROOT)
+    print("\n".join(problems) or f"messages: {chosen.action} is done")
     sys.exit(1 if problems else 0)
 
 

@@ -18,7 +18,7 @@ RUSSIAN = {
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Four texts, all translated."""
-    for folder in ("backend", "templates", "locales/fragments"):
+    for folder in ("backend", "templates"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "backend/a.py").write_text(PYTHON)
     (tmp_path / "templates/a.html").write_text(TEMPLATE)
@@ -27,9 +27,10 @@ def project(tmp_path: Path) -> Path:
 
 
 def translate(root: Path, texts: dict[str, str | list[str]]) -> list[str]:
-    (root / "locales/fragments/a.json").write_text(json.dumps(texts, ensure_ascii=False))
+    file = root / "texts.json"
+    file.write_text(json.dumps(texts, ensure_ascii=False))
     messages.extract(root)
-    return messages.merge(root)
+    return messages.fill(root, file)
 
 
 def test_a_complete_catalogue_passes(project: Path) -> None:
@@ -95,21 +96,16 @@ def test_a_text_that_no_tool_can_read_is_found(project: Path) -> None:
     assert messages.check(project) == ["backend/b.py:1: _() needs a plain string; fill it afterwards"]
 
 
-def test_fragments_that_disagree_or_that_nobody_uses_are_reported(project: Path) -> None:
-    (project / "locales/fragments/b.json").write_text('{"Lessons": "Занятия", "Gone": "Нет"}')
-    assert messages.merge(project) == [
-        "b.json and a.json translate 'Lessons' differently",
-        "b.json: nobody uses 'Gone'",
-    ]
+def test_a_translation_that_nobody_uses_is_reported(project: Path) -> None:
+    assert translate(project, {"Gone": "Нет"}) == ["nobody uses 'Gone'"]
 
 
 def test_a_plural_with_a_plain_translation_is_reported(project: Path) -> None:
     assert translate(project, {"%(num)s lesson": "урок"}) == [
-        "a.json: '%(num)s lesson' needs the other kind: plural or plain"
+        "'%(num)s lesson' needs the other kind: plural or plain"
     ]
 
 
 def test_translations_survive_a_second_extraction(project: Path) -> None:
-    (project / "locales/fragments/a.json").unlink()
     messages.extract(project)
     assert messages.check(project) == []
