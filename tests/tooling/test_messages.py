@@ -101,9 +101,7 @@ def test_a_translation_that_nobody_uses_is_reported(project: Path) -> None:
 
 
 def test_a_plural_with_a_plain_translation_is_reported(project: Path) -> None:
-    assert translate(project, {"%(num)s lesson": "урок"}) == [
-        "'%(num)s lesson' needs the other kind: plural or plain"
-    ]
+    assert translate(project, {"%(num)s lesson": "урок"}) == ["'%(num)s lesson' needs the other kind: plural or plain"]
 
 
 def test_translations_survive_a_second_extraction(project: Path) -> None:
