@@ -35,7 +35,7 @@ def available(kind: str) -> bool:
 
 def _sqlite(name: str) -> URL | None:
     path, made = FOLDER / f"{name}.db", FOLDER / f"{name}.made"
-    fresh = made.exists() and time.time() - made.stat().st_mtime < KEPT_SECONDS
+    fresh = path.exists() and made.exists() and time.time() - made.stat().st_mtime < KEPT_SECONDS
     return URL.create("sqlite", database=str(path)) if fresh else None
 
 
