@@ -16,6 +16,7 @@ from backend.api import users as api_users
 from backend.crm import auth as crm_auth
 from backend.crm import courses as crm_courses
 from backend.crm import dashboard as crm_dashboard
+from backend.crm import grants as crm_grants
 from backend.crm import history as crm_history
 from backend.crm import lessons as crm_lessons
 from backend.crm import media as crm_media
@@ -48,6 +49,7 @@ CRM: tuple[APIRouter, ...] = (
     crm_dashboard.router,
     crm_history.router,
     crm_users.router,
+    crm_grants.router,
     crm_lessons.router,
     crm_courses.router,
     crm_media.router,

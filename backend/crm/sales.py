@@ -1,6 +1,7 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
+from fastapi import Form as Field
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
@@ -9,7 +10,7 @@ from backend.core.exports import csv_response
 from backend.core.forms import Form, form_of
 from backend.core.i18n import _
 from backend.core.permissions import Permission
-from backend.core.templating import flash, render, render_list, render_part, see_other
+from backend.core.templating import flash, go_to, local_path, render, render_list, render_part, see_other
 from backend.core.text import zone
 from backend.database import listing
 from backend.database.crud.history import Entry, HistoryCRUD
@@ -90,11 +91,16 @@ def refund(request: Request, caller: Caller, sales: Sales, form: Sent, purchase_
 
 
 @router.post("/{purchase_id}/revoke", name="crm:sales:revoke", dependencies=can_grant)
-def revoke(request: Request, sales: Sales, purchase_id: PurchaseId) -> Response:
+def revoke(
+    request: Request,
+    sales: Sales,
+    purchase_id: PurchaseId,
+    next: Annotated[str, Field(max_length=1000)] = "",  # noqa: A002 - the field's name in every form
+) -> Response:
     """Takes a gift back; it can be given again."""
     sales.revoke_grant(purchase_id)
     flash(request, _("Access is closed"))
-    return see_other(request, "crm:sales:detail", purchase_id=purchase_id)
+    return go_to(request, local_path(next, f"/dashboard/sales/{purchase_id}"))
 
 
 def _context(caller: Caller, sales: Sales, purchase_id: int) -> dict[str, Any]:

@@ -197,7 +197,14 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
 
     # -- gifts
 
-    def grant(self, user_id: int, *, lesson_id: int | None = None, course_id: int | None = None) -> Purchase:
+    def grant(
+        self,
+        user_id: int,
+        *,
+        lesson_id: int | None = None,
+        course_id: int | None = None,
+        reason: str | None = None,
+    ) -> Purchase:
         """Access without payment. Raises NotFoundError, ConflictError `already_owned`."""
         entitlements = EntitlementCRUD(self.session)
         user = entitlements.buyer(user_id)
@@ -206,7 +213,8 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
             words = _("This person has it already.")
             raise ConflictError(words, code="already_owned")
         history.describe(self.session, "grant")
-        purchase = entitlements.give(user_id, thing, payment_id=f"grant:{secrets.token_urlsafe(12)}", amount=0)
+        key = f"grant:{secrets.token_urlsafe(12)}"
+        purchase = entitlements.give(user_id, thing, payment_id=key, amount=0, reason=reason)
         Notices(self.session).granted(user, purchase, thing.title)
         return purchase
 

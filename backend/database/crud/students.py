@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from backend.database.crud.base import BaseCRUD
+from backend.database.crud.entitlements import LIVE
 from backend.database.listing import AnyRow
-from backend.database.models.courses import Course
+from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.lessons import Lesson
 from backend.database.models.orders import Order, Payment, Refund
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import User
 
-SHOWN = 20
+SHOWN, OFFERED = 20, 500
 
 
 class StudentPageCRUD(BaseCRUD[User]):
@@ -41,6 +42,25 @@ class StudentPageCRUD(BaseCRUD[User]):
             .limit(SHOWN)
         )
         return self.session.execute(statement).all()
+
+    def givable(self, user_id: int) -> dict[str, Sequence[AnyRow]]:
+        """(id, title, is_active) of the lessons and courses that the student cannot open yet, by title.
+
+        At most 500 of each.
+        """
+        live = Purchase.user_id == user_id, *LIVE
+        courses = select(Purchase.course_id).where(*live, Purchase.course_id.is_not(None))
+        lessons = select(Purchase.lesson_id).where(*live, Purchase.lesson_id.is_not(None))
+        inside = select(CourseLesson.lesson_id).where(CourseLesson.course_id.in_(courses))
+        open_to_all = Lesson.is_free & Lesson.is_active
+        return {
+            "lesson": self._titles(Lesson, Lesson.id.not_in(lessons), Lesson.id.not_in(inside), ~open_to_all),
+            "course": self._titles(Course, Course.id.not_in(courses)),
+        }
+
+    def _titles(self, model: type[Lesson | Course], *conditions: ColumnElement[bool]) -> Sequence[AnyRow]:
+        statement = select(model.id, model.title, model.is_active).where(*conditions)
+        return self.session.execute(statement.order_by(model.search_key, model.id).limit(OFFERED)).all()
 
     def tickets(self, user_id: int) -> Sequence[SupportTicket]:
         statement = (

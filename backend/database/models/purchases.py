@@ -59,6 +59,7 @@ class Purchase(Identified, Timestamped, Base):
     status: Mapped[str] = mapped_column(String(10))
     is_test: Mapped[bool] = mapped_column(default=False)
     revoked_at: Mapped[datetime | None]
+    reason: Mapped[str | None] = mapped_column(String(500))  # why it was given without payment; for staff
 
     user: Mapped[User] = relationship(lazy="raise")
     lesson: Mapped[Lesson | None] = relationship(lazy="raise")

@@ -46,6 +46,19 @@ class PurchaseRefund(Input):
     reason: Annotated[str, Field(max_length=500, examples=["Bought by mistake"])] = ""
 
 
+class GrantForm(Input):
+    """What a student is given without payment, and why."""
+
+    thing: Annotated[str, Field(pattern=r"^(lesson|course):[1-9][0-9]{0,17}$", description="lesson:3 or course:2")]
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+    @property
+    def named(self) -> dict[str, int]:
+        """{"lesson_id": 3} or {"course_id": 2}."""
+        kind, _sep, number = self.thing.partition(":")
+        return {f"{kind}_id": int(number)}
+
+
 class PurchaseFilters(ListParams):
     status: Literal["pending", "completed", "failed"] | None = None
     user_id: Id | None = None
