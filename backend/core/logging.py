@@ -28,7 +28,9 @@ LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 # Local variables hold tokens and passwords: a traceback shows where, never what.
 TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 # They say at INFO what every request already says, some with secrets in the address.
-TALKATIVE = ("httpx", "httpx2", "httpcore", "alembic", "aiogram.event", "asyncio")
+# uvicorn gives them handlers of its own, which print for people.
+SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
+TALKATIVE = ("uvicorn.access", "httpx", "httpx2", "httpcore", "alembic", "aiogram.event", "asyncio")
 
 
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -97,5 +99,8 @@ def configure(*, debug: bool = False) -> None:
         handler,
     ]
     root.setLevel(logging.INFO)
+    for name in SERVERS:
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
 """One JSON line an event, and no secret in any of them, nor in an error, a metric or the database."""
 
 import json
-import logging
+import logging.config
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from uvicorn.config import LOGGING_CONFIG
 
 from backend.core import logging as ours
 from backend.core.deps import Routes, public
@@ -39,7 +40,9 @@ def test_an_event_is_one_line_of_json(quiet: pytest.CaptureFixture[str]) -> None
 
 
 def test_libraries_speak_the_same_way_once(quiet: pytest.CaptureFixture[str]) -> None:
+    logging.config.dictConfig(LOGGING_CONFIG)  # what `uvicorn main:app` does before it loads the app
     ours.configure()
+    logging.getLogger("uvicorn.access").info("GET /enter/secret")
     logging.getLogger("uvicorn.error").warning("slow %s", "disk")
     logging.getLogger("httpx").info("POST https://api.telegram.org/bot%s/getMe", BOT_TOKEN)
     [line] = lines(quiet)
