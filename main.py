@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -18,7 +18,6 @@ from backend.core.static import PREFIX, assets
 from backend.database.schema import check_schema
 from backend.database.session import Database
 from backend.routes import ROUTERS
-from backend.runtime import beside, install_telegram
 
 BODY_LIMIT = 1_000_000  # bytes; upload routes name their own
 
@@ -32,7 +31,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    async with school.followed(app), beside(app):
+    async with school.followed(app), app.state.beside(app):
         yield
     app.state.database.dispose()
 
@@ -61,7 +60,13 @@ def create_app(settings: Settings) -> FastAPI:
     # One flat table of finished routes. `include_router` would build each of them anew for every app, at its first
     # request (0.1 s), and look through the routers one by one at each.
     app.router.routes.extend(route for router in ROUTERS for route in router.routes)
-    install_telegram(app, settings)
+    app.state.beside = nullcontext
+    if settings.telegram_here:
+        # aiogram is half of the start-up and of the memory: a process that never speaks to Telegram goes without.
+        from backend import runtime  # noqa: PLC0415 - on purpose, see above
+
+        runtime.install_telegram(app, settings)
+        app.state.beside = runtime.beside
     # Inside Outermost, so that its refusals carry the headers too.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_LIMIT)
     # The CSRF token is masked anew in each page, so a compressed length tells nothing of it (BREACH).

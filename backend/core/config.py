@@ -163,6 +163,11 @@ class Settings(DatabaseSettings):
         return bool(self.bot_token) or self.sandbox_on
 
     @property
+    def telegram_here(self) -> bool:
+        """This web process speaks to Telegram: it answers for the bot, sends what waits, or is the sandbox."""
+        return self.run_jobs or self.sandbox_on or bool(self.bot_token and self.bot_mode in ("auto", "web"))
+
+    @property
     def bot_api_url(self) -> str:
         if self.telegram_api_url:
             return self.telegram_api_url.rstrip("/")
