@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any
 
-import redis
 from fastapi import Depends, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -171,5 +170,7 @@ def _compare(database: Database) -> None:
 
 
 def _ping(url: str) -> None:
+    import redis  # noqa: PLC0415 - a tenth of the start-up: only where Redis is configured
+
     with redis.Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS) as client:
         client.ping()
