@@ -1,4 +1,4 @@
-"""What only the bot asks for: its memory of a chat, the right to poll, who blocked it."""
+"""What only the bot asks for: its memory of a chat, the right to poll, who blocked it, its name."""
 
 from typing import Annotated
 
@@ -9,10 +9,12 @@ from backend.core.permissions import Permission
 from backend.database.crud.bot_chats import BotChatCRUD
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.leases import LeaseCRUD
+from backend.database.crud.settings import BOT, SettingCRUD
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.bot_chats import (
     BotChatResponse,
     BotChatWrite,
+    BotProfile,
     LeaseRequest,
     LeaseResponse,
     ResentResponse,
@@ -62,3 +64,9 @@ def lease(leases: Leases, data: LeaseRequest) -> object:
         leases.release(POLLER, data.holder)
         return LeaseResponse(held=False)
     return LeaseResponse(held=leases.hold(POLLER, data.holder, data.seconds))
+
+
+@router.put("/me", status_code=204, summary="Say who the bot is")
+def put_me(settings: Annotated[SettingCRUD, crud(SettingCRUD)], data: BotProfile) -> None:
+    """The dashboard makes the links to lessons, courses and promo codes of its `username`."""
+    settings.put(BOT, data.model_dump())

@@ -204,6 +204,9 @@ class Api:
         verb = "blocked" if blocked else "unblocked"
         await self._posted(f"/api/bot/chats/{telegram_id}/{verb}", {})
 
+    async def introduce(self, bot_id: int, username: str) -> None:
+        await self._send(Ask("PUT", "/api/bot/me", body={"id": bot_id, "username": username}))
+
     async def lease(self, holder: str, seconds: int) -> bool:
         """Whether `holder` is the one process that polls Telegram for so long."""
         answer = await self._send(Ask("POST", "/api/bot/lease", body={"holder": holder, "seconds": seconds}))

@@ -12,7 +12,7 @@ from aiogram.types import BotCommand
 from backend.bot import webhook
 from backend.bot.client import Api
 from backend.bot.handlers import ALLOWED_UPDATES
-from backend.bot.http import Http, TokenSource
+from backend.bot.http import ApiError, Http, TokenSource
 from backend.bot.lease import Lease
 from backend.bot.markup import clip
 from backend.bot.polling import LONGEST_PAUSE, TOKEN_PAUSE, Poller
@@ -60,6 +60,7 @@ async def run_bot(settings: Settings, service: Service, *, by_webhook: bool | No
 async def _poll(service: Service) -> None:
     await _persistently(service.bot, service.bot.delete_webhook)
     await _persistently(service.bot, lambda: _name_commands(service.bot))
+    await _persistently(service.bot, lambda: _introduce(service))
     await Poller(service).run()
 
 
@@ -70,6 +71,18 @@ async def _listen(settings: Settings, service: Service) -> None:
         allowed_updates=ALLOWED_UPDATES,
     )
     await _name_commands(service.bot)
+    await _introduce(service)
+
+
+async def _introduce(service: Service) -> None:
+    """The school makes links of the bot's name."""
+    me = await service.bot.get_me()
+    if me.username is None:
+        return
+    try:
+        await service.api.introduce(me.id, me.username)
+    except ApiError as error:
+        log.warning("bot_not_introduced", error=str(error))
 
 
 async def _name_commands(bot: Bot) -> None:

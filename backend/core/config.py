@@ -154,6 +154,12 @@ class Settings(DatabaseSettings):
         return self.telegram_bot_token.get_secret_value()
 
     @property
+    def bot_id(self) -> int | None:
+        """The number before the colon of a token is its bot's."""
+        number = self.bot_token.partition(":")[0]
+        return int(number) if number.isdecimal() else None
+
+    @property
     def sandbox_on(self) -> bool:
         """The built-in Bot API server stands in for Telegram; sales are test sales."""
         return self.sandbox and not self.bot_token

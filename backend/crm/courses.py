@@ -18,6 +18,7 @@ from backend.core.templating import (
     see_other,
     wants_fragment,
 )
+from backend.crm.deeplinks import deep_link
 from backend.database import history, listing
 from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
@@ -112,7 +113,7 @@ def detail(request: Request, caller: Caller, courses: Courses, settings: Setting
         sold=courses.line(course_id).sales,
         buyers=courses.buyers(course_id) if me.may(Permission.PURCHASES_READ) else None,
         timeline=_timeline(caller, course_id) if me.may(Permission.HISTORY_READ) else None,
-        bot=settings.find("bot") or {},
+        link=deep_link(request, settings, f"course_{course_id}"),
         **_order(caller, courses, course),
     )
 

@@ -19,6 +19,7 @@ from backend.core.templating import (
     see_other,
     wants_fragment,
 )
+from backend.crm.deeplinks import deep_link
 from backend.crm.media import Upload, uploaded_video
 from backend.database import history, listing
 from backend.database.crud.history import Entry, HistoryCRUD
@@ -96,7 +97,7 @@ def detail(request: Request, caller: Caller, lessons: Lessons, settings: Setting
         row=lessons.line(lesson_id),
         buyers=lessons.buyers(lesson_id) if me.may(Permission.PURCHASES_READ) else None,
         timeline=_timeline(caller, lesson_id) if me.may(Permission.HISTORY_READ) else None,
-        bot=settings.find("bot") or {},
+        link=deep_link(request, settings, f"lesson_{lesson_id}"),
     )
 
 

@@ -20,6 +20,7 @@ from backend.core.templating import (
     wants_fragment,
 )
 from backend.core.text import from_local_input
+from backend.crm.deeplinks import deep_link
 from backend.database import history, listing
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.promo_codes import PromoCodeCRUD
@@ -91,11 +92,10 @@ def detail(request: Request, caller: Caller, promos: PromoCodes, settings: Setti
         request,
         "promo_codes/detail.html",
         promo=promo,
-        start=f"promo_{promo.code}" if DEEP_LINK.fullmatch(promo.code) else "",
+        link=deep_link(request, settings, f"promo_{promo.code}") if DEEP_LINK.fullmatch(promo.code) else None,
         figures=promos.worth(promo_id),
         redemptions=promos.redemptions(promo_id),
         timeline=_timeline(caller, promo_id) if caller.me.may(Permission.HISTORY_READ) else None,
-        bot=settings.find("bot") or {},
     )
 
 

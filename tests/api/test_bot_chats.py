@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.database.crud.dispatches import DispatchCRUD
+from backend.database.crud.settings import SettingCRUD
 from backend.database.models.users import User
 from tests.conftest import Api
 from tests.factories import make_user
@@ -74,6 +75,17 @@ def test_what_a_student_is_owed_leaves_when_they_unblock_the_bot(bot: TestClient
     db.expire_all()
     assert db.get_one(User, student.id).blocked_bot_at is None
     assert [row.dedupe_key for row in dispatches.claim()] == ["a"]
+
+
+def test_the_bot_says_its_name(bot: TestClient, db: Session) -> None:
+    assert bot.put("/api/bot/me", json={"id": 42, "username": "old_bot"}).status_code == 204
+    assert bot.put("/api/bot/me", json={"id": 42, "username": "window_light_bot"}).status_code == 204
+    known = SettingCRUD(db)
+    assert known.find_bot() == {"id": 42, "username": "window_light_bot"}
+    assert [known.find_bot(42), known.find_bot(43)] == [{"id": 42, "username": "window_light_bot"}, None]
+
+    for wrong in ("", "a b", "../x", "я", "x" * 65):
+        assert bot.put("/api/bot/me", json={"id": 42, "username": wrong}).status_code == 422
 
 
 def test_only_the_bot_comes_here(api: Api) -> None:

@@ -6,6 +6,7 @@ import httpx2
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backend.database.crud.settings import SettingCRUD
 from backend.database.models.users import User
 from backend.sandbox.student import Student
 from tests.bot.conftest import School
@@ -117,3 +118,8 @@ def test_commands_are_listed_in_the_language_of_the_reader(running: School, olga
     assert listed("")["my"] == "My lessons"
     assert listed("ru")["my"] == "Мои уроки"
     assert listed("ru")["paysupport"] == "Вопросы об оплате"
+
+
+def test_the_school_learns_the_bots_name(olga: Student, running: School, fresh: Fresh) -> None:
+    olga.ask("/start")
+    assert SettingCRUD(fresh()).find_bot() == {"id": running.account.id, "username": running.account.username}

@@ -150,7 +150,7 @@ def test_the_record_shows_facts_buyers_courses_link_and_history(admin: TestClien
     )
     make_course(db, [lesson], title="Портрет")
     make_purchase(db, user, lesson)
-    SettingCRUD(db).put("bot", {"username": "school_bot"})
+    SettingCRUD(db).put("bot", {"id": 42, "username": "school_bot"})
     db.commit()
 
     page = admin.get(f"{URL}{lesson.id}").text

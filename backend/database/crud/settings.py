@@ -8,12 +8,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from backend.database.crud.base import BaseCRUD
 from backend.database.models.system import Setting
 
+BOT = "bot"  # {"id", "username"}: what Telegram says of the bot that ran last
+
 
 class SettingCRUD(BaseCRUD[Setting]):
     model = Setting
 
     def find(self, key: str) -> dict[str, Any] | None:
         return self.session.scalars(select(Setting.value).where(Setting.key == key)).one_or_none()
+
+    def find_bot(self, bot_id: int | None = None) -> dict[str, Any] | None:
+        """The bot as Telegram knows it; None before its first start, or when `bot_id` is another one's."""
+        found = self.find(BOT)
+        return found if found and bot_id in (None, found["id"]) else None
 
     def put(self, key: str, value: dict[str, Any]) -> None:
         is_sqlite = self.session.get_bind().dialect.name == "sqlite"

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from backend.core.i18n import _
-from backend.database.schemas.base import Input, Output
+from backend.database.schemas.base import Id, Input, Output
 
 MAX_BYTES = 8 * 1024
 
@@ -46,3 +46,10 @@ class ResentResponse(Output):
     """How many messages that the student is owed leave now."""
 
     resent: int
+
+
+class BotProfile(Input):
+    """What getMe says."""
+
+    id: Annotated[Id, Field(examples=[4200000001])]
+    username: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$", examples=["window_light_bot"])]
