@@ -101,6 +101,7 @@ LABELS: dict[str, str] = {
     "payment": N_("payment received"),
     "free": N_("given for free"),
     "expire": N_("time ran out"),
+    "chargeback": N_("money taken back by Telegram"),
     "revoke_grant": N_("access taken back"),
 }
 

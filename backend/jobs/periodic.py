@@ -66,9 +66,14 @@ async def repeat(database: Database, chore: Chore, stop: asyncio.Event) -> None:
 
 def do(database: Database, chore: Chore) -> bool:
     """False when this period's turn has been taken, by whichever process."""
-    turn = secrets.token_hex(8)
-    if not database.run(lambda session: LeaseCRUD(session).hold(f"chore:{chore.name}", turn, chore.seconds - 1)):
+    if not take_turn(database, chore.name, chore.seconds):
         return False
     while database.run(chore.work):
         pass
     return True
+
+
+def take_turn(database: Database, name: str, seconds: float) -> bool:
+    """Whether this process is the one that does a chore in this period."""
+    turn = secrets.token_hex(8)
+    return database.run(lambda session: LeaseCRUD(session).hold(f"chore:{name}", turn, seconds - 1))

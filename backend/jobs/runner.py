@@ -13,6 +13,7 @@ from aiogram.utils.token import TokenValidationError
 from backend.core.config import Settings
 from backend.core.media import MediaFolder
 from backend.database.session import Database
+from backend.jobs import stars
 from backend.jobs.media import tidy
 from backend.jobs.outbox import Outbox
 from backend.jobs.periodic import CHORES, Chore, repeat
@@ -30,17 +31,19 @@ async def run_jobs(settings: Settings, database: Database, token: str, stop: asy
         for chore in (*CHORES, tidying):
             group.create_task(repeat(database, chore, stop))
         if token:
-            group.create_task(_send(settings, database, token, stop))
+            group.create_task(_with_bot(settings, database, token, stop))
 
 
-async def _send(settings: Settings, database: Database, token: str, stop: asyncio.Event) -> None:
+async def _with_bot(settings: Settings, database: Database, token: str, stop: asyncio.Event) -> None:
     try:
         bot = make_bot(token, settings.bot_api_url)
     except TokenValidationError:
         log.error("outbox.off", reason="TELEGRAM_BOT_TOKEN is not a bot's token")
         return
     try:
-        await Outbox(database, bot, process_name()).run(stop)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Outbox(database, bot, process_name()).run(stop))
+            group.create_task(stars.follow(database, bot, stop, is_test=settings.sandbox_on))
     finally:
         await bot.session.close()
 
