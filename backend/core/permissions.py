@@ -75,6 +75,7 @@ UNDO_RIGHTS: dict[str, Permission] = {
     "media": P.LESSONS_WRITE,
     "promo_codes": P.PROMO_CODES_WRITE,
     "support_tickets": P.TICKETS_WRITE,
+    "chats": P.TICKETS_WRITE,
 }
 
 ADMIN, MANAGER, AUTHOR, SUPPORT, STUDENT = "Админ", "Менеджер", "Автор", "Поддержка", "Ученик"

@@ -19,6 +19,7 @@ ENTITIES: dict[str, str] = {
     "support_tickets": N_("ticket"),
     "chats": N_("thread"),
     "messages": N_("message"),
+    "dispatches": N_("message on its way"),
     "api_tokens": N_("API token"),
     "settings": N_("setting"),
 }

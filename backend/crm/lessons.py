@@ -7,7 +7,7 @@ from backend.core import conflicts
 from backend.core.deps import Caller, Routes, crud, require
 from backend.core.errors import InvalidError
 from backend.core.exports import csv_response
-from backend.core.forms import Form, form_of
+from backend.core.forms import Form, form_of, number
 from backend.core.i18n import _
 from backend.core.media import UPLOAD_BODY
 from backend.core.permissions import Permission
@@ -171,7 +171,7 @@ def _tried(form: Form[LessonForm], save: Any) -> Lesson | None:
 
 def _editor(form: Form[Any], lesson: Lesson | None = None, files: MediaCRUD | None = None) -> dict[str, Any]:
     """What the form's templates need. `fresh`: a video that came in but is not saved yet."""
-    fresh = files.find_by_id(_number(form.value("media_id"))) if files is not None else None
+    fresh = files.find_by_id(number(form.value("media_id"))) if files is not None else None
     media = lesson.media if lesson is not None else None
     draft = LessonDraft.model_construct(
         title=str(form.value("title")),
@@ -189,12 +189,6 @@ def _editor(form: Form[Any], lesson: Lesson | None = None, files: MediaCRUD | No
         "draft": draft,
         "conflict": None,
     }
-
-
-def _number(sent: object) -> int:
-    """A hidden field as an id; 0, which no row has, for anything else."""
-    text = str(sent)[:20]
-    return int(text) if text.isdecimal() and text.isascii() else 0
 
 
 def _timeline(caller: Caller, lesson_id: int, limit: int = 50) -> list[Entry]:

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from backend.core.deps import Caller, Routes, crud, require
 from backend.core.exports import csv_response
-from backend.core.forms import Form, form_of
+from backend.core.forms import Form, form_of, number
 from backend.core.i18n import _
 from backend.core.links import url_with
 from backend.core.permissions import Permission
@@ -17,16 +17,21 @@ from backend.core.templating import flash, go_to, render, render_part, wants_fra
 from backend.crm.desk import LIST_URL, PREFIX, Desk
 from backend.database import history, listing
 from backend.database.crud.desk import DeskCRUD
-from backend.database.schemas.base import MAX_ID
-from backend.database.schemas.tickets import QueueFilters, ReplyForm, Status
+from backend.database.crud.users import StudentCRUD
+from backend.database.schemas.base import MAX_ID, Id
+from backend.database.schemas.tickets import QueueFilters, ReplyForm, StaffTicketForm, Status
+from backend.database.schemas.users import StudentFilters
 
 router = Routes(prefix=PREFIX, dependencies=[require(Permission.TICKETS_READ)])
 can_write = [require(Permission.TICKETS_WRITE)]
+can_open = [*can_write, require(Permission.USERS_READ)]
+Students = Annotated[StudentCRUD, crud(StudentCRUD)]
 Tickets = Annotated[DeskCRUD, crud(DeskCRUD)]
 Filters = Annotated[QueueFilters, Query()]
 TicketId = Annotated[int, Path(ge=1, le=MAX_ID)]
 MessageId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Have = Annotated[str | None, Query(max_length=20)]
+PICKED = 20  # students offered at once
 # Long enough to take back what was sent too soon.
 GRACE = timedelta(seconds=4)
 EXPORT = (
@@ -67,6 +72,37 @@ def export(caller: Caller, tickets: Tickets, params: Filters) -> Response:
     page = tickets.queue(params.model_copy(update={"limit": listing.PAGE_CAP}), caller.me.user_id)
     rows = ([getattr(row, name) for name in EXPORT] for row in page.items)
     return csv_response("tickets", EXPORT, rows)
+
+
+@router.get("/new", name="crm:tickets:new", dependencies=can_open)
+def new(
+    request: Request,
+    students: Students,
+    user_id: Annotated[Id | None, Query(description="To whom")] = None,
+    q: Annotated[str, Query(max_length=100, description="Search for the student")] = "",
+) -> Response:
+    """The form; without a student, first the choice of one."""
+    if user_id is not None:
+        return render(request, "tickets/new.html", student=students.get_by_id(user_id), form=Form())
+    found = students.get_all(StudentFilters(q=q.strip(), limit=PICKED)).items
+    return render(request, "tickets/pick.html", found=found, q=q)
+
+
+@router.post("/", name="crm:tickets:create", dependencies=can_open)
+def create(
+    request: Request,
+    caller: Caller,
+    tickets: Tickets,
+    students: Students,
+    form: Annotated[Form[StaffTicketForm], form_of(StaffTicketForm)],
+) -> Response:
+    """The school writes first; the message reaches the student in the chat."""
+    student = students.get_by_id(number(form.value("user_id")))
+    if form.data is None:
+        return render_part(request, "tickets/new.html", "tickets/_new_form.html", 422, student=student, form=form)
+    ticket = tickets.open_for(form.data, caller.me.user_id)
+    flash(request, _("Ticket opened"))
+    return go_to(request, f"{LIST_URL}{ticket.id}?tab=all")
 
 
 @router.get("/badge", name="crm:tickets:badge")
@@ -170,6 +206,14 @@ def set_status(
     told = _("Ticket closed") if status == "closed" else _("Status changed")
     flash(request, told, undo=history.change_set_id(caller.session))
     return _after(request, caller, tickets, params, ticket_id)
+
+
+@router.post("/{ticket_id}/delete", name="crm:tickets:delete", dependencies=can_write)
+def delete(request: Request, caller: Caller, tickets: Tickets, ticket_id: TicketId, params: Filters) -> Response:
+    tickets.delete(ticket_id)
+    told = _("Ticket %s is deleted with its messages") % ticket_id
+    flash(request, told, undo=history.change_set_id(caller.session))
+    return go_to(request, url_with(params, LIST_URL))
 
 
 @router.post("/{ticket_id}/messages/{message_id}/cancel", name="crm:tickets:cancel", dependencies=can_write)

@@ -58,6 +58,8 @@ class Base(DeclarativeBase):
     __history__: ClassVar[bool] = False
     # Columns that the history must not show (secrets) or that only mirror others.
     __history_skip__: ClassVar[frozenset[str]] = frozenset()
+    # What not even the last image of a deleted row may hold, although an undo then restores less.
+    __history_secret__: ClassVar[frozenset[str]] = frozenset()
     # A whole-number column that is unique among siblings: rows change places by way of negative numbers.
     __place__: ClassVar[str] = ""
     # Money and sent messages are never undone, only corrected by a new record.

@@ -30,30 +30,41 @@ def change_set_id(session: Session) -> int | None:
     return found
 
 
-def snapshot(row: Base) -> dict[str, Any]:
-    """All columns of a row as JSON values, secrets left out."""
-    return {
-        attr.key: to_json(getattr(row, attr.key))
-        for attr in inspect(type(row)).column_attrs
-        if attr.key not in row.__history_skip__
-    }
+def snapshot(row: Base, *, last: bool = False) -> dict[str, Any]:
+    """The columns of a row as JSON values, secrets left out.
+
+    `last`: of a row that goes and that an undo must bring back as it was.
+    """
+    skip = row.__history_secret__ if last and row.__undoable__ else row.__history_skip__
+    columns = inspect(type(row)).column_attrs
+    return {attr.key: to_json(getattr(row, attr.key)) for attr in columns if attr.key not in skip}
 
 
 def to_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def record(session: Session, row: Base, op: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """One change of one row; called by the flush hook and by BaseCRUD.update_where."""
+def record(
+    session: Session,
+    row: Base,
+    op: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    root: tuple[str, int] | None = None,
+) -> None:
+    """One change of one row; called by the flush hook and by BaseCRUD.update_where.
+
+    `root`: on whose page it is shown, when the row itself does not know.
+    """
     entity, entity_id = row.__tablename__, row.id  # type: ignore[attr-defined] # every recorded table has an id
     root_of = getattr(row, "history_root", None)
-    root, root_id = root_of() if root_of else (entity, entity_id)
+    shown_at, shown_id = root or (root_of() if root_of else (entity, entity_id))
     values = {
         "change_set_id": _change_set(session),
         "entity": entity,
         "entity_id": entity_id,
-        "root": root,
-        "root_id": root_id,
+        "root": shown_at,
+        "root_id": shown_id,
         "op": op,
         "before": dict(before),
         "after": dict(after),
@@ -113,7 +124,7 @@ def _after_flush(session: Session, _context: object) -> None:
         if after:
             record(session, row, "update", before, after)
     for row in sorted(_recorded(session.deleted), key=_depth, reverse=True):
-        record(session, row, "delete", snapshot(row), {})
+        record(session, row, "delete", snapshot(row, last=True), {})
 
 
 def _recorded(rows: Iterable[object]) -> list[Base]:

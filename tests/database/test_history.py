@@ -1,19 +1,32 @@
 """Every write leaves its history, and an undo restores without overwriting anyone."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from backend.core.context import Actor, Door
 from backend.core.errors import ConflictError
 from backend.database import history
+from backend.database.base import Base
+from backend.database.crud.base import BaseCRUD
+from backend.database.crud.courses import CourseCRUD
+from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.history import HistoryCRUD
+from backend.database.crud.lessons import LessonCRUD
+from backend.database.crud.promo_codes import PromoCodeCRUD
+from backend.database.crud.purchases import PurchaseCRUD
+from backend.database.crud.tickets import TicketCRUD
+from backend.database.crud.users import StudentCRUD
 from backend.database.models.courses import Course
+from backend.database.models.history import Change
 from backend.database.models.lessons import Lesson
+from backend.database.models.orders import Payment
 from backend.database.models.promo_codes import PromoCode
 from backend.database.session import Database
-from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_user
+from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_ticket, make_user
 
 
 def last_change_set(db: Session, root: str, root_id: int) -> int:
@@ -134,3 +147,89 @@ def test_a_savepoint_does_not_split_the_change_set(database: Database, db: Sessi
             session.get_one(Lesson, second.id).price = 2
 
     assert last_change_set(db, "lessons", first.id) == last_change_set(db, "lessons", second.id)
+
+
+CHANGED = {"users": "first_name", "lessons": "title", "courses": "title", "promo_codes": "code"}
+
+
+@pytest.mark.parametrize("table", ["users", "lessons", "courses", "promo_codes", "support_tickets"])
+def test_undo_of_a_delete_restores_every_column_of_every_record(database: Database, db: Session, table: str) -> None:
+    """I13: the row, its id, its version, its times and its children, for all that people can delete."""
+    old = datetime(2026, 3, 1, 10, tzinfo=UTC)
+    lesson = make_lesson(db, title="Ёлка", created_at=old, updated_at=old)
+    rows: dict[str, tuple[type[BaseCRUD[Any]], Any]] = {
+        "users": (StudentCRUD, make_user(db, email="A@example.org", last_seen_at=old, token_version=4)),
+        "lessons": (LessonCRUD, make_lesson(db, title="Ёлка", is_free=True, video_path="x.mp4")),
+        "courses": (CourseCRUD, make_course(db, [lesson, make_lesson(db)])),
+        "promo_codes": (PromoCodeCRUD, make_promo(db, code="Весна", expires_at=old, max_uses=5)),
+    }
+    rows["support_tickets"] = (TicketCRUD, make_ticket(db, make_user(db), last_message_at=old))
+    crud, row = rows[table]
+    row_id, name = row.id, CHANGED.get(table, "subject")
+    setattr(row, name, "Другое")  # the version moves on
+    db.flush()
+    before = everything(db)
+    database.run(lambda session: crud(session).delete(row_id))
+    assert row_id not in {found["id"] for found in everything(db)[table]}
+
+    database.run(lambda session: HistoryCRUD(session).undo(last_change_set(session, table, row_id)))
+
+    assert everything(db) == before
+    assert {found["version"] for found in before[table] if found["id"] == row_id} == {2}
+
+
+def everything(db: Session) -> dict[str, list[dict[str, Any]]]:
+    """All rows of all tables but the history's, as stored."""
+    tables = [table for table in Base.metadata.sorted_tables if table.name not in ("change_sets", "changes")]
+    return {
+        table.name: [dict(row) for row in db.execute(table.select().order_by(*table.primary_key)).mappings()]
+        for table in tables
+    }
+
+
+def test_whoever_something_still_names_is_not_deleted(database: Database, db: Session) -> None:
+    told, payer = make_user(db), make_user(db)
+    DispatchCRUD(db).enqueue("x", chat_id=1, method="sendMessage", params={"text": "x"}, user_id=told.id)
+    stray = Payment(provider="stars", provider_charge_id="x", amount=5, currency="XTR", status="unmatched")
+    stray.payer_telegram_id = payer.telegram_id
+    db.add(stray)
+    db.flush()
+
+    for user_id in (told.id, payer.id):
+        with pytest.raises(ConflictError, match="block them instead"):
+            database.run(lambda session, user_id=user_id: StudentCRUD(session).delete(user_id))
+
+    assert len(everything(db)["dispatches"]) == 1
+
+
+def test_the_last_change_of_a_record_says_what_the_record_is(database: Database, db: Session) -> None:
+    """I10, over records that were made, changed and restored in every way there is."""
+    lessons = [make_lesson(db) for _ in range(3)]
+    course = make_course(db, lessons)
+    promo, ticket, student = make_promo(db), make_ticket(db, make_user(db)), make_user(db)
+    ids = [lesson.id for lesson in lessons]
+    database.run(lambda session: CourseCRUD(session).arrange(course.id, ids[::-1]))
+    database.run(lambda session: LessonCRUD(session).set_active(ids[0], False))
+    database.run(lambda session: PromoCodeCRUD(session).set_active(promo.id, False))
+    database.run(lambda session: TicketCRUD(session).reply(ticket.id, "Да", None))
+    database.run(lambda session: TicketCRUD(session).set_status(ticket.id, "closed"))
+    database.run(lambda session: StudentCRUD(session).delete(student.id))
+    database.run(lambda session: HistoryCRUD(session).undo(last_change_set(session, "users", student.id)))
+    database.run(lambda session: PurchaseCRUD(session).grant(student.id, course_id=course.id, reason="x"))
+
+    compared = 0
+    for mapper in Base.registry.mappers:
+        model = mapper.class_
+        if not model.__history__:
+            continue
+        for row in db.scalars(select(model), execution_options={"populate_existing": True}):
+            said: dict[str, Any] = {}
+            mine = Change.entity == model.__tablename__, Change.entity_id == row.id
+            for change in db.scalars(select(Change).where(*mine).order_by(Change.id)):
+                said = change.after if change.op == "create" else said | change.after
+            is_now = history.snapshot(row)
+            told = {name: value for name, value in said.items() if name in is_now and name not in history.NOISE}
+            if said:  # rows of the template were made before the history was on
+                assert told == {name: is_now[name] for name in told}, row
+                compared += 1
+    assert compared >= 12

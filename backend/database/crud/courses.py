@@ -155,7 +155,9 @@ class CourseCRUD(BaseCRUD[Course]):
     def addable(self, course_id: int) -> Sequence[tuple[int, str]]:
         """(id, title) of lessons that a course does not hold yet, by title; at most 500."""
         inside = select(CourseLesson.lesson_id).where(CourseLesson.course_id == course_id)
-        statement = select(Lesson.id, Lesson.title).where(Lesson.id.not_in(inside)).order_by(Lesson.search_key)
+        statement = (
+            select(Lesson.id, Lesson.title).where(Lesson.id.not_in(inside)).order_by(Lesson.search_key, Lesson.id)
+        )
         return [(row.id, row.title) for row in self.session.execute(statement.limit(500))]
 
     def _lesson_counts(self, course_ids: Sequence[int]) -> Mapping[int, int]:

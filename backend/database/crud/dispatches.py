@@ -5,7 +5,7 @@ number it holds, so a sender that lost its lease changes nothing. It never goes 
 that its own holder gives back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ from sqlalchemy.orm import aliased
 from backend.core import clock
 from backend.core.errors import ConflictError
 from backend.core.i18n import N_, _
-from backend.database import outbox
+from backend.database import history, outbox
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.settings import SettingCRUD
 from backend.database.crud.users import UserCRUD
@@ -37,6 +37,7 @@ from backend.database.models.users import User
 __all__ = ["BULK", "REPLY", "DispatchCRUD"]
 
 PAUSE = "outbox.pause"
+WAITING = ("pending", "failed")  # has not left, and may be called off
 BATCH = 25
 LEASE = timedelta(seconds=30)  # a call takes 15 at most, and waits for its turn at most 1
 TRIES = 5
@@ -231,7 +232,7 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
     def cancel(self, dispatch_id: int) -> Dispatch:
         """A row that has not left never will. Raises ConflictError, NotFoundError."""
         row = self.get_by_id(dispatch_id)
-        waits = Dispatch.id == dispatch_id, Dispatch.state.in_(("pending", "failed"))
+        waits = Dispatch.id == dispatch_id, Dispatch.state.in_(WAITING)
         if row.refund_id is not None:
             raise ConflictError(_("Stars that go back cannot be kept."), code="refund")
         if not self._run(update(Dispatch).where(*waits).values(state="cancelled")):
@@ -239,6 +240,19 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
             raise ConflictError(words, code="too_late")
         self.session.refresh(row)
         return row
+
+    def let_go(self, messages: Sequence[int], root: tuple[str, int]) -> None:
+        """The messages are about to go: what has not left never will, and nothing names them any more.
+
+        The history of `root` holds it, so that an undo puts it back.
+        """
+        for row in self.session.scalars(select(Dispatch).where(Dispatch.message_id.in_(messages))):
+            self.session.refresh(row, with_for_update=True)
+            before = {"message_id": row.message_id, "state": row.state}
+            after = {"message_id": None, "state": "cancelled" if row.state in WAITING else row.state}
+            row.message_id, row.state = None, after["state"] or row.state
+            history.record(self.session, row, "update", before, after, root)
+        self.session.flush()
 
     def resend_owed(self, user_id: int) -> int:
         """The person has unblocked the bot: what failed because of that leaves now.

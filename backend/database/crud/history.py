@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, inspect, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _
 from backend.database import history, models
-from backend.database.base import Base
+from backend.database.base import Base, Versioned
 from backend.database.models.history import Change, ChangeSet
 
 __all__ = ["Entry", "HistoryCRUD", "models"]  # models: every table is registered before the first undo
@@ -53,7 +53,7 @@ class HistoryCRUD:
                 found,
                 [change for change in found.changes if (change.root, change.root_id) == (root, root_id)],
                 found.id in undone,
-                all(_model(change.entity).__undoable__ for change in found.changes),
+                _undoable(found),
             )
             for found in sets
         ]
@@ -78,7 +78,7 @@ class HistoryCRUD:
             raise NotFoundError
         if self._undone([found.id]):
             raise ConflictError(_("This has been undone already."), code="already_undone")
-        if not all(_model(change.entity).__undoable__ for change in found.changes):
+        if not _undoable(found):
             raise ConflictError(_("Money and sent messages cannot be taken back like this."), code="not_undoable")
         self.session.info["undoes_id"] = found.id
         history.describe(self.session, "undo")
@@ -116,7 +116,17 @@ class HistoryCRUD:
     def _restore(self, model: type[Base], row: Base | None, change: Change) -> None:
         if row is not None:
             raise ConflictError(_("This record stands again already."), code="changed_since")
-        self.session.add(model(**_from_json(model, change.before)))
+        row = model(**_from_json(model, change.before))
+        self.session.add(row)
+        self.session.flush()
+        if issubclass(model, Versioned):  # the mapper starts at 1 whatever it is given
+            same = update(model).where(inspect(model).primary_key[0] == change.entity_id)
+            kept: dict[str, Any] = {
+                name: change.before[name] for name in ("version", "updated_at") if name in change.before
+            }
+            values = _from_json(model, kept)
+            self.session.execute(same.values(values), execution_options={"synchronize_session": False})
+            self.session.refresh(row, ["version"])
 
     def _remove(self, row: Base, change: Change) -> None:
         if change.entity == change.root:
@@ -138,6 +148,20 @@ class HistoryCRUD:
             raise ConflictError(_("Someone has changed this since."), code="changed_since", fields=clashes)
         for name, value in _from_json(type(row), change.before).items():
             setattr(row, name, value)
+        if not row.__history__:  # the flush says nothing of it
+            root = change.root, change.root_id
+            history.record(self.session, row, "update", change.after, change.before, root)
+
+
+def _undoable(found: ChangeSet) -> bool:
+    """Money and sent messages stay as they are, except that what went with its record comes back with it."""
+    ops = ("delete",) if found.undoes_id is None else ("delete", "create")
+    whole = {(change.op, change.entity, change.entity_id) for change in found.changes if change.op in ops}
+    return all(
+        _model(change.entity).__undoable__
+        or (change.entity != change.root and (change.op, change.root, change.root_id) in whole)
+        for change in found.changes
+    )
 
 
 def _model(entity: str) -> type[Base]:

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, String, cast, func, select, union
+from sqlalchemy.orm import selectinload
+from sqlalchemy.orm.interfaces import ORMOption
 
 from backend.core import clock
 from backend.core.errors import InvalidError, NotFoundError
@@ -20,7 +22,7 @@ from backend.database.crud.users import UserCRUD
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.tickets import Chat, Message, SupportTicket
 from backend.database.models.users import Role, User
-from backend.database.schemas.tickets import TicketCreate, TicketUpdate
+from backend.database.schemas.tickets import StaffTicketForm, TicketCreate, TicketUpdate
 
 Ticket = SupportTicket
 NOTHING = timedelta(0)
@@ -37,7 +39,7 @@ ANSWERING = (
     select(User.id, User.first_name, User.last_name)
     .join(Role, Role.id == User.role_id)
     .where(cast(Role.permissions, String).contains(f'"{Permission.TICKETS_WRITE}"'), User.is_active)
-    .order_by(User.search_key)
+    .order_by(User.search_key, User.id)
 )
 
 
@@ -103,6 +105,29 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         ticket.chat = Chat(kind="ticket", messages=[first])
         return self.add(ticket)
 
+    def open_for(self, data: StaffTicketForm, author_id: int | None) -> SupportTicket:
+        """The school writes first: a ticket of the student's that waits for nothing of ours.
+
+        Raises NotFoundError for an unknown student.
+        """
+        UserCRUD(self.session).get_by_id(data.user_id)
+        now = clock.now()
+        ticket = Ticket(
+            user_id=data.user_id,
+            subject=data.subject,
+            message=data.text,
+            admin_response=data.text,
+            status="in_progress",
+            assignee_id=author_id,
+            last_message_at=now,
+            created_at=now,
+        )
+        first = Message(side="staff", sender_id=author_id, body=data.text, created_at=now)
+        ticket.chat = Chat(kind="ticket", messages=[first])
+        self.add(ticket)
+        self._send(ticket, first, now, opening=True)
+        return ticket
+
     def student_says(self, ticket_id: int, text: str, *, user_id: int | None = None) -> Message:
         """A student's next message; it opens a closed ticket again.
 
@@ -129,7 +154,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         moment = message.created_at
         values: dict[str, Any] = {
             "admin_response": text,
-            "first_reply_at": ticket.first_reply_at or moment,
+            "first_reply_at": ticket.first_reply_at or (moment if self._asked(ticket.id) else None),
             "last_message_at": moment,
             "waiting_since": None,
             "assignee_id": ticket.assignee_id or author_id,
@@ -143,8 +168,13 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         """A note among staff: it is never sent and moves nothing."""
         return self._write(self._locked(ticket_id), "staff", text, author_id, internal=True)
 
-    def _locked(self, ticket_id: int) -> SupportTicket:
-        statement = select(Ticket).where(Ticket.id == ticket_id).with_for_update()
+    def _asked(self, ticket_id: int) -> bool:
+        """Whether the student wrote first; a ticket that the school opened has no first answer."""
+        first = select(Message.side).join(Chat).where(Chat.ticket_id == ticket_id).order_by(Message.id).limit(1)
+        return self.session.scalar(first) == "student"
+
+    def _locked(self, ticket_id: int, *load: ORMOption) -> SupportTicket:
+        statement = select(Ticket).where(Ticket.id == ticket_id).with_for_update().options(*load)
         options = {"populate_existing": True}
         found = self.session.scalars(statement, execution_options=options).one_or_none()
         if found is None:
@@ -177,7 +207,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         self.session.flush()
         return message
 
-    def _send(self, ticket: SupportTicket, message: Message, not_before: datetime) -> None:
+    def _send(self, ticket: SupportTicket, message: Message, not_before: datetime, *, opening: bool = False) -> None:
         student = UserCRUD(self.session).get_by_id(ticket.user_id)
         if student.telegram_id is None:
             return
@@ -185,7 +215,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
             f"message:{message.id}",
             chat_id=student.telegram_id,
             method="sendMessage",
-            params=answer_params(student, ticket, message.body),
+            params=answer_params(student, ticket, message.body, opening=opening),
             user_id=student.id,
             message_id=message.id,
             not_before=not_before,
@@ -237,6 +267,20 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
             for row in self.session.execute(ANSWERING)
         ]
 
+    def delete(self, row_id: int) -> SupportTicket:
+        """With its thread. An answer that has not left never will, unless this is undone.
+
+        Raises NotFoundError.
+        """
+        ticket = self._locked(row_id, selectinload(Ticket.chat).selectinload(Chat.messages))
+        chat: Chat | None = ticket.chat  # a ticket that was imported may have no thread
+        messages = chat.messages if chat is not None else []
+        root = Ticket.__tablename__, row_id
+        DispatchCRUD(self.session).let_go([message.id for message in messages], root)
+        self.session.delete(ticket)
+        self.flush()
+        return ticket
+
     # -- delivery
 
     def cancel_reply(self, ticket_id: int, message_id: int) -> str:
@@ -277,7 +321,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         waiting = [m.created_at for m in said if m.side == "student" and m.id > since]
         values = {
             "admin_response": replies[-1].body if replies else None,
-            "first_reply_at": replies[0].created_at if replies else None,
+            "first_reply_at": replies[0].created_at if replies and said[0].side == "student" else None,
             "waiting_since": waiting[0] if waiting and ticket.status != "closed" else None,
             "last_message_at": said[-1].created_at if said else ticket.created_at,
         }
@@ -291,13 +335,17 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         return self.session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
-def answer_params(student: User, ticket: SupportTicket, text: str) -> dict[str, Any]:
-    """sendMessage in the student's language: what it answers, in bold, then the text as typed."""
+def answer_params(student: User, ticket: SupportTicket, text: str, *, opening: bool = False) -> dict[str, Any]:
+    """sendMessage in the student's language: what it answers, in bold, then the text as typed.
+
+    `opening`: the school writes first, about this.
+    """
     subject = ticket.subject
     if len(subject) > SUBJECT_SHOWN:
         subject = subject[: SUBJECT_SHOWN - 1] + "…"
     with speaking(language_of(student)):
-        heading = _("Answer to “%(subject)s”") % {"subject": subject}
+        words = _("The school writes: “%(subject)s”") if opening else _("Answer to “%(subject)s”")
+        heading = words % {"subject": subject}
         button = _("Open the conversation")
     bold = {"type": "bold", "offset": 0, "length": len(heading.encode("utf-16-le")) // 2}
     keyboard = [[{"text": button, "callback_data": f"s1:ticket:{ticket.id}:0"}]]

@@ -10,11 +10,13 @@ from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.interfaces import ORMOption
 
 from backend.core import clock
-from backend.core.errors import NotFoundError
+from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _
 from backend.core.permissions import STUDENT, SYSTEM_ROLES
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.listing import AnyRow, AnySelect
+from backend.database.models.dispatches import Dispatch
+from backend.database.models.orders import Payment
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
@@ -94,6 +96,15 @@ class UserCRUD(BaseCRUD[User]):
         if values.pop("terms_accepted", None) and user.terms_accepted_at is None:
             values["terms_accepted_at"] = clock.now()
         return self.assign(user, values)
+
+    def delete(self, row_id: int) -> User:
+        """Raises ConflictError when money, tickets or messages of the bot name the person."""
+        user = self.get_by_id(row_id)
+        paid = exists().where(Payment.payer_telegram_id == user.telegram_id)
+        told = exists().where(Dispatch.user_id == row_id)
+        if self.session.scalar(select(paid | told)):
+            raise ConflictError(self.refused("FOREIGN KEY"), code="in_use")
+        return super().delete(row_id)
 
     def is_student(self, user: User) -> bool:
         return user.role_id == self.student_role_id()

@@ -66,6 +66,9 @@ class Chat(Identified, Base):
         lazy="raise", back_populates="chat", cascade="all, delete-orphan", order_by="Message.id"
     )
 
+    def history_root(self) -> tuple[str, int]:
+        return (self.__tablename__, self.id) if self.ticket_id is None else ("support_tickets", self.ticket_id)
+
 
 class Message(Identified, Base):
     __tablename__ = "messages"
@@ -94,3 +97,6 @@ class Message(Identified, Base):
 
     chat: Mapped[Chat] = relationship(lazy="raise", back_populates="messages")
     sender: Mapped[User | None] = relationship(lazy="raise")
+
+    def history_root(self) -> tuple[str, int]:
+        return Chat.__tablename__, self.chat_id

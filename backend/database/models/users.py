@@ -22,6 +22,7 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
     __tablename__ = "users"
     __history__ = True
     __history_skip__ = frozenset({"password_hash", "login_key", "email_key", "token_version", "last_seen_at"})
+    __history_secret__ = frozenset({"password_hash"})
     __mapper_args__ = {"version_id_col": Versioned.version}
     __table_args__ = (
         CheckConstraint("telegram_id IS NOT NULL OR login IS NOT NULL OR email IS NOT NULL", name="known_by_something"),

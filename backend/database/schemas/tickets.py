@@ -64,6 +64,14 @@ class ReplyForm(Input):
     to: Literal["reply", "note"] = "reply"
 
 
+class StaffTicketForm(Input):
+    """The school writes to a student first."""
+
+    user_id: Id
+    subject: Title
+    text: StaffText
+
+
 class TicketFilters(ListParams):
     status: Status | None = None
     user_id: Id | None = None
