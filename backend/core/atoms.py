@@ -30,6 +30,7 @@ def badge(kind: str, sign: str, text: str) -> Markup:
     return tag.format(f"badge is-{kind}" if kind else "badge", icon(sign), text)
 
 
+@lru_cache(maxsize=2000, typed=True)
 def avatar(user_id: int, name: str, size: str = "") -> Markup:
     letters, hue = escape(initials(name)), int(user_id) % HUES + 1
     cls = f"ly-ava {escape(size)}" if size else "ly-ava"
@@ -37,6 +38,7 @@ def avatar(user_id: int, name: str, size: str = "") -> Markup:
     return Markup(tag)  # noqa: S704 - every part is escaped or a number
 
 
+@lru_cache(maxsize=2000, typed=True)
 def person(user_id: int, name: str, url: str = "", note: object = "") -> Markup:
     """Initials, the name (a link when there is an address) and a quiet second line."""
     if url:
@@ -57,8 +59,12 @@ def menu(
     caller: Callable[[], Markup],
 ) -> Markup:
     """A button with a popover of what the `call` block holds."""
+    block = f"{_menu_head(element_id, label, sign, cls)}{caller()}</div>"
+    return Markup(block)  # noqa: S704 - every part is escaped, the block is a template's
+
+
+@lru_cache(maxsize=2000, typed=True)
+def _menu_head(element_id: str, label: str, sign: str, cls: str) -> str:
     key, name = escape(element_id), escape(label)
     button = f'<button class="{escape(cls)}" type="button" popovertarget="{key}"'
-    tag = f'{button} aria-label="{name}">{icon(sign)}</button>'
-    block = f'<div class="ly-pop" id="{key}" popover>{caller()}</div>'
-    return Markup(tag + block)  # noqa: S704 - every part is escaped, the block is a template's
+    return f'{button} aria-label="{name}">{icon(sign)}</button><div class="ly-pop" id="{key}" popover>'

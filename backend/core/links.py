@@ -33,11 +33,15 @@ class Links:
             template, in_path = self._formats[name]
         except KeyError:
             raise LookupError(f"there is no route named {name!r}") from None
-        if not params:
-            return template.format() if in_path else template
-        path = template.format(**{key: quote(str(params[key]), safe="") for key in in_path}) if in_path else template
+        path = template.format(**{key: _segment(params[key]) for key in in_path}) if in_path else template
+        if len(params) == len(in_path):
+            return path
         rest = {key: value for key, value in params.items() if key not in in_path and value is not None}
         return f"{path}?{encode(rest.items())}" if rest else path
+
+
+def _segment(value: Any) -> str:
+    return str(value) if type(value) is int else quote(str(value), safe="")
 
 
 def encode(pairs: Iterable[tuple[str, Any]]) -> str:

@@ -15,6 +15,7 @@ In a template's `_("...")` a literal per cent sign is written `%%`.
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any
@@ -287,7 +288,15 @@ QUICK = {Macro, FunctionType, MethodType, type(atoms.icon)}
 
 
 def _translated(message: str, /, **values: Any) -> str:
+    if not values:
+        return _plain(message, current_language.get())
     return Markup(gettext(message)) % values  # noqa: S704 - the catalogue is ours, values are escaped
+
+
+@lru_cache(maxsize=4000)
+def _plain(message: str, _language: str) -> str:
+    """A text without values, in the language of the moment."""
+    return Markup(gettext(message)) % {}  # noqa: S704 - the same
 
 
 def _counted(singular: str, plural: str, num: int, /, **values: Any) -> str:

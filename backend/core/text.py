@@ -187,10 +187,15 @@ def iso(moment: datetime) -> str:
 def _time_tag(moment: datetime | None, text: Callable[[datetime], str], *, title: bool) -> Markup:
     if moment is None:
         return Markup("\u2013")
-    exact = f' title="{datetime_text(moment)}"' if title else ""
-    words = escape(text(moment))
-    tag = f'<time datetime="{iso(moment)}"{exact}>{words}</time>'
+    head = _time_head(moment, current_language.get(), current_timezone.get(), title)
+    tag = f"{head}{escape(text(moment))}</time>"
     return Markup(tag)  # noqa: S704 - digits and names of months, the words are escaped
+
+
+@lru_cache(maxsize=4000)
+def _time_head(moment: datetime, _language: str, _timezone: str, title: bool) -> str:
+    exact = f' title="{datetime_text(moment)}"' if title else ""
+    return f'<time datetime="{iso(moment)}"{exact}>'
 
 
 def ago(moment: datetime | None) -> Markup:

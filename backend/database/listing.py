@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, func, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from backend.core.errors import AppError
 from backend.core.i18n import _
@@ -97,8 +97,10 @@ def keyset(
     return and_(column <= value, or_(column < value, id_column < cursor.row_id))
 
 
-def capped_count(session: Session, statement: AnySelect, cap: int) -> tuple[int | None, bool]:
-    """The number of rows up to `cap`, else (None, True)."""
+def count_up_to(statement: AnySelect, cap: int) -> ScalarSelect[int]:
+    """The number of rows of a list, cap + 1 when there are more; a column of the list's own query.
+
+    It depends on no row, so both databases compute it once; a query of its own costs a round trip more.
+    """
     inner = statement.with_only_columns(literal(1), maintain_column_froms=True).order_by(None).limit(cap + 1)
-    count = session.execute(select(func.count()).select_from(inner.subquery())).scalar_one()
-    return (None, True) if count > cap else (count, False)
+    return select(func.count()).select_from(inner.subquery()).scalar_subquery()

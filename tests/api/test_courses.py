@@ -207,7 +207,7 @@ def test_the_number_of_queries_does_not_follow_the_rows(author: TestClient, db: 
     one = count()
     make_course(db, lessons), make_course(db, lessons)
 
-    assert one == count() == OWN_QUERIES + 3
+    assert one == count() == OWN_QUERIES + 2
 
 
 def test_deletes_the_course_and_leaves_its_lessons(author: TestClient, db: Session) -> None:

@@ -207,7 +207,7 @@ def test_the_number_of_queries_does_not_follow_the_rows(
     make_lesson(db), make_lesson(db)
     three = count(reader), count(author)
 
-    assert one == three == (OWN_QUERIES + 2, OWN_QUERIES + 2)
+    assert one == three == (OWN_QUERIES + 1, OWN_QUERIES + 1)
 
 
 def test_put_replaces_only_what_is_sent(author: TestClient, db: Session) -> None:

@@ -68,6 +68,20 @@ def test_the_count_stops_at_its_cap(crowd: UserCRUD, cap: int, told: tuple[int |
     assert (page.total, page.capped) == told
 
 
+def test_a_page_behind_the_last_row_still_has_the_count(crowd: UserCRUD) -> None:
+    first = crowd.get_all(ListParams(sort="id", limit=10))
+    assert first.next
+    for row in crowd.session.query(User).where(User.id > first.items[-1].id):
+        crowd.session.delete(row)
+    crowd.session.commit()
+
+    page = crowd.get_all(ListParams(sort="id", limit=10, cursor=first.next))
+
+    assert (list(page.items), page.total, page.capped) == ([], 10, False)
+    nothing = crowd.get_all(ListParams(q="nobody-is-called-so"))
+    assert (list(nothing.items), nothing.total, nothing.next) == ([], 0, None)
+
+
 def test_a_cursor_fits_only_the_sort_it_was_made_for(crowd: UserCRUD) -> None:
     made = crowd.get_all(ListParams(sort="name", limit=3)).next
 

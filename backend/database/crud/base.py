@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, CursorResult, select, update
+from sqlalchemy import ColumnElement, CursorResult, ScalarSelect, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.interfaces import ORMOption
@@ -18,6 +18,7 @@ from backend.database.listing import AnySelect, Cursor, Page
 from backend.database.schemas.base import MAX_ID, ListParams
 
 M = TypeVar("M", bound=Base)
+COUNT = "all_rows"  # the column of a list's query that holds the count
 Filter = Callable[[Any], ColumnElement[bool]]
 
 
@@ -43,14 +44,13 @@ class BaseCRUD(Generic[M]):
         return select(self.model)
 
     def get_all(self, params: ListParams | None = None, *, cap: int = listing.API_CAP) -> Page[Any]:
-        """A page of the filtered, sorted list with its capped count: two queries whatever the rows.
+        """A page of the filtered, sorted list with its capped count: one query whatever the rows.
 
         Raises AppError `bad_cursor` or `bad_sort` (400).
         """
         params = params or ListParams()
         statement = self.list_statement().where(*self.conditions(params))
-        total, capped = listing.capped_count(self.session, statement, cap)
-        return self._page(statement, params, total, capped=capped)
+        return self._page(statement, params, listing.count_up_to(statement, cap), cap)
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
         """The WHERE of a list, from its search text and filters."""
@@ -64,7 +64,10 @@ class BaseCRUD(Generic[M]):
     def search(self, q: str) -> ColumnElement[bool]:
         return search.matches(self.session, self.model, q)
 
-    def _page(self, statement: AnySelect, params: ListParams, total: int | None, *, capped: bool) -> Page[Any]:
+    def _page(
+        self, statement: AnySelect, params: ListParams, count: ScalarSelect[int] | None = None, cap: int = 0
+    ) -> Page[Any]:
+        """`count` of all rows comes with the page's own query; without it the page has no total."""
         sort = params.sort or self.default_sort
         known = {"id": self.model.id, **self.sorts}
         name, descending = listing.parse_sort(sort, list(known))
@@ -75,7 +78,11 @@ class BaseCRUD(Generic[M]):
         if cursor:
             statement = statement.where(listing.keyset(column, id_column, cursor, descending=descending))
         order = [by.desc() if descending != back else by.asc() for by in (column, id_column)]
-        rows = list(self._rows(statement.order_by(*order).limit(params.limit + 1)))
+        rows, counted = self._rows(statement.order_by(*order).limit(params.limit + 1), count)
+        if count is not None and counted is None:
+            # Only behind a cursor's last row: what it pointed at has been deleted meanwhile.
+            counted = self.session.execute(select(count)).scalar_one() if cursor else 0
+        total, capped = (None, count is not None) if counted is None or counted > cap else (counted, False)
         more, rows = len(rows) > params.limit, rows[: params.limit]
         if back:
             rows.reverse()
@@ -92,10 +99,14 @@ class BaseCRUD(Generic[M]):
             capped=capped,
         )
 
-    def _rows(self, statement: AnySelect) -> Sequence[Any]:
-        if len(statement.column_descriptions) == 1:
-            return self.session.scalars(statement).all()
-        return self.session.execute(statement).all()
+    def _rows(self, statement: AnySelect, count: ScalarSelect[int] | None) -> tuple[list[Any], int | None]:
+        """The rows, and the count that each of them brings along; None when there is no row to bring it."""
+        alone = len(statement.column_descriptions) == 1
+        if count is None:
+            return list(self.session.scalars(statement) if alone else self.session.execute(statement)), None
+        found = self.session.execute(statement.add_columns(count.label(COUNT))).all()
+        counted = found[0][-1] if found else None
+        return [row[0] if alone else row for row in found], counted
 
     def find_by_id(self, row_id: int, *options: ORMOption) -> M | None:
         if not 1 <= row_id <= MAX_ID:

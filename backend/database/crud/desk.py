@@ -171,7 +171,7 @@ class DeskCRUD(TicketCRUD):
             asked = usual  # who does not wait has no place in that order
         params = params.model_copy(update={"sort": asked})
         statement = self.list_statement().where(*self.conditions(params))
-        return self._page(statement, params, None, capped=False)  # the desk shows no total
+        return self._page(statement, params)  # the desk shows no total
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
         found = super().conditions(params)
