@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager, nullcontext
 
 import anyio.to_thread
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from backend.core import handlers, logging, school, templating
 from backend.core.config import Settings
@@ -15,6 +17,7 @@ from backend.core.metrics import Metrics
 from backend.core.middleware import Outermost
 from backend.core.ratelimit import RateLimiter
 from backend.core.static import PREFIX, assets
+from backend.database.crud.users import ensure_roles
 from backend.database.schema import check_schema
 from backend.database.session import Database
 from backend.routes import ROUTERS
@@ -26,6 +29,7 @@ BODY_LIMIT = 1_000_000  # bytes; upload routes name their own
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     check_schema(app.state.database)
+    await run_in_threadpool(ensure_roles, app.state.database)
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
     # The collector's full passes over start-up objects are the tail latency of list pages.
     gc.collect()
@@ -72,6 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
     # The CSRF token is masked anew in each page, so a compressed length tells nothing of it (BREACH).
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
     app.add_middleware(Outermost, settings=settings, metrics=app.state.metrics, limiter=RateLimiter(settings))
+    if settings.trusted_proxies:  # here and not in the server's options, so that every way of starting obeys it
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))  # type: ignore[arg-type] # uvicorn's own ASGI types
     return app
 
 

@@ -22,6 +22,7 @@ from backend.database.schema import SchemaError, check_schema
 from backend.database.session import Database
 
 OPERATOR = Actor(Door.CLI)
+ENV = Path(".env")  # of the folder that a command runs in
 
 
 class RefusedError(Exception):
@@ -39,7 +40,7 @@ class Commands(typer.core.TyperGroup):
         except RefusedError as refused:
             message = str(refused)
         except AppError as error:
-            message = "; ".join(filter(None, (error.message, *error.fields.values())))
+            message = "; ".join(error.fields.values()) or error.message
         except SchemaError as error:
             message = str(error)
         except SQLAlchemyError as error:
@@ -74,7 +75,7 @@ def sentence(problem: Any) -> str:
     limits = problem.get("ctx", {})
     match problem["type"]:
         case "missing":
-            told = f"{name} is not set: write it into .env (docs/configuration.md explains every name)"
+            told = f"{name} is not set: `make run` makes one, or write it into .env (docs/configuration.md says how)"
         case "value_error":
             told = problem["msg"].removeprefix("Value error, ")
             told = told if not name or name in told else f"{name}: {told}"

@@ -10,15 +10,15 @@ import typer
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.cli.console import RefusedError, first_line, opened, settings
+from backend.cli.console import ENV, RefusedError, first_line, opened, settings
 from backend.core import passwords
 from backend.core.config import Settings, is_loopback
 from backend.database.crud.auth import BUILT_IN_BOT, ApiTokenCRUD
+from backend.database.crud.ledger import LedgerCRUD
 from backend.database.crud.staff import StaffCRUD
 from backend.database.schema import SchemaError, check_schema
 from backend.database.session import Database
 
-ENV = Path(".env")
 LONG_ACCESS_MINUTES = 60
 FEW_BYTES = 1_000_000_000
 WEAK_DATABASE_PASSWORDS = frozenset({"", "postgres", "password", "admin", "lyceum", "secret"})
@@ -73,8 +73,6 @@ def weak_secrets(config: Settings) -> Iterator[str]:
         yield "ADMIN_PASSWORD is still set: it is needed for the first start only, take it out."
         if passwords.problem(password, config.admin_username):
             yield "ADMIN_PASSWORD is easy to guess: change it in the settings of the school."
-    if config.bot_token and config.https and not config.telegram_webhook_secret.get_secret_value():
-        yield "TELEGRAM_WEBHOOK_SECRET is empty: with it nobody else can pretend to be Telegram."
     url = make_url(config.database_url)
     if url.get_backend_name() != "postgresql":
         return
@@ -109,8 +107,8 @@ def weak_data(config: Settings) -> Iterator[str]:
     try:
         with opened(config) as database:
             check_schema(database)
-            yield from weak_accounts(database)
-            yield from damage(database)
+            damaged = [*damage(database)]
+            yield from damaged or (*weak_accounts(database), *broken_books(database))
     except (RefusedError, SchemaError) as error:
         yield str(error)
 
@@ -127,6 +125,14 @@ def weak_accounts(database: Database) -> Iterator[str]:
     for token in tokens:
         if token.last_used_at is None and token.user_id is None and token.name != BUILT_IN_BOT:
             yield f"The API token {token.name!r} was never used: revoke it in the settings."
+
+
+def broken_books(database: Database) -> Iterator[str]:
+    """Rules of the money that do not hold: nothing of ours should ever break one."""
+    with database.read() as session:
+        broken = LedgerCRUD(session).problems()
+    for problem in broken:
+        yield f"The books do not agree: {problem}. Make a backup and report this."
 
 
 def damage(database: Database) -> Iterator[str]:

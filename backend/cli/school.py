@@ -8,10 +8,11 @@ import typer
 from sqlalchemy.engine import make_url
 
 from backend.cli.archive import copy_sqlite
-from backend.cli.console import OPERATOR, RefusedError, note, opened, ready_database, settings
+from backend.cli.console import ENV, OPERATOR, RefusedError, note, opened, settings
+from backend.cli.firstrun import write_secrets
 from backend.core import clock
 from backend.core.config import Settings
-from backend.database.crud.users import init_roles
+from backend.database.crud.users import ensure_roles
 from backend.database.schema import SchemaError, current, head, is_known
 from backend.database.schema import migrate as upgrade
 from backend.database.session import Database
@@ -35,7 +36,7 @@ def bring_up(database: Database) -> None:
         if found is not None and database.is_sqlite:
             note(f"Before the change of schema the database was copied to {_copy(database, found)}.")
         upgrade(database)
-    database.run(init_roles, OPERATOR)
+    ensure_roles(database, OPERATOR)
 
 
 def _copy(database: Database, revision: str) -> Path:
@@ -57,8 +58,10 @@ def demo(
     remove: Annotated[bool, typer.Option("--remove", help="Take the demo school out again.")] = False,
 ) -> None:
     """Fill the database with the demo school: students, lessons, sales, tickets."""
+    write_secrets(ENV)
     config = settings()
-    with ready_database() as database:
+    with opened(config) as database:
+        bring_up(database)
         show(remove_demo(database) if remove else load_demo(database, config))
 
 

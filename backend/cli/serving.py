@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,14 +10,13 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from backend.cli.accounts import make_link
-from backend.cli.console import RefusedError, block, note, opened, settings
+from backend.cli.console import ENV, RefusedError, block, note, opened, settings
 from backend.cli.firstrun import first_admin, who_needs_a_link, write_secrets
 from backend.cli.school import bring_up, load_demo, show
 from backend.core.config import ROOT, Settings
 from backend.database.crud.staff import StaffCRUD
 from backend.database.session import Database
 
-ENV = Path(".env")
 BACKLOG = 2048
 DRAIN_SECONDS = 20
 
@@ -42,7 +40,7 @@ def serve(
                 note("Filling the empty database with the demo school...")
                 show(load_demo(database, config))
             _announce(database, config, fresh=fresh, link=link)
-        _run(config, listening, workers)
+        _run(listening, workers)
 
 
 def _prepare(database: Database, config: Settings) -> bool:
@@ -112,7 +110,7 @@ def _announce(database: Database, config: Settings, *, fresh: bool, link: bool) 
     block("Lyceum is open. Ctrl+C closes it.", rows)
 
 
-def _run(config: Settings, listening: socket.socket, workers: int) -> None:
+def _run(listening: socket.socket, workers: int) -> None:
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     server_config = uvicorn.Config(
@@ -121,8 +119,7 @@ def _run(config: Settings, listening: socket.socket, workers: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(config.trusted_proxies),
-        forwarded_allow_ips=list(config.trusted_proxies),
+        proxy_headers=False,  # the app reads TRUSTED_PROXIES itself
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     server = uvicorn.Server(server_config)

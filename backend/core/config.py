@@ -1,11 +1,12 @@
 """Settings, read once from the environment and `.env`; `doctor` explains the weak ones."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,11 @@ DRIVERS = {
     "postgresql+psycopg2": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
-KEY_BYTES, KEY_VARIETY, PASSWORD_LENGTH = 32, 8, 12  # the least that is accepted
+KEY_BYTES, KEY_VARIETY, PASSWORD_LENGTH = 32, 10, 12  # the least that is accepted
+# Words of sample keys. A random key holds one of them less often than once in a million.
+SAMPLE_WORDS = ("secret", "password", "changeme", "change-me", "change_me", "example", "your-", "your_")
+WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")  # Telegram takes 1-256 of these
+SCHEMES = {"telegram_api_url": ("http", "https"), "redis_url": ("redis", "rediss", "unix")}
 TELEGRAM_API = "https://api.telegram.org"
 
 
@@ -77,15 +82,45 @@ class Settings(DatabaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(filter(None, value.replace(" ", "").split(","))) if isinstance(value, str) else value
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "admin_secret_key")
     @classmethod
-    def _strong_key(cls, value: SecretStr) -> SecretStr:
-        for key in value.get_secret_value().split(","):
-            if len(key.encode()) < KEY_BYTES or key.strip().lower() in SAMPLES or len(set(key)) < KEY_VARIETY:
-                raise ValueError(
-                    "SECRET_KEY must be at least 32 random characters. Make one with:"
-                    " python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-                )
+    def _strong_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        name, keys = str(info.field_name), value.get_secret_value()
+        if keys or name == "secret_key":
+            for key in keys.split(","):
+                if weak_key(key):
+                    raise ValueError(
+                        f"{name.upper()} must be at least 32 random characters. Make one with:"
+                        " python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+                    )
+        return value
+
+    @field_validator("telegram_webhook_secret")
+    @classmethod
+    def _unguessable(cls, value: SecretStr) -> SecretStr:
+        secret = value.get_secret_value()
+        if secret and (not WEBHOOK_SECRET.fullmatch(secret) or is_sample(secret)):
+            raise ValueError(
+                "TELEGRAM_WEBHOOK_SECRET must be 16 to 256 random letters, digits, _ and -;"
+                " leave it empty and one is made from SECRET_KEY"
+            )
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and not is_site(value):
+            raise ValueError("BASE_URL must be the address of the whole site, such as https://school.example")
+        return value
+
+    @field_validator(*SCHEMES)
+    @classmethod
+    def _known_scheme(cls, value: str, info: ValidationInfo) -> str:
+        name = str(info.field_name)
+        scheme, separator, rest = value.partition("://")
+        if value and not (separator and rest and scheme in SCHEMES[name]):
+            starts = " or ".join(f"{scheme}://" for scheme in SCHEMES[name])
+            raise ValueError(f"{name.upper()} must start with {starts}, or be empty")
         return value
 
     @field_validator("algorithm")
@@ -99,7 +134,7 @@ class Settings(DatabaseSettings):
     @classmethod
     def _strong_password(cls, value: SecretStr) -> SecretStr:
         password = value.get_secret_value()
-        if password and (len(password) < PASSWORD_LENGTH or password.lower() in SAMPLES):
+        if password and (len(password) < PASSWORD_LENGTH or is_sample(password)):
             raise ValueError(
                 "ADMIN_PASSWORD must have at least 12 characters and not be a sample;"
                 " leave it empty and sign in with the link that the start prints"
@@ -110,7 +145,7 @@ class Settings(DatabaseSettings):
     @classmethod
     def _real_token(cls, value: SecretStr) -> SecretStr:
         token = value.get_secret_value()
-        if token and (token in SAMPLES or ":" not in token):
+        if token and (is_sample(token) or ":" not in token):
             raise ValueError("TELEGRAM_BOT_TOKEN must be the token from @BotFather (123456:ABC...), or empty")
         return value
 
@@ -182,6 +217,27 @@ class Settings(DatabaseSettings):
     @property
     def media_dir(self) -> Path:
         return self.data_dir / "media"
+
+
+def is_sample(value: str) -> bool:
+    """Whether a secret is one that documents show."""
+    return value.strip().lower() in SAMPLES
+
+
+def weak_key(key: str) -> bool:
+    few = len(key.encode()) < KEY_BYTES or len(set(key)) < KEY_VARIETY
+    return few or any(word in key.lower() for word in SAMPLE_WORDS)
+
+
+def is_site(url: str) -> bool:
+    """Scheme, host and perhaps a port; our pages stand at the root of a site."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    bare = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and bare and url.isprintable() and " " not in url
 
 
 def is_loopback(host: str) -> bool:

@@ -42,6 +42,9 @@ LONGEST_LENGTH = 15  # digits of a Content-Length that can be meant
 OK, TOO_LARGE = 200, 413
 CLIENT_LEFT = 499  # of the log and the metrics alone: nobody is there to be answered
 GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+# What machines ask every few seconds: in the log it would bury everything else, metrics count it all the same.
+QUIET = frozenset({"/health", "/health/ready", "/metrics", "/api/bot/lease"})
+BAD = 400
 # Addresses that carry a secret are logged without it.
 SECRET_PATH = re.compile(r"^(/enter/|/sandbox/(?:file/)?bot).*$", re.DOTALL)
 
@@ -151,11 +154,13 @@ class Outermost:
 
     def _report(self, request: Request, method: str, status: int, seconds: float) -> None:
         route = request.scope.get("route")
+        path = request.scope["path"]
         self.metrics.observe(method, getattr(route, "path", None) or "unmatched", status, seconds)
-        log.info(
+        note = log.debug if path in QUIET and status < BAD else log.info
+        note(
             "request",
             method=method,
-            path=SECRET_PATH.sub(r"\1***", request.scope["path"]),
+            path=SECRET_PATH.sub(r"\1***", path),
             status=status,
             ms=round(seconds * 1000, 1),
         )

@@ -1,6 +1,7 @@
 """The commands as an operator calls them: in a folder of one's own, with the settings in the environment."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,13 @@ def migrated(folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def run() -> Run:
+def run() -> Iterator[Run]:
+    """A command in this process; what it does to the process's umask ends with the test."""
+
     def call(*arguments: str, text: str | None = None) -> Result:
         return CliRunner().invoke(app, list(arguments), input=text)
 
-    return call
+    umask = os.umask(0o077)
+    os.umask(umask)
+    yield call
+    os.umask(umask)

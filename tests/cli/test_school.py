@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from backend.database.schema import alembic_config, head
 from backend.database.session import Database
 from tests.cli.conftest import Run
 from tests.conftest import make_settings
+from tests.factories import make_promo
 
 OLDEST = "202611211030"
 
@@ -88,6 +90,15 @@ def test_the_demo_school_comes_and_goes(run: Run, db: Session) -> None:
     assert db.scalar(select(func.count(User.id))) == 1
 
 
+def test_the_demo_school_comes_into_a_folder_that_has_nothing(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+    assert run("demo").exit_code == 0
+    assert stat.S_IMODE((folder / ".env").stat().st_mode) == 0o600
+    assert run("demo").stderr == "Nothing to do.\n"
+
+
 # -- doctor
 
 
@@ -105,8 +116,8 @@ FINE: dict[str, object] = {"telegram_bot_token": "123456:x", "api_rate_limit": 1
     [
         ({}, []),
         ({"base_url": "http://school.example", "allow_http": True, "trusted_proxies": "10.0.0.1"}, ["BASE_URL"]),
-        ({"base_url": "https://school.example", "telegram_webhook_secret": "x"}, ["BASE_URL"]),
-        ({"base_url": "https://school.example", "trusted_proxies": "10.0.0.1"}, ["TELEGRAM_WEBHOOK_SECRET"]),
+        ({"base_url": "https://school.example"}, ["BASE_URL"]),
+        ({"base_url": "https://school.example", "trusted_proxies": "10.0.0.1"}, []),
         ({"debug": True}, ["DEBUG"]),
         ({"telegram_bot_token": "", "sandbox": True}, ["SANDBOX"]),
         ({"telegram_bot_token": ""}, ["No"]),
@@ -179,6 +190,13 @@ def test_doctor_looks_into_the_database(settings: Settings, db: Session, tmp_pat
     assert found(nowhere)[0].startswith("The folder ")
     empty = make_settings(f"sqlite:///{tmp_path}/empty.db", tmp_path)
     assert found(empty)[0].startswith("The database is behind the program")
+
+
+def test_doctor_reads_the_books(settings: Settings, db: Session) -> None:
+    make_promo(db, code="SPRING", current_uses=3)
+    db.commit()
+    [line] = found(settings)
+    assert line.startswith("The books do not agree: I3 promo codes whose counter is not the number of")
 
 
 @pytest.mark.parametrize("first", [1, -8])
