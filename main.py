@@ -77,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
     app.add_middleware(Outermost, settings=settings, metrics=app.state.metrics, limiter=RateLimiter(settings))
     if settings.trusted_proxies:  # here and not in the server's options, so that every way of starting obeys it
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))  # type: ignore[arg-type] # uvicorn's own ASGI types
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     return app
 
 

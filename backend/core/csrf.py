@@ -26,11 +26,20 @@ def check(settings: Settings, headers: Mapping[str, str], session_key: str, toke
     """Raises ForbiddenError unless the request comes from our own page and carries its session's
     token.
     """
-    if not (same_origin(settings, headers) and _token_fits(settings, session_key, token or "")):
-        raise ForbiddenError(
-            _("This form is out of date or came from another site. Reload the page and send it again."),
-            code="csrf",
-        )
+    check_origin(settings, headers)
+    if not _token_fits(settings, session_key, token or ""):
+        raise _refusal()
+
+
+def check_origin(settings: Settings, headers: Mapping[str, str]) -> None:
+    """The half of `check` that needs nothing but the headers. Raises ForbiddenError."""
+    if not same_origin(settings, headers):
+        raise _refusal()
+
+
+def _refusal() -> ForbiddenError:
+    words = _("This form is out of date or came from another site. Reload the page and send it again.")
+    return ForbiddenError(words, code="csrf")
 
 
 def same_origin(settings: Settings, headers: Mapping[str, str]) -> bool:

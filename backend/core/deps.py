@@ -87,14 +87,17 @@ class UnitRoute(APIRoute):
 
 
 async def _read_csrf(request: Request, unit: Unit) -> None:
+    """Finds the form's token. Whoever can be refused by the headers alone is, before the body is read."""
     if not unit.writing:
         return
+    request.state.csrf_sent = sent = request.headers.get(csrf.HEADER)
+    if not unit.api:
+        csrf.check_origin(request.app.state.settings, request.headers)
     length = request.headers.get("content-length")
     if length is None or int(length) > BIG_BODY:  # Outermost has refused what is no number
-        await run_in_threadpool(lambda: unit.admit(form=False))
+        await run_in_threadpool(lambda: unit.admit(form=sent is not None))
     if unit.api:
         return
-    request.state.csrf_sent = sent = request.headers.get(csrf.HEADER)
     kind = request.headers.get("content-type", "")
     if sent is None and kind.startswith(FORM_TYPES):
         form = await request.form(max_files=5, max_fields=200, max_part_size=BIG_BODY)

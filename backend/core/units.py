@@ -105,10 +105,7 @@ class Unit:
         return response
 
     def admit(self, *, form: bool = True) -> None:
-        """Only the door: raises what an outsider gets.
-
-        `form=False` leaves out the form's token, which is not read yet.
-        """
+        """Only the door: raises what an outsider gets. `form=False`: the form's token is not read yet."""
         with self.database.read_sessions() as session:
             self._admit(session, form=form)
 

@@ -31,6 +31,8 @@ def undo(
     next: Annotated[str, Form(max_length=1000)] = "",  # noqa: A002 - the field's name in every form
 ) -> Response:
     may_undo(caller.me, records.roots(change_set_id))
+    if records.touches_staff(change_set_id):
+        raise ForbiddenError
     records.undo(change_set_id)
     flash(request, _("Undone"), undo=history.change_set_id(caller.session))
     return go_to(request, local_path(next))

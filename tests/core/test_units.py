@@ -15,7 +15,7 @@ from backend.database.crud.users import UserCRUD
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.lessons import Lesson
 from backend.database.schemas.base import Input, Output, Title
-from tests.conftest import Api, SignIn
+from tests.conftest import ORIGIN, Api, SignIn
 
 Users = Annotated[UserCRUD, crud(UserCRUD)]
 
@@ -106,7 +106,7 @@ def test_an_idempotency_key_makes_one_row_and_one_answer(api: Api, db: Session) 
 @pytest.mark.usefixtures("things")
 def test_cookies_count_only_on_pages_and_tokens_only_on_the_api(admin: TestClient, api: Api) -> None:
     assert admin.post("/api/things", json={"title": "Scales"}).status_code == 401
-    assert api("lessons:read", "lessons:write").post("/dashboard/things").status_code == 303
+    assert api("lessons:read", "lessons:write").post("/dashboard/things", headers=ORIGIN).status_code == 303
 
 
 @pytest.mark.usefixtures("things")

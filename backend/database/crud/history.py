@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _
+from backend.core.permissions import STUDENT
 from backend.database import history, models
 from backend.database.base import Base, Versioned
 from backend.database.models.history import Change, ChangeSet
+from backend.database.models.users import Role, User
 
 __all__ = ["Entry", "HistoryCRUD", "models"]  # models: every table is registered before the first undo
 TIMELINE = 50
@@ -66,6 +68,17 @@ class HistoryCRUD:
         """The tables of the records that a change set touched."""
         statement = select(Change.root).where(Change.change_set_id == change_set_id).distinct()
         return set(self.session.scalars(statement))
+
+    def touches_staff(self, change_set_id: int) -> bool:
+        """Whether a person is or was anything but a student: rights are not given or taken by an undo."""
+        student = self.session.scalars(select(Role.id).where(Role.name == STUDENT)).one()
+        statement = select(Change).where(Change.change_set_id == change_set_id, Change.entity == User.__tablename__)
+        for change in self.session.scalars(statement):
+            user = self.session.get(User, change.entity_id)
+            roles = {user and user.role_id, change.before.get("role_id"), change.after.get("role_id")}
+            if roles - {None, student}:
+                return True
+        return False
 
     def undo(self, change_set_id: int) -> ChangeSet:
         """Takes a change set back, in a change set of its own (so that an undo can be undone).
