@@ -9,6 +9,20 @@ from fastapi.testclient import TestClient
 from tests.conftest import ORIGIN, PASSWORD
 
 BASE = "http://127.0.0.1:8000"
+# What every answer carries.
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self';"
+        " font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none';"
+        " object-src 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
 
 
 def browser(app: FastAPI, ip: str = "198.51.100.1") -> TestClient:

@@ -17,21 +17,8 @@ from backend.core.deps import Routes, public
 from backend.core.static import assets
 from main import create_app
 from tests.conftest import make_settings
-from tests.doors import BASE, browser, program, sign_in
+from tests.doors import BASE, HEADERS, browser, program, sign_in
 
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self';"
-        " font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none';"
-        " object-src 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-    "x-frame-options": "DENY",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=()",
-}
 FAILURES: dict[str, tuple[Exception, int, str]] = {
     "crash": (ZeroDivisionError("secret"), 500, "internal"),
     "stale": (StaleDataError(), 409, "stale"),

@@ -1,0 +1,232 @@
+"""Who may do what, in one table that people read: every route, every role, every right of a token.
+
+Roles: A admin, M manager, W author (writer), S support, L student (learner), - no role, * everyone, signed in or not.
+The last column of an API route is the right that a token needs (`a|b` is either). A collection answers without its last
+slash as well.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.core.deps import UnitRoute
+from backend.core.permissions import ADMIN, AUTHOR, MANAGER, STUDENT, SUPPORT
+from backend.database.base import Base
+from backend.database.models.dispatches import Dispatch
+from backend.database.models.media import Media
+from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_ticket, make_user, save
+
+ROLES = {"A": ADMIN, "M": MANAGER, "W": AUTHOR, "S": SUPPORT, "L": STUDENT}
+
+API_TABLE = """
+POST   /auth/login                                          *
+POST   /auth/refresh                                        *
+POST   /auth/logout                                         AMWSL signed-in
+POST   /api/auth/login                                      *
+POST   /api/auth/refresh                                    *
+POST   /api/auth/logout                                     AMWSL signed-in
+GET    /api/auth/me                                         AMWSL signed-in
+GET    /api/users/                                          AMS   users:read
+POST   /api/users/                                          AM    users:write
+GET    /api/users/{user_id}                                 AMS   users:read
+PUT    /api/users/{user_id}                                 AM    users:write
+GET    /api/lessons/                                        AMWS  lessons:read
+POST   /api/lessons/                                        AW    lessons:write
+GET    /api/lessons/{lesson_id}                             AMWS  lessons:read
+PUT    /api/lessons/{lesson_id}                             AW    lessons:write
+DELETE /api/lessons/{lesson_id}                             AW    lessons:write
+GET    /api/users/{user_id}/lessons/{lesson_id}/content     -     bot
+GET    /api/courses/                                        AMWS  courses:read
+POST   /api/courses/                                        AW    courses:write
+GET    /api/courses/{course_id}                             AMWS  courses:read
+PUT    /api/courses/{course_id}                             AW    courses:write
+DELETE /api/courses/{course_id}                             AW    courses:write
+GET    /api/media/{media_id}                                -     bot
+PUT    /api/media/{media_id}/telegram-file                  -     bot
+GET    /api/promo-codes/                                    AM    promo_codes:read
+POST   /api/promo-codes/                                    AM    promo_codes:write
+POST   /api/promo-codes/check                               -     bot
+GET    /api/promo-codes/{promo_id}                          AM    promo_codes:read
+PUT    /api/promo-codes/{promo_id}                          AM    promo_codes:write
+DELETE /api/promo-codes/{promo_id}                          AM    promo_codes:write
+POST   /api/orders/                                         -     bot
+POST   /api/orders/pre-checkout                             -     bot
+GET    /api/purchases/                                      AMS   purchases:read
+POST   /api/purchases/create                                -     bot|purchases:write
+GET    /api/purchases/{purchase_id}                         AMS   purchases:read
+POST   /api/purchases/{purchase_id}/refund                  AMS   purchases:refund
+GET    /api/users/{user_id}/purchases                       AMS   purchases:read
+GET    /api/tickets/                                        AMS   tickets:read
+POST   /api/tickets/                                        -     bot
+GET    /api/tickets/{ticket_id}                             AMS   tickets:read
+PUT    /api/tickets/{ticket_id}                             AS    tickets:write
+POST   /api/tickets/{ticket_id}/messages                    AS    bot|tickets:write
+GET    /api/bot/chats/{telegram_id}                         -     bot
+PUT    /api/bot/chats/{telegram_id}                         -     bot
+POST   /api/bot/chats/{telegram_id}/blocked                 -     bot
+POST   /api/bot/chats/{telegram_id}/unblocked               -     bot
+POST   /api/bot/lease                                       -     bot
+"""
+
+PAGE_TABLE = """
+GET    /                                                               *
+GET    /login                                                          *
+POST   /login                                                          *
+GET    /enter/{token}                                                  *
+POST   /enter/{token}                                                  *
+POST   /logout                                                         *
+GET    /dashboard/settings/                                            AMWS
+POST   /dashboard/settings/profile                                     AMWS
+POST   /dashboard/settings/password                                    AMWS
+POST   /dashboard/settings/language                                    *
+POST   /dashboard/settings/theme                                       *
+POST   /dashboard/settings/sessions/{session_id}/revoke                AMWS
+POST   /dashboard/settings/sessions/revoke                             AMWS
+POST   /dashboard/settings/tokens                                      A
+POST   /dashboard/settings/tokens/{token_id}/revoke                    A
+POST   /dashboard/settings/school                                      A
+GET    /dashboard/                                                     AMWS
+POST   /dashboard/history/{change_set_id}/undo                         AMWS
+GET    /dashboard/users/                                               AMS
+GET    /dashboard/users/export.csv                                     AMS
+GET    /dashboard/users/new                                            AM
+POST   /dashboard/users/                                               AM
+GET    /dashboard/users/{user_id}                                      AMS
+GET    /dashboard/users/{user_id}/edit                                 AM
+POST   /dashboard/users/{user_id}                                      AM
+POST   /dashboard/users/{user_id}/toggle                               AM
+POST   /dashboard/users/{user_id}/delete                               AM
+GET    /dashboard/lessons/                                             AMWS
+GET    /dashboard/lessons/export.csv                                   AMWS
+GET    /dashboard/lessons/new                                          AW
+POST   /dashboard/lessons/preview                                      AW
+POST   /dashboard/lessons/                                             AW
+GET    /dashboard/lessons/{lesson_id}                                  AMWS
+GET    /dashboard/lessons/{lesson_id}/edit                             AW
+POST   /dashboard/lessons/{lesson_id}                                  AW
+POST   /dashboard/lessons/{lesson_id}/toggle                           AW
+POST   /dashboard/lessons/{lesson_id}/delete                           AW
+GET    /dashboard/courses/                                             AMWS
+GET    /dashboard/courses/export.csv                                   AMWS
+GET    /dashboard/courses/new                                          AW
+POST   /dashboard/courses/preview                                      AW
+POST   /dashboard/courses/                                             AW
+GET    /dashboard/courses/{course_id}                                  AMWS
+GET    /dashboard/courses/{course_id}/edit                             AW
+POST   /dashboard/courses/{course_id}                                  AW
+POST   /dashboard/courses/{course_id}/toggle                           AW
+POST   /dashboard/courses/{course_id}/delete                           AW
+POST   /dashboard/courses/{course_id}/lessons                          AW
+POST   /dashboard/courses/{course_id}/lessons/{lesson_id}/remove       AW
+POST   /dashboard/courses/{course_id}/lessons/{lesson_id}/move         AW
+POST   /dashboard/courses/{course_id}/order                            AW
+GET    /dashboard/media/{media_id}                                     AW
+GET    /dashboard/promo-codes/                                         AM
+GET    /dashboard/promo-codes/export.csv                               AM
+GET    /dashboard/promo-codes/new                                      AM
+POST   /dashboard/promo-codes/                                         AM
+GET    /dashboard/promo-codes/{promo_id}                               AM
+GET    /dashboard/promo-codes/{promo_id}/edit                          AM
+POST   /dashboard/promo-codes/{promo_id}                               AM
+POST   /dashboard/promo-codes/{promo_id}/toggle                        AM
+POST   /dashboard/promo-codes/{promo_id}/delete                        AM
+GET    /dashboard/sales/payments/                                      AMS
+GET    /dashboard/sales/payments/export.csv                            AMS
+GET    /dashboard/sales/payments/{payment_id}                          AMS
+POST   /dashboard/sales/payments/{payment_id}/retry                    AMS
+GET    /dashboard/sales/                                               AMS
+GET    /dashboard/sales/export.csv                                     AMS
+GET    /dashboard/sales/{purchase_id}                                  AMS
+GET    /dashboard/sales/{purchase_id}/refund                           AMS
+POST   /dashboard/sales/{purchase_id}/refund                           AMS
+POST   /dashboard/sales/{purchase_id}/revoke                           AM
+GET    /dashboard/tickets/                                             AMS
+GET    /dashboard/tickets/export.csv                                   AMS
+GET    /dashboard/tickets/badge                                        AMS
+GET    /dashboard/tickets/{ticket_id}                                  AMS
+GET    /dashboard/tickets/{ticket_id}/thread                           AMS
+POST   /dashboard/tickets/{ticket_id}/messages                         AS
+POST   /dashboard/tickets/{ticket_id}/assign                           AS
+POST   /dashboard/tickets/{ticket_id}/status                           AS
+POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/cancel     AS
+POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/resend     AS
+GET    /dashboard/outbox/                                              A
+POST   /dashboard/outbox/{dispatch_id}/resend                          A
+POST   /dashboard/outbox/{dispatch_id}/cancel                          A
+GET    /health                                                         *
+GET    /health/ready                                                   *
+GET    /metrics                                                        *
+GET    /openapi.json                                                   *
+GET    /docs                                                           *
+GET    /redoc                                                          *
+"""
+
+
+@dataclass(frozen=True)
+class Rule:
+    method: str
+    path: str
+    roles: str
+    scopes: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+    def address(self, ids: dict[str, str]) -> str:
+        return re.sub(r"{(\w+)}", lambda match: ids[match[1]], self.path)
+
+
+def rules(table: str) -> list[Rule]:
+    rows = [line.split() for line in table.strip().splitlines()]
+    return [Rule(*row[:3], frozenset(row[3].split("|") if len(row) > 3 else ())) for row in rows]
+
+
+API = rules(API_TABLE)
+PAGES = rules(PAGE_TABLE)
+PRIVATE = [rule for rule in (*API, *PAGES) if rule.roles != "*"]
+
+
+def routes_of(app: FastAPI) -> Iterator[UnitRoute]:
+    return (route for route in app.router.routes if isinstance(route, UnitRoute))
+
+
+def everything(db: Session) -> dict[str, str]:
+    """A school with one of each record; the path parameter of each -> its id."""
+    maria, lesson = make_user(db), make_lesson(db)
+    file = Media(path="x.mp4", filename="x.mp4", mime="video/mp4", size=1, sha256="0" * 64)
+    sent = Dispatch(dedupe_key="x", chat_id=maria.telegram_id or 0, user_id=maria.id, method="sendMessage", params={})
+    save(db, file, sent)
+    course, promo = make_course(db, [lesson]), make_promo(db)
+    purchase, ticket = make_purchase(db, maria, lesson), make_ticket(db, maria)
+    records = {
+        "user_id": maria.id, "lesson_id": lesson.id, "course_id": course.id, "promo_id": promo.id, "media_id": file.id,
+        "purchase_id": purchase.id, "payment_id": 1, "ticket_id": ticket.id, "message_id": 1, "dispatch_id": sent.id,
+        "change_set_id": 1, "session_id": 999_999, "token_id": 999_999, "telegram_id": maria.telegram_id,
+    }  # fmt: skip
+    return {name: str(value) for name, value in records.items()} | {"token": "x"}
+
+
+# What merely looking may move: when a session or token was last used, how often an address tried.
+MOVING = {"last_seen_at", "last_used_at"}
+
+
+def digest(db: Session) -> str:
+    """One hash of all that the database holds."""
+    seen = hashlib.sha256()
+    for table in Base.metadata.sorted_tables:
+        if table.name == "rate_buckets":
+            continue
+        columns = [column for column in table.columns if column.name not in MOVING]
+        for row in db.execute(select(*columns).order_by(*table.primary_key.columns)):
+            seen.update(repr((table.name, tuple(row))).encode())
+    return seen.hexdigest()

@@ -1,0 +1,104 @@
+"""The table of tests/access.py, tried: every route as every role, with every right of a token, and as nobody."""
+
+import uuid
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
+
+from backend.core.auth import create_access_token
+from backend.core.permissions import Permission
+from backend.database.crud.auth import API_ABSOLUTE, ApiTokenCRUD, SessionCRUD
+from backend.database.crud.users import UserCRUD
+from backend.database.session import Database
+from tests.access import API, PAGES, PRIVATE, ROLES, Rule, digest, everything, routes_of
+from tests.conftest import SignIn
+from tests.doors import bearer, program
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_every_route_stands_in_the_table_once(app: FastAPI) -> None:
+    found = {f"{method} {route.path}" for route in routes_of(app) for method in route.methods}
+    wanted = [rule.name for rule in (*API, *PAGES)]
+    slashless = {name.removesuffix("/") for name in wanted if name.endswith("/") and not name.endswith(" /")}
+    assert sorted(wanted) == sorted(set(wanted))
+    assert found - slashless == set(wanted) - slashless
+
+
+def admitted(status: int, location: str) -> bool:
+    return status not in (401, 403) and not location.startswith("/login")
+
+
+def ask(client: TestClient, rule: Rule, ids: dict[str, str]) -> bool:
+    answer = client.request(rule.method, rule.address(ids), headers=JSON if rule in API else {})
+    assert answer.status_code < 500, rule.name
+    return admitted(answer.status_code, answer.headers.get("location", ""))
+
+
+def last(rules: list[Rule]) -> list[Rule]:
+    """The sign-out at the end: it ends the session that asks."""
+    return sorted(rules, key=lambda rule: rule.path.endswith("/logout"))
+
+
+@pytest.mark.parametrize("letter", ROLES)
+def test_a_role_opens_its_pages_and_no_others(db: Session, staff: SignIn, letter: str) -> None:
+    ids, person = everything(db), staff(ROLES[letter])
+    private = [rule for rule in PAGES if rule.roles != "*"]
+    opened = {rule.name for rule in private if ask(person, rule, ids)}
+    # An undo asks for the right to each record as well, and this one is of a person of the staff.
+    opened |= {rule.name for rule in private if rule.path.endswith("/undo") and letter != "L"}
+    assert opened == {rule.name for rule in private if letter in rule.roles}
+
+
+def access_token(app: FastAPI, database: Database, role: str) -> str:
+    with database.transaction() as session:
+        login = f"person-{uuid.uuid4().hex[:8]}"
+        person = UserCRUD(session).create_staff(login=login, password_hash=None, role=role)
+        opened, _secret = SessionCRUD(session).open(person, kind="api", user_agent="", ip="", lifetime=API_ABSOLUTE)
+        return create_access_token(app.state.settings, opened)
+
+
+@pytest.mark.parametrize("letter", ROLES)
+def test_a_role_opens_its_part_of_the_api_and_no_other(
+    app: FastAPI, database: Database, db: Session, letter: str
+) -> None:
+    ids = everything(db)
+    tokens = [access_token(app, database, ROLES[letter]) for _ in range(2)]  # one for each of the two sign-outs
+    opened = set()
+    client = program(app)
+    for rule in last([rule for rule in API if rule.roles != "*"]):
+        client.headers.update(bearer(tokens[0]))
+        if ask(client, rule, ids):
+            opened.add(rule.name)
+            if rule.path.endswith("/logout"):
+                tokens.pop(0)
+    assert opened == {rule.name for rule in API if letter in rule.roles}
+
+
+@pytest.mark.parametrize("scope", [*Permission])
+def test_a_right_of_a_token_opens_what_it_names(app: FastAPI, database: Database, db: Session, scope: str) -> None:
+    ids = everything(db)
+    with database.transaction() as session:
+        _token, text = ApiTokenCRUD(session).issue("tests", frozenset({scope}))
+    client = program(app)
+    client.headers.update(bearer(text))
+    named = [rule for rule in API if rule.scopes and "signed-in" not in rule.scopes]
+    assert {rule.name for rule in named if ask(client, rule, ids)} == {
+        rule.name for rule in named if scope in rule.scopes
+    }
+    # What is for people is not for programs, whatever they hold.
+    assert not any(ask(client, rule, ids) for rule in PAGES if rule.roles != "*" and not rule.writes)
+
+
+def test_nobody_opens_nothing_and_changes_nothing(app: FastAPI, db: Session, client: TestClient) -> None:
+    ids = everything(db)
+    before = digest(db)
+    for rule in PRIVATE:
+        answer = client.request(rule.method, rule.address(ids))
+        if rule in API:
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "not_authenticated"), rule.name
+        else:
+            assert (answer.status_code, answer.headers["location"][:6]) == (303, "/login"), rule.name
+    assert digest(db) == before
