@@ -71,6 +71,7 @@ PUT    /api/bot/chats/{telegram_id}                         -     bot
 POST   /api/bot/chats/{telegram_id}/blocked                 -     bot
 POST   /api/bot/chats/{telegram_id}/unblocked               -     bot
 POST   /api/bot/lease                                       -     bot
+PUT    /api/bot/me                                          -     bot
 """
 
 PAGE_TABLE = """
@@ -101,6 +102,8 @@ GET    /dashboard/users/{user_id}/edit                                 AM
 POST   /dashboard/users/{user_id}                                      AM
 POST   /dashboard/users/{user_id}/toggle                               AM
 POST   /dashboard/users/{user_id}/delete                               AM
+GET    /dashboard/users/{user_id}/grant                                AM
+POST   /dashboard/users/{user_id}/grant                                AM
 GET    /dashboard/lessons/                                             AMWS
 GET    /dashboard/lessons/export.csv                                   AMWS
 GET    /dashboard/lessons/new                                          AW
@@ -148,11 +151,14 @@ POST   /dashboard/sales/{purchase_id}/revoke                           AM
 GET    /dashboard/tickets/                                             AMS
 GET    /dashboard/tickets/export.csv                                   AMS
 GET    /dashboard/tickets/badge                                        AMS
+GET    /dashboard/tickets/new                                          AS
+POST   /dashboard/tickets/                                             AS
 GET    /dashboard/tickets/{ticket_id}                                  AMS
 GET    /dashboard/tickets/{ticket_id}/thread                           AMS
 POST   /dashboard/tickets/{ticket_id}/messages                         AS
 POST   /dashboard/tickets/{ticket_id}/assign                           AS
 POST   /dashboard/tickets/{ticket_id}/status                           AS
+POST   /dashboard/tickets/{ticket_id}/delete                           AS
 POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/cancel     AS
 POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/resend     AS
 GET    /dashboard/outbox/                                              A
