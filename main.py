@@ -17,7 +17,7 @@ from backend.core.metrics import Metrics
 from backend.core.middleware import Outermost
 from backend.core.ratelimit import RateLimiter
 from backend.core.static import PREFIX, assets
-from backend.database.crud.users import ensure_roles
+from backend.database.crud.roles import ensure_roles
 from backend.database.schema import check_schema
 from backend.database.session import Database
 from backend.routes import ROUTERS

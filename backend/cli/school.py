@@ -12,7 +12,7 @@ from backend.cli.console import ENV, OPERATOR, RefusedError, note, opened, setti
 from backend.cli.firstrun import write_secrets
 from backend.core import clock
 from backend.core.config import Settings
-from backend.database.crud.users import ensure_roles
+from backend.database.crud.roles import ensure_roles
 from backend.database.schema import SchemaError, current, head, is_known
 from backend.database.schema import migrate as upgrade
 from backend.database.session import Database

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.core.config import Settings
 from backend.core.permissions import AUTHOR, SUPPORT, SYSTEM_ROLES
-from backend.database.crud.users import ensure_roles
+from backend.database.crud.roles import ensure_roles
 from backend.database.models.auth import AuthSession
 from backend.database.models.users import Role
 from backend.database.session import Database

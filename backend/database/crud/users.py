@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.interfaces import ORMOption
 
 from backend.core import clock
-from backend.core.context import Actor
 from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _
 from backend.core.permissions import STUDENT, SYSTEM_ROLES
@@ -22,7 +21,6 @@ from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
 from backend.database.schemas.users import NewStudentForm, UserCreate
-from backend.database.session import Database
 
 
 def init_roles(session: Session) -> dict[str, Role]:
@@ -38,14 +36,6 @@ def init_roles(session: Session) -> dict[str, Role]:
             role.permissions = rights
     session.flush()
     return roles
-
-
-def ensure_roles(database: Database, actor: Actor | None = None) -> None:
-    """`init_roles` at a start; another process may be doing the same at this moment."""
-    try:
-        database.run(init_roles, actor)
-    except IntegrityError:  # it was first: what it made is seen now
-        database.run(init_roles, actor)
 
 
 class UserCRUD(BaseCRUD[User]):
