@@ -15,8 +15,8 @@ from backend.core.context import ANONYMOUS, Principal
 from backend.core.i18n import LANGUAGES, current_language
 from backend.core.permissions import effective
 from backend.database.crud.auth import REMEMBERED, TOUCH, ApiTokenCRUD, SessionCRUD
+from backend.database.listing import AnyRow
 from backend.database.models.auth import AuthSession
-from backend.database.models.users import User
 
 THEMES = ("auto", "light", "dark")
 LANGUAGE_COOKIE, THEME_COOKIE = "lyceum_language", "lyceum_theme"
@@ -78,10 +78,10 @@ def _from_cookie(request: Request, session: Session, settings: Settings) -> Prin
     _note_use(request, found)
     request.state.csrf_key = found.token_hash
     token = csrf.make_token(settings, found.token_hash)
-    return principal_of(found.user, kind="session", session_id=found.id, csrf_token=token)
+    return principal_of(found, kind="session", csrf_token=token)
 
 
-def _note_use(request: Request, session: AuthSession) -> None:
+def _note_use(request: Request, session: AnyRow) -> None:
     if session.last_seen_at < clock.now() - TOUCH:
         request.state.touch_session = session.id
 
@@ -120,7 +120,7 @@ def _from_bearer(request: Request, session: Session, settings: Settings) -> Prin
     if found is None or claims is None or str(found.user_id) != claims["sub"]:
         return ANONYMOUS
     _note_use(request, found)
-    return principal_of(found.user, kind="jwt", session_id=found.id)
+    return principal_of(found, kind="jwt")
 
 
 def _from_api_token(request: Request, session: Session, text: str) -> Principal:
@@ -129,29 +129,29 @@ def _from_api_token(request: Request, session: Session, text: str) -> Principal:
         return ANONYMOUS
     if token.last_used_at is None or token.last_used_at < clock.now() - TOUCH:
         request.state.touch_token = token.id
-    owner = token.user.role.permissions if token.user else None
     return Principal(
         kind="token",
         user_id=token.user_id,
         name=token.name,
-        permissions=effective(token.scopes, owner),
+        permissions=effective(token.scopes, token.owner_permissions),
         language=current_language.get(),
         token_id=token.id,
     )
 
 
-def principal_of(user: User, *, kind: str, session_id: int | None, csrf_token: str = "") -> Principal:
-    language = user.ui_language if user.ui_language in LANGUAGES else current_language.get()
+def principal_of(found: AnyRow, *, kind: str, csrf_token: str = "") -> Principal:
+    """`found`: a row of crud.auth.LIVE."""
+    language = found.ui_language if found.ui_language in LANGUAGES else current_language.get()
     return Principal(
         kind=kind,
-        user_id=user.id,
-        name=user.name,
-        login=user.login or user.email or "",
-        role=user.role.name,
-        permissions=frozenset(user.role.permissions),
+        user_id=found.user_id,
+        name=" ".join(filter(None, (found.first_name, found.last_name))),
+        login=found.login or found.email or "",
+        role=found.role,
+        permissions=frozenset(found.permissions),
         language=language,
-        theme=user.theme,
-        timezone=user.timezone,
+        theme=found.theme,
+        timezone=found.timezone,
         csrf_token=csrf_token,
-        session_id=session_id,
+        session_id=found.id,
     )

@@ -1,7 +1,8 @@
 """The verbs that every domain shares. A CRUD class flushes and never commits; it knows no HTTP."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from functools import cache
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, CursorResult, ScalarSelect, select, update
@@ -39,9 +40,14 @@ class BaseCRUD(Generic[M]):
 
     # -- reading
 
-    def list_statement(self) -> AnySelect:
+    @classmethod
+    def list_statement(cls) -> AnySelect:
         """What a list shows of a row: the whole entity, or only the columns a domain names."""
-        return select(self.model)
+        return select(cls.model)
+
+    def listed(self, params: ListParams) -> AnySelect:
+        """The list with its search text and filters, neither sorted nor paged."""
+        return _list_statement(cast("Any", type(self))).where(*self.conditions(params))
 
     def get_all(self, params: ListParams | None = None, *, cap: int = listing.API_CAP) -> Page[Any]:
         """A page of the filtered, sorted list with its capped count: one query whatever the rows.
@@ -49,7 +55,7 @@ class BaseCRUD(Generic[M]):
         Raises AppError `bad_cursor` or `bad_sort` (400).
         """
         params = params or ListParams()
-        statement = self.list_statement().where(*self.conditions(params))
+        statement = self.listed(params)
         return self._page(statement, params, listing.count_up_to(statement, cap), cap)
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
@@ -201,6 +207,13 @@ class BaseCRUD(Generic[M]):
         if "FOREIGN KEY" in detail or "foreign key" in detail:
             return _("Something else still needs this record, or it names one that does not exist.")
         return _("There is such a record already.")
+
+
+@cache
+def _list_statement(crud: Any) -> AnySelect:
+    """Putting a list's columns together costs more than running it, and never comes out differently."""
+    statement: AnySelect = crud.list_statement()
+    return statement
 
 
 def exact(column: InstrumentedAttribute[Any]) -> Filter:

@@ -159,7 +159,8 @@ class DeskCRUD(TicketCRUD):
 
     # -- the queue
 
-    def list_statement(self) -> AnySelect:
+    @classmethod
+    def list_statement(cls) -> AnySelect:
         return QUEUE
 
     def queue(self, params: QueueFilters, me: int | None) -> Page[Any]:
@@ -170,7 +171,7 @@ class DeskCRUD(TicketCRUD):
         if params.tab != "waiting" and asked.lstrip("-") == "waiting_since":
             asked = usual  # who does not wait has no place in that order
         params = params.model_copy(update={"sort": asked})
-        statement = self.list_statement().where(*self.conditions(params))
+        statement = self.listed(params)
         return self._page(statement, params)  # the desk shows no total
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:

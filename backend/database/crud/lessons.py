@@ -77,7 +77,8 @@ class LessonCRUD(BaseCRUD[Lesson]):
 
     # -- reading
 
-    def list_statement(self) -> Any:
+    @classmethod
+    def list_statement(cls) -> Any:
         return select(
             Lesson.id,
             Lesson.title,
@@ -236,7 +237,8 @@ class LessonCRUD(BaseCRUD[Lesson]):
 
 
 class _FullLessonCRUD(LessonCRUD):
-    def list_statement(self) -> Select[Any]:
+    @classmethod
+    def list_statement(cls) -> Select[Any]:
         return select(Lesson)
 
 

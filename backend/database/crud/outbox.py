@@ -28,7 +28,8 @@ STATES = {
 class OutboxCRUD(DispatchCRUD):
     filters: ClassVar[Mapping[str, Filter]] = {}
 
-    def list_statement(self) -> AnySelect:
+    @classmethod
+    def list_statement(cls) -> AnySelect:
         return select(
             Dispatch.id,
             Dispatch.state,

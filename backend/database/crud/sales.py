@@ -76,7 +76,8 @@ class SaleCRUD(PurchaseCRUD):
         "earned": lambda on: EARNED if on else ~EARNED,
     }
 
-    def list_statement(self) -> AnySelect:
+    @classmethod
+    def list_statement(cls) -> AnySelect:
         statement = select(
             Purchase.id,
             Purchase.created_at,
@@ -231,7 +232,8 @@ class PaymentListCRUD(PaymentCRUD):
         "until": lambda moment: Payment.created_at < moment,
     }
 
-    def list_statement(self) -> AnySelect:
+    @classmethod
+    def list_statement(cls) -> AnySelect:
         statement = select(
             Payment.id,
             Payment.created_at,

@@ -160,7 +160,8 @@ class StudentCRUD(UserCRUD):
         "joined_until": User.created_at.__lt__,
     }
 
-    def list_statement(self) -> AnySelect:
+    @classmethod
+    def list_statement(cls) -> AnySelect:
         bought, spent = _purchases()
         return select(
             User.id,
