@@ -24,6 +24,7 @@ from backend.crm import outbox as crm_outbox
 from backend.crm import payments as crm_payments
 from backend.crm import promo_codes as crm_promo_codes
 from backend.crm import sales as crm_sales
+from backend.crm import search as crm_search
 from backend.crm import settings as crm_settings
 from backend.crm import tickets as crm_tickets
 from backend.crm import users as crm_users
@@ -47,6 +48,7 @@ CRM: tuple[APIRouter, ...] = (
     crm_auth.router,
     crm_settings.router,
     crm_dashboard.router,
+    crm_search.router,
     crm_history.router,
     crm_users.router,
     crm_grants.router,

@@ -11,7 +11,7 @@ from backend.core.permissions import Permission
 class Item:
     """`badge`: a key of `request.state.badges`, how much waits there; `waiting` says it aloud.
 
-    The route `crm:<badge>:badge`, where there is one, keeps the figure up to date.
+    The route `crm:<badge>:badge`, where there is one, keeps the figure up to date. `key`: G and this letter open it.
     """
 
     label: str
@@ -20,6 +20,7 @@ class Item:
     permission: str
     badge: str = ""
     waiting: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "",
         (
-            Item(N_("Overview"), "layout-dashboard", "crm:dashboard:index", Permission.DASHBOARD_READ),
+            Item(N_("Overview"), "layout-dashboard", "crm:dashboard:index", Permission.DASHBOARD_READ, key="O"),
             Item(
                 N_("Tickets"),
                 "message-2",
@@ -42,28 +43,29 @@ SECTIONS: tuple[Section, ...] = (
                 Permission.TICKETS_READ,
                 "tickets",
                 N_("waiting:"),
+                key="T",
             ),
         ),
     ),
     Section(
         N_("Sales"),
         (
-            Item(N_("Purchases"), "receipt", "crm:sales:index", Permission.PURCHASES_READ),
-            Item(N_("Payments"), "cash", "crm:payments:index", Permission.PURCHASES_READ),
-            Item(N_("Promo codes"), "discount", "crm:promo_codes:index", Permission.PROMO_CODES_READ),
+            Item(N_("Purchases"), "receipt", "crm:sales:index", Permission.PURCHASES_READ, key="P"),
+            Item(N_("Payments"), "cash", "crm:payments:index", Permission.PURCHASES_READ, key="M"),
+            Item(N_("Promo codes"), "discount", "crm:promo_codes:index", Permission.PROMO_CODES_READ, key="D"),
         ),
     ),
     Section(
         N_("School"),
         (
-            Item(N_("Lessons"), "video", "crm:lessons:index", Permission.LESSONS_READ),
-            Item(N_("Courses"), "books", "crm:courses:index", Permission.COURSES_READ),
+            Item(N_("Lessons"), "video", "crm:lessons:index", Permission.LESSONS_READ, key="L"),
+            Item(N_("Courses"), "books", "crm:courses:index", Permission.COURSES_READ, key="C"),
         ),
     ),
     Section(
         N_("People"),
         (
-            Item(N_("Students"), "users", "crm:users:index", Permission.USERS_READ),
+            Item(N_("Students"), "users", "crm:users:index", Permission.USERS_READ, key="S"),
             Item(N_("Staff"), "user-shield", "crm:staff:index", Permission.USERS_WRITE),
         ),
     ),
@@ -72,8 +74,8 @@ SECTIONS: tuple[Section, ...] = (
 FOOT = Section(
     "",
     (
-        Item(N_("Outbox"), "send", "crm:outbox:index", Permission.OPERATIONS_READ),
-        Item(N_("Sandbox"), "flask", "sandbox:index", Permission.DASHBOARD_READ),
+        Item(N_("Outbox"), "send", "crm:outbox:index", Permission.OPERATIONS_READ, key="X"),
+        Item(N_("Sandbox"), "flask", "sandbox:index", Permission.DASHBOARD_READ, key="B"),
         Item(N_("Settings"), "settings", "crm:settings:index", Permission.PROFILE_WRITE),
     ),
 )

@@ -28,7 +28,7 @@ from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from backend.core import atoms, clock, text, wording
+from backend.core import atoms, clock, shortcuts, text, wording
 from backend.core.config import Settings, is_loopback
 from backend.core.context import ANONYMOUS, Principal
 from backend.core.figures import line_path, nice_top, sparse
@@ -340,6 +340,7 @@ def _environment() -> Environment:
         "now": clock.now,
         "navigation": navigation,
         "site": site,
+        "shortcuts": shortcuts,
         "wording": wording,
         "UNDO_RIGHTS": UNDO_RIGHTS,
     }

@@ -1,6 +1,9 @@
 """What the columns, records and verbs of the history are called."""
 
+from datetime import datetime
+
 from backend.core.i18n import N_, _
+from backend.core.text import datetime_text, money_text
 
 SHOWN = 200  # characters of a changed value
 
@@ -77,6 +80,27 @@ COLUMNS: dict[str, str] = {
     "scopes": N_("Rights"),
 }
 
+# Stored words that are no text of a person.
+STATES: dict[str, str] = {
+    "awaiting_payment": N_("waits for payment"),
+    "paid": N_("paid"),
+    "expired": N_("expired"),
+    "cancelled": N_("cancelled"),
+    "refunded": N_("returned"),
+    "open": N_("open"),
+    "in_progress": N_("in progress"),
+    "closed": N_("closed"),
+    "pending": N_("pending"),
+    "completed": N_("completed"),
+    "failed": N_("failed"),
+    "settled": N_("received"),
+    "unmatched": N_("without an order"),
+    "requested": N_("is being returned"),
+    "done": N_("returned"),
+}
+MOMENTS = frozenset({"waiting_since"})
+STARS = frozenset({"price", "total_price", "discount_price", "discount_amount", "amount", "total", "discount"})
+
 DOORS: dict[str, str] = {
     "web": N_("in the dashboard"),
     "api": N_("over the API"),
@@ -127,11 +151,24 @@ def label(name: str) -> str:
     return _(LABELS[name]) if name in LABELS else name
 
 
-def value(raw: object) -> str:
-    """A stored JSON value as a person reads it; long text is cut."""
+def value(raw: object, name: str = "") -> str:
+    """A stored value of the column `name` as a person reads it; long text is cut."""
     if raw is None or raw == "":
         return _("empty")
     if isinstance(raw, bool):
         return _("yes") if raw else _("no")
+    if isinstance(raw, datetime) or name.endswith("_at") or name in MOMENTS:
+        return _moment(raw)
+    if name in STARS and isinstance(raw, int):
+        return money_text(raw)
+    if name == "status" and raw in STATES:
+        return _(STATES[str(raw)])
     text = str(raw)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def _moment(raw: object) -> str:
+    try:
+        return datetime_text(raw if isinstance(raw, datetime) else datetime.fromisoformat(str(raw)))
+    except ValueError:  # written by another version
+        return str(raw)[:SHOWN]

@@ -12,6 +12,7 @@ from backend.core.config import Settings
 from backend.core.context import Actor, Door
 from backend.core.media import MediaFolder
 from backend.core.permissions import STUDENT
+from backend.core.school import KEY as SCHOOL_KEY
 from backend.database.base import Base
 from backend.database.crud.media import StoredFile
 from backend.database.crud.settings import SettingCRUD
@@ -23,7 +24,7 @@ from backend.demo import catalogue, journal, sales, students, support
 from backend.demo.catalogue import Catalogue
 from backend.demo.content import MEDIA, dice
 from backend.demo.sales import Sale
-from backend.demo.summary import KEY, Summary, to_ranges
+from backend.demo.summary import KEY, SCHOOL, Summary, to_ranges
 from backend.demo.support import Thread
 
 Files = dict[str, StoredFile]
@@ -50,7 +51,8 @@ def load(database: Database, settings: Settings, now: datetime | None = None) ->
             with path.open("rb") as file:
                 files[path.name] = folder.keep(file, path.name)
         moment = now or clock.now()
-        summary = database.run(lambda session: _load(session, folder, files, moment), Actor(Door.DEMO))
+        named = settings.school_name != Settings.model_fields["school_name"].default
+        summary = database.run(lambda session: _load(session, folder, files, moment, named=named), Actor(Door.DEMO))
     finally:
         if not summary.rows:
             for stored in files.values():
@@ -58,7 +60,7 @@ def load(database: Database, settings: Settings, now: datetime | None = None) ->
     return summary
 
 
-def _load(session: Session, folder: MediaFolder, files: Files, now: datetime) -> Summary:
+def _load(session: Session, folder: MediaFolder, files: Files, now: datetime, *, named: bool) -> Summary:
     remembered = SettingCRUD(session)
     if remembered.find(KEY) is not None:
         return Summary()
@@ -77,6 +79,8 @@ def _load(session: Session, folder: MediaFolder, files: Files, now: datetime) ->
     ids: dict[str, set[int]] = {}
     for row in rows:
         ids.setdefault(row.__tablename__, set()).add(row.id)  # type: ignore[attr-defined] # every demo table has an id
+    if not named and remembered.find(SCHOOL_KEY) is None:
+        remembered.put(SCHOOL_KEY, SCHOOL)
     remembered.put(
         KEY,
         {

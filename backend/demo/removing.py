@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from backend.core.context import Actor, Door
 from backend.core.i18n import _
+from backend.core.school import KEY as SCHOOL_KEY
 from backend.database.crud.ledger import TAKEN
 from backend.database.crud.settings import SettingCRUD
 from backend.database.models.courses import Course, CourseLesson
@@ -28,7 +29,7 @@ from backend.database.models.system import BotChat, Setting
 from backend.database.models.tickets import Chat, Message, SupportTicket
 from backend.database.models.users import User
 from backend.database.session import Database
-from backend.demo.summary import KEY, Summary, from_ranges
+from backend.demo.summary import KEY, SCHOOL, Summary, from_ranges
 
 CHUNK = 500
 REAL = and_(~Payment.is_test, Payment.provider == "stars")
@@ -78,7 +79,8 @@ class _Removal:
         folder = Path(remembered["media_dir"])
         paths += [folder / name for name in sorted(self._files())]
         self._history()
-        self._delete(Setting, Setting.key, [KEY])
+        own_name = SettingCRUD(self.session).find(SCHOOL_KEY) not in (None, SCHOOL)
+        self._delete(Setting, Setting.key, [KEY] if own_name else [KEY, SCHOOL_KEY])
         rows = {model.__tablename__: len(ids) for model, ids in self.gone.items() if ids}
         return Summary(rows, tuple(self.kept))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from backend.core.i18n import _
 
 KEY = "demo"  # of table `settings`
+SCHOOL = {"name": "Свет из окна"}  # what the demo school is called, until someone names theirs
 Ranges = list[list[int]]
 
 

@@ -4,6 +4,8 @@ import "./htmx.js";
 import "./forms.js";
 import "./shell.js";
 import "./lists.js";
+import "./palette.js";
+import "./keys.js";
 
 if (document.querySelector("[data-order]")) import("./order.js");
 if (document.querySelector("[data-chart]")) import("./chart.js");

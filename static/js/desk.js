@@ -1,19 +1,5 @@
-// The support desk: the arrow keys walk through the queue, and the chosen ticket is in sight.
-const links = () => [...document.querySelectorAll("[data-queue] li > a")];
+// The support desk: the chosen ticket is in sight. The keys of the queue are those of every list (js/keys.js).
 const chosen = () => document.querySelector("[data-queue] a[aria-current]");
-
-document.addEventListener("keydown", (event) => {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  const at = event.target;
-  if (!step || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  if (at !== document.body && !at.closest?.("[data-queue]")) return;
-  const all = links();
-  const from = all.indexOf(at.closest?.("a") ?? chosen());
-  const next = all[from < 0 ? 0 : Math.min(Math.max(from + step, 0), all.length - 1)];
-  if (!next) return;
-  event.preventDefault();
-  next.focus();
-});
 
 let shown = null;
 

@@ -1,4 +1,4 @@
-// The shell: theme without a reload, keys to the search field, dialogs, copying.
+// The shell: theme without a reload, dialogs, copying.
 import { show } from "./toasts.js";
 import { words } from "./words.js";
 
@@ -17,24 +17,6 @@ document.addEventListener("submit", (event) => {
     show(words.offline),
   );
 });
-
-// The position of the key, not its letter: the Russian layout has "." where "/" is.
-document.addEventListener("keydown", (event) => {
-  const field = document.querySelector("[data-find]") ?? document.querySelector("[data-search]");
-  if (!field || event.altKey || event.repeat) return;
-  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
-  const palette = event.code === "KeyK" && (event.ctrlKey || event.metaKey) && !event.shiftKey;
-  const slash = event.code === "Slash" && !event.ctrlKey && !event.metaKey && !event.shiftKey && !typing;
-  if (!palette && !slash) return;
-  const local = slash ? (document.querySelector("[data-search]") ?? field) : field;
-  event.preventDefault();
-  local.focus();
-  local.select();
-});
-
-if (/Mac|iPhone|iPad/.test(navigator.platform)) {
-  document.querySelectorAll("[data-find-key]").forEach((key) => (key.textContent = "⌘K"));
-}
 
 // <button commandfor command> opens dialogs by itself in current browsers.
 if (!("commandForElement" in HTMLButtonElement.prototype)) {

@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from backend.sandbox.testing import served
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = [
@@ -105,3 +109,20 @@ def page(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> It
         page.screenshot(path=tmp_path / "failed.png")
     context.close()
     assert problems == []
+
+
+@pytest.fixture
+def url(app: FastAPI) -> Iterator[str]:
+    """The app of the test itself, over real HTTP: cheaper than a school, and its rows are the test's own."""
+    with served(app) as origin:
+        yield origin
+
+
+@pytest.fixture
+def context(browser: Browser, url: str, admin: TestClient) -> Iterator[BrowserContext]:
+    """A browser in which the admin of `url` is signed in."""
+    context = browser.new_context(base_url=url, locale="en-GB", viewport={"width": 1440, "height": 1000})
+    context.add_cookies([{"name": "lyceum", "value": admin.cookies["lyceum"], "url": url}])
+    context.set_default_timeout(8000)
+    yield context
+    context.close()

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy import select
@@ -13,28 +12,12 @@ from sqlalchemy.orm import Session
 
 from backend.database.models.lessons import Lesson
 from backend.database.models.media import Media
-from backend.sandbox.testing import served
 from tests.browser.axe import violations
 from tests.factories import make_course, make_lesson, make_purchase, make_user
 
 pytestmark = pytest.mark.browser
 LESSONS, COURSES = "/dashboard/lessons/", "/dashboard/courses/"
 SAVE = ".ly-savebar button[type=submit]"
-
-
-@pytest.fixture
-def url(app: FastAPI) -> Iterator[str]:
-    with served(app) as origin:
-        yield origin
-
-
-@pytest.fixture
-def context(browser: Browser, url: str, admin: TestClient) -> Iterator[BrowserContext]:
-    context = browser.new_context(base_url=url, locale="en-GB", viewport={"width": 1440, "height": 1000})
-    context.add_cookies([{"name": "lyceum", "value": admin.cookies["lyceum"], "url": url}])
-    context.set_default_timeout(8000)
-    yield context
-    context.close()
 
 
 @pytest.fixture

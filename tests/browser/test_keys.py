@@ -1,0 +1,111 @@
+"""The palette, the sheet of keys and lists by keyboard alone, in the Russian layout too."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+from sqlalchemy.orm import Session
+
+from tests.browser.axe import violations
+from tests.factories import make_lesson, make_ticket, make_user
+
+pytestmark = pytest.mark.browser
+CTRL, SHIFT = 2, 8
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    assert complaints == []
+
+
+def press(page: Page, code: str, letter: str, modifiers: int = 0) -> None:
+    """A key by its place, with the letter that another layout has there."""
+    keyboard = page.context.new_cdp_session(page)
+    for kind in ("rawKeyDown", "keyUp"):
+        keyboard.send("Input.dispatchKeyEvent", {"type": kind, "code": code, "key": letter, "modifiers": modifiers})
+    keyboard.detach()
+
+
+def test_the_palette_finds_and_opens_by_keys_alone(page: Page, db: Session) -> None:
+    masha = make_user(db, first_name="Мария", last_name="Ковалёва", username="masha")
+    make_user(db, first_name="Марк", last_name="Левитин", username="levitin")
+    page.goto("/dashboard/lessons/")
+    press(page, "KeyK", "л", CTRL)
+    chosen = page.locator("#palette [aria-selected=true] .ly-cut").first
+    expect(page.locator("#palette input")).to_be_focused()
+    expect(chosen).to_have_text("Overview")
+
+    page.keyboard.type("мар")
+    expect(chosen).to_have_text("Мария Ковалёва")
+    assert violations(page) == []
+    page.keyboard.press("ArrowDown")
+    expect(chosen).to_have_text("Марк Левитин")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/dashboard/users/{masha.id}")
+
+    page.locator("#find").click()  # the field of the top bar opens the same palette, and it remembers
+    expect(page.locator("#palette [role=group]").first).to_contain_text("Lately")
+    expect(chosen).to_have_text("Мария Ковалёва")
+    page.keyboard.press("Escape")
+    expect(page.locator("#palette")).to_be_hidden()
+
+
+def test_a_list_is_walked_opened_and_left_by_keys(page: Page, db: Session) -> None:
+    lessons = [make_lesson(db, title=f"Lesson {number}") for number in (1, 2, 3)]
+    page.goto("/dashboard/lessons/")
+    focused = page.locator("#list-rows a:focus")
+    press(page, "KeyJ", "о")
+    press(page, "KeyJ", "о")
+    expect(focused).to_have_text("Lesson 2")
+    page.keyboard.press("ArrowDown")
+    expect(focused).to_have_text("Lesson 1")
+    press(page, "KeyK", "л")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/dashboard/lessons/{lessons[1].id}")
+    press(page, "KeyE", "у")
+    page.wait_for_url("**/edit")
+    page.locator("#title").focus()
+    page.keyboard.type("gl")  # a field takes its letters
+    assert page.locator("#title").input_value().count("gl") == 1
+    page.goto("/dashboard/lessons/")
+    press(page, "KeyC", "с")
+    page.wait_for_url("**/dashboard/lessons/new")
+
+
+def test_the_sheet_shows_every_key_and_switches_single_ones_off(page: Page, db: Session) -> None:
+    make_ticket(db, make_user(db))
+    page.goto("/dashboard/")
+    press(page, "Digit7", "?", SHIFT)  # where the Russian layout has it
+    sheet = page.locator("#keys")
+    expect(sheet).to_be_visible()
+    expect(sheet.locator("div").filter(has_text="Tickets").filter(has=page.locator("kbd")).last).to_contain_text("GT")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    press(page, "KeyG", "п")
+    press(page, "KeyT", "е")
+    page.wait_for_url("**/dashboard/tickets/")
+
+    press(page, "Slash", ",", SHIFT)
+    sheet.get_by_role("switch").press("Space")
+    page.keyboard.press("Escape")
+    press(page, "KeyG", "п")
+    press(page, "KeyO", "щ")
+    page.wait_for_timeout(300)
+    assert page.url.endswith("/dashboard/tickets/")
+    press(page, "KeyK", "л", CTRL)  # with Ctrl they go on
+    expect(page.locator("#palette")).to_be_visible()
+
+
+def test_the_last_change_is_taken_back_by_a_key(page: Page, db: Session) -> None:
+    lesson = make_lesson(db, title="Light")
+    page.goto(f"/dashboard/lessons/{lesson.id}")
+    page.get_by_role("button", name="Hide", exact=True).click()
+    expect(page.locator("[data-toast][data-undo]")).to_be_visible()
+    press(page, "KeyZ", "я")
+    expect(page.locator(".ly-head .badge").first).to_have_text("On sale")
