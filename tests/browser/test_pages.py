@@ -29,7 +29,7 @@ def paths() -> list[str]:
         for route in router.routes
         if isinstance(route, APIRoute) and "GET" in route.methods and not NOT_PAGES.search(route.path)
     }
-    return sorted(path + ("/" if "{" not in path and not path.endswith("/new") else "") for path in found)
+    return sorted(path + ("/" if "{" not in path and not path.endswith(("/new", "/search")) else "") for path in found)
 
 
 @pytest.fixture(scope="module")
