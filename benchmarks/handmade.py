@@ -38,7 +38,7 @@ from backend.database.listing import Cursor, Page, decode_cursor
 from backend.database.models.users import User
 from backend.database.schemas.tickets import QueueFilters
 from backend.database.schemas.users import StudentFilters
-from backend.database.search import normalise
+from backend.database.search import alternatives, normalise
 from benchmarks import queries as sql
 from main import create_app
 
@@ -159,16 +159,21 @@ def users(request: Request) -> Response:
 def _search(q: str, values: dict[str, Any]) -> str:
     found = []
     for place, term in enumerate(normalise(q.replace("@", " ")).split()):
-        name = f"term{place}"
-        if len(term) < 3:
-            found.append(f" AND u.search_key >= :{name} AND u.search_key < :{name}_end")
-            values |= {name: term, f"{name}_end": term + "\U0010ffff"}
-        elif SQLITE:
-            found.append(f" AND u.id IN (SELECT rowid FROM users_search WHERE users_search MATCH :{name})")
-            values[name] = '"' + term.replace('"', '""') + '"'
-        else:
-            found.append(f" AND u.search_key LIKE :{name}")
-            values[name] = f"%{term}%"
+        ways, long = [], []
+        for nth, word in enumerate(alternatives(term)):
+            name = f"term{place}_{nth}"
+            if len(word) < 3:
+                ways.append(f"(u.search_key >= :{name} AND u.search_key < :{name}_end)")
+                values |= {name: word, f"{name}_end": word + "\U0010ffff"}
+            elif SQLITE:
+                long.append('"' + word.replace('"', '""') + '"')
+            else:
+                ways.append(f"u.search_key LIKE :{name}")
+                values[name] = f"%{word}%"
+        if long:
+            ways.append(f"u.id IN (SELECT rowid FROM users_search WHERE users_search MATCH :term{place})")
+            values[f"term{place}"] = " OR ".join(long)
+        found.append(f" AND ({' OR '.join(ways)})")
     return "".join(found)
 
 

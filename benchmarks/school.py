@@ -13,7 +13,7 @@ from backend.core.permissions import ADMIN
 from backend.database.base import Base
 from backend.database.crud.users import UserCRUD
 from backend.database.schema import migrate
-from backend.database.search import normalise
+from backend.database.search import key_of
 from backend.database.session import Database
 from backend.demo.content import read
 from backend.demo.students import latin
@@ -137,7 +137,7 @@ class _Maker:
             first, last, language = _name(number, people)
             username = f"{latin(first)[:8]}_{latin(last)[:12]}{number % 9973}"
             telegram_id = 100_000_000 + number * 31
-            key = normalise(f"{first} {last} {username} {telegram_id}")
+            key = key_of(f"{first} {last} {username} {telegram_id}")
             at = self._at(number, self.size.users)
             yield (
                 number, telegram_id, username, first, last, language, "auto", "UTC", self.student,
@@ -155,7 +155,7 @@ class _Maker:
                 number, self._writer(number), subject, "Здравствуйте! " + subject, status,
                 "Ответили, смотрите выше." if answered else None,
                 self.size.users + 1 if answered else None, at if waiting else None, answered,
-                at + timedelta(hours=1), at, at + timedelta(hours=1), 1, normalise(subject),
+                at + timedelta(hours=1), at, at + timedelta(hours=1), 1, key_of(subject),
             )  # fmt: skip
 
     def _state(self, number: int) -> tuple[str, bool]:

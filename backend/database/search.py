@@ -4,22 +4,66 @@ SQLite: an FTS5 trigram table `<table>_search` kept by triggers. PostgreSQL: a G
 three letters have no trigram: they match the beginning of the key, through the ordinary index.
 """
 
+import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, String, and_, column, event, select, table, true
+from sqlalchemy import ColumnElement, Connection, String, and_, column, event, or_, select, table, true
 from sqlalchemy.orm import Mapped, Mapper, Session, mapped_column
 
 SEARCH_LENGTH = 500
 TRIGRAM = 3
+TERMS = 8
+# Stands before the second half of a key, how it sounds; lower than any letter, so that keys sort by the first.
+SOUND = "\x01"
 # The same order on both databases: by code point.
 Key = String(SEARCH_LENGTH).with_variant(String(SEARCH_LENGTH, collation="C"), "postgresql")
+
+# One Latin spelling of every Russian and Ukrainian letter, and of every way in which people write them in Latin.
+LETTERS = str.maketrans(
+    dict(zip("абвгґдезийіїклмнопрстуфхыэє", "abvggdeziiiiklmnoprstufhiee", strict=True))
+    | {"ж": "zh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "sh", "ъ": "", "ь": "", "ю": "iu", "я": "ia"}
+)
+SPELLINGS = {
+    "shch": "sh", "sch": "sh", "ch": "ch", "kh": "h", "ph": "f", "tz": "ts", "ck": "k", "ye": "e", "yo": "e",
+    "x": "ks", "w": "v", "q": "k", "y": "i", "j": "i", "c": "k",
+}  # fmt: skip
+SPELLED = re.compile("|".join(SPELLINGS))
+# The same keys in the two layouts of a keyboard.
+LATIN = "`qwertyuiop[]asdfghjkl;'zxcvbnm,."
+CYRILLIC = "ейцукенгшщзхъфывапролджэячсмитьбю"
+TO_CYRILLIC, TO_LATIN = str.maketrans(LATIN, CYRILLIC), str.maketrans(CYRILLIC[1:], LATIN[1:])
 
 
 def normalise(value: str) -> str:
     """Case, ё and compatibility forms folded; white space single."""
     folded = unicodedata.normalize("NFKC", value).casefold().replace("ё", "е")
     return " ".join(folded.split())[:SEARCH_LENGTH]
+
+
+def sound(key: str) -> str:
+    """A normalised text as it is spelled in Latin, one way for all: "юлия", "yulia" and "julija" are "iulia"."""
+    latin = key.replace("йо", "е").translate(LETTERS)
+    plain = "".join(char for char in unicodedata.normalize("NFD", latin) if not unicodedata.combining(char))
+    return re.sub("ii+", "i", SPELLED.sub(lambda found: SPELLINGS[found[0]], plain))
+
+
+def key_of(value: str) -> str:
+    """What `search_key` holds: the normalised text, then how it sounds when that is something else."""
+    key = normalise(value)
+    told = sound(key)
+    return key if told == key else f"{key}{SOUND}{told}"[:SEARCH_LENGTH]
+
+
+def alternatives(term: str) -> list[str]:
+    """What a typed word may have meant: itself, its other spellings, and the same keys in the other layout."""
+    cyrillic = any("а" <= char <= "я" for char in term)
+    other = term.translate(TO_LATIN if cyrillic else TO_CYRILLIC)
+    told = sound(term)
+    # Too short for a trigram; with the mark before it, it finds the beginning of the second half.
+    found = dict.fromkeys((term, told, other, f"{SOUND}{told}" if len(told) == len(SOUND) + 1 else term))
+    return [word for word in found if len(word) >= min(len(term), TRIGRAM)]
 
 
 class Searchable:
@@ -36,7 +80,7 @@ class Searchable:
 
 def _fill(_mapper: Mapper[Any], _connection: Connection, row: Searchable) -> None:
     row.derive_keys()
-    key = normalise(row.search_text())
+    key = key_of(row.search_text())
     if row.search_key != key:
         row.search_key = key
 
@@ -46,19 +90,22 @@ event.listen(Searchable, "before_update", _fill, propagate=True)
 
 
 def matches(session: Session, model: type[Any], q: str) -> ColumnElement[bool]:
-    """The rows of a searchable model that contain every word of `q`."""
-    terms = normalise(q.replace("@", " ")).split()[:8]
+    """The rows of a searchable model that contain every word of `q`, in one of its spellings."""
+    terms = normalise(q.replace("@", " ")).split()[:TERMS]
     sqlite = session.get_bind().dialect.name == "sqlite"
-    return and_(true(), *(_term(model, term, sqlite=sqlite) for term in terms))
+    return and_(true(), *(_term(model, alternatives(term), sqlite=sqlite) for term in terms))
 
 
-def _term(model: type[Any], term: str, *, sqlite: bool) -> ColumnElement[bool]:
+def _term(model: type[Any], words: Iterable[str], *, sqlite: bool) -> ColumnElement[bool]:
     key = model.search_key
-    if len(term) < TRIGRAM:
-        return and_(key >= term, key < term + "\U0010ffff")
-    if not sqlite:
-        return key.contains(term, autoescape=True)  # type: ignore[no-any-return] # column of an unknown model
-    name = f"{model.__tablename__}_search"
-    index = table(name, column("rowid"), column(name))
-    quoted = '"' + term.replace('"', '""') + '"'
-    return model.id.in_(select(index.c.rowid).where(index.c[name].match(quoted)))  # type: ignore[no-any-return] # as above
+    short = [word for word in words if len(word) < TRIGRAM]
+    long = [word for word in words if len(word) >= TRIGRAM]
+    found: list[ColumnElement[bool]] = [and_(key >= word, key < word + "\U0010ffff") for word in short]
+    if long and sqlite:
+        name = f"{model.__tablename__}_search"
+        index = table(name, column("rowid"), column(name))
+        quoted = " OR ".join('"' + word.replace('"', '""') + '"' for word in long)
+        found.append(model.id.in_(select(index.c.rowid).where(index.c[name].match(quoted))))
+    else:
+        found += [key.contains(word, autoescape=True) for word in long]
+    return or_(*found)
