@@ -20,7 +20,8 @@ ENV PATH=/venv/bin:$PATH \
     API_PORT=8000 \
     DATA_DIR=/app/data \
     DATABASE_URL=sqlite:////app/data/lyceum.db
-RUN python -m compileall -q backend migrations main.py
+RUN python -m compileall -q backend migrations main.py \
+    && python -c 'from backend.core import templating; templating.prepare(debug=False)'
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 VOLUME /app/data

@@ -29,6 +29,7 @@ from markupsafe import Markup
 from pydantic import BaseModel
 
 from backend.core import atoms, clock, shortcuts, text, wording
+from backend.core.compiled import BesideSources
 from backend.core.config import Settings, is_loopback
 from backend.core.context import ANONYMOUS, Principal
 from backend.core.figures import line_path, nice_top, sparse
@@ -311,6 +312,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         auto_reload=False,
         cache_size=-1,
+        bytecode_cache=BesideSources(TEMPLATES),
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
