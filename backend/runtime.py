@@ -22,7 +22,7 @@ from backend.sandbox import mount
 def install_telegram(app: FastAPI, settings: Settings) -> None:
     """The webhook; and Telegram in a box under /sandbox/ when the settings ask for it, with a bot token of its own."""
     app.state.bot_token = settings.bot_token
-    app.router.routes.append(webhook.route)
+    app.router.routes.insert(0, webhook.route)  # the busiest address first: routes are tried one by one
     if settings.sandbox_on:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         sandbox = mount(

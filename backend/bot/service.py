@@ -11,7 +11,7 @@ from aiogram.types import CallbackQuery, ChatMemberUpdated, Message, PreCheckout
 from aiogram.types.update import UpdateTypeLookupError
 
 from backend.bot.client import Api
-from backend.bot.handlers import make_dispatcher
+from backend.bot.handlers import ALLOWED_UPDATES, make_dispatcher
 from backend.bot.http import ENDLESS, Patience
 from backend.bot.payments import Settlement, charge_of, settle
 from backend.bot.telegram import described
@@ -76,10 +76,12 @@ Event = Message | CallbackQuery | PreCheckoutQuery | ChatMemberUpdated
 
 
 def _event_of(update: Update) -> Event | None:
+    """None for what is none of ours: Telegram may still send kinds that an earlier start asked for."""
     try:
-        event = update.event
+        kind = update.event_type
     except UpdateTypeLookupError:
         return None
+    event = getattr(update, kind) if kind in ALLOWED_UPDATES else None
     return event if isinstance(event, Event) else None
 
 

@@ -116,6 +116,10 @@ def test_only_telegram_may_call(hooked: School, fresh: Fresh) -> None:
     # A kind of update that nobody asked for.
     poll = b'{"update_id": 3, "business_connection": {}}'
     assert posted(hooked, poll, right) == 400
+    for number, kind in enumerate((b"edited_message", b"channel_post"), 4):
+        other = start.replace(b'"update_id": 1', b'"update_id": %d' % number).replace(b'"message":', b'"%s":' % kind)
+        assert posted(hooked, other, right) == 200
+    assert fresh().scalars(select(User).where(User.telegram_id == 7)).all() == []
     assert posted(hooked, start, right) == 200
     assert len(fresh().scalars(select(User).where(User.telegram_id == 7)).all()) == 1
 
