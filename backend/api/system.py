@@ -8,7 +8,7 @@ from functools import cache
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from backend.core.auth import authenticate, client_ip
 from backend.core.config import Settings, is_loopback
@@ -85,6 +85,7 @@ def ready(request: Request, caller: Caller, database: DatabaseDep, settings: Set
     dependencies=[public, detached],
     summary="Metrics for Prometheus",
     description="Open on this machine, otherwise with `operations:read`.",
+    response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"example": "lyceum_http_requests_total 1.0"}}}},
 )
 def metrics(request: Request, caller: Caller, found: Annotated[Metrics, Depends(_metrics)]) -> Response:
@@ -93,7 +94,12 @@ def metrics(request: Request, caller: Caller, found: Annotated[Metrics, Depends(
     return Response(found.render(), media_type=found.content_type)
 
 
-@router.get("/openapi.json", dependencies=[public, detached], summary="This document")
+@router.get(
+    "/openapi.json",
+    dependencies=[public, detached],
+    summary="This document",
+    responses={200: {"content": {"application/json": {"example": {"openapi": "3.1.0"}}}}},
+)
 def openapi(request: Request, caller: Caller, database: DatabaseDep, settings: SettingsDep) -> Response:
     """Open on a school that only this machine reaches, otherwise for signed-in staff, by session or
     token.

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from backend.core import csrf
 from backend.core.config import Settings
 from backend.core.context import Actor, Principal
+from backend.core.errors import UnsupportedMediaError
 from backend.core.permissions import Permission
 from backend.core.units import Policy, Reply, Unit, current_unit, is_api
 from backend.database.crud.base import BaseCRUD
@@ -78,12 +79,20 @@ class UnitRoute(APIRoute):
                 return await inner(request)
             except RequestValidationError:
                 await run_in_threadpool(unit.admit)  # an outsider learns 401, not what a body should hold
+                if self.body_field is not None and unit.api and _is_no_json(request):
+                    raise UnsupportedMediaError from None
                 raise
             finally:
                 current_unit.reset(token)
                 await request.close()  # the files of a form
 
         return handle
+
+
+def _is_no_json(request: Request) -> bool:
+    """There is a body, and it says that it is something else."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return not (kind == "application/json" or kind.endswith("+json")) and bool(getattr(request, "_body", b""))
 
 
 async def _read_csrf(request: Request, unit: Unit) -> None:
@@ -117,7 +126,8 @@ def _in_unit(endpoint: Callable[..., Any]) -> Callable[..., Response]:
 class Routes(APIRouter):
     """A router of UnitRoutes.
 
-    "/" answers without its slash too; only API routes are part of the documentation.
+    "/" answers without its slash too, as do the collections of the API ("/{id}/purchases"); only API
+    routes are part of the documentation.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -129,8 +139,11 @@ class Routes(APIRouter):
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().add_api_route(path, endpoint, **options)
+        unseen = {**options, "include_in_schema": False}
         if path == "/" and self.prefix:
-            super().add_api_route("", endpoint, **{**options, "include_in_schema": False})
+            super().add_api_route("", endpoint, **unseen)
+        elif self.prefix.startswith("/api") and "}/" in path:
+            super().add_api_route(f"{path}/", endpoint, **unseen)
 
 
 def require(*permissions: Permission) -> Any:

@@ -9,6 +9,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
 from backend.core.deps import UnitRoute
+from backend.core.examples import REFUSALS as REFUSED
+from backend.core.examples import example_of, refusal
 from backend.core.units import Policy
 
 DESCRIPTION = """
@@ -36,9 +38,10 @@ SCHEMES: dict[str, Any] = {
 REFUSALS = {
     "400": "The request could not be understood",
     "413": "The body is too large",
+    "415": "The body is not JSON",
     "503": "The service is busy; see Retry-After",
 }
-WITH_BODY = {"400", "413"}
+WRITES, WITH_BODY = {"400", "413"}, {"415"}
 
 
 def describe(app: FastAPI, server: str) -> dict[str, Any]:
@@ -65,7 +68,22 @@ def _build(app: FastAPI) -> dict[str, Any]:
         for method in context.methods or ():
             if operation := described.get(method.lower()):
                 _complete(operation, route.policy, writes=method != "GET")
+    _exemplify(document)
     return document
+
+
+def _exemplify(document: dict[str, Any]) -> None:
+    """An example for every body and every answer that has none of its own."""
+    schemas = document["components"]["schemas"]
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    for operation in operations:
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            content.setdefault("example", example_of(content["schema"], schemas, sent=True))
+        for status, answer in operation["responses"].items():
+            content = answer.get("content", {}).get("application/json")
+            if content is not None and not content.keys() & {"example", "examples"}:
+                failed = int(status) in REFUSED
+                content["example"] = refusal(int(status)) if failed else example_of(content["schema"], schemas)
 
 
 def _complete(operation: dict[str, Any], policy: Policy, *, writes: bool) -> None:
@@ -76,5 +94,5 @@ def _complete(operation: dict[str, Any], policy: Policy, *, writes: bool) -> Non
         operation["x-permissions"] = [sorted(group) for group in policy.groups]
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}}
     for status, reason in REFUSALS.items():
-        if writes or status not in WITH_BODY:
+        if (writes or status not in WRITES) and ("requestBody" in operation or status not in WITH_BODY):
             operation["responses"].setdefault(status, {"description": reason, "content": error})

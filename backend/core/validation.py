@@ -61,6 +61,8 @@ def explain(errors: Iterable[Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for error in errors:
         path = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header", "form")]
+        if error["type"] == "json_invalid":
+            path = []  # FastAPI names the place in the text, which is no field
         make = words.get(error["type"])
         found.setdefault(".".join(path), make(error.get("ctx", {})) if make else _own(error))
     return found

@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    WithJsonSchema,
     field_validator,
 )
 
@@ -52,7 +53,11 @@ def rfc3339(value: datetime) -> str:
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Stars = Annotated[int, Field(ge=0, le=MAX_STARS, strict=False)]
 Moment = Annotated[AwareDatetime, AfterValidator(to_utc)]
-UTCMoment = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
+UTCMoment = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 Title = Annotated[str, Field(min_length=1, max_length=200)]
 Text = Annotated[str, Field(max_length=20_000)]
 

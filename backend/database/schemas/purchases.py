@@ -77,7 +77,7 @@ class PurchaseResponse(Output):
     course_id: int | None
     payment_id: Annotated[str, Field(description="Telegram's charge id, or free:... or grant:...")]
     amount: int
-    status: Literal["pending", "completed", "failed"]
+    status: Annotated[Literal["pending", "completed", "failed"], Field(examples=["completed"])]
     is_test: bool
     revoked_at: UTCMoment | None
     created_at: UTCMoment
