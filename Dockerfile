@@ -28,4 +28,5 @@ VOLUME /app/data
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"API_PORT\"]}/health', timeout=4)"]
-CMD ["sh", "-c", "exec uvicorn main:app --host \"$API_HOST\" --port \"$API_PORT\" --no-server-header"]
+# Schema, roles and the first administrator with their sign-in link come before the server; safe to repeat.
+CMD ["python", "-m", "backend.cli", "serve"]

@@ -1,5 +1,6 @@
 """No engine here: the files are read, and what they promise each other is compared."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ import pytest
 import yaml
 
 from backend.core.config import Settings
+from tests.conftest import SECRET
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+FIELDS = frozenset(Settings.model_fields)
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 
 
@@ -72,6 +75,34 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
     assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
     assert "--require-hashes -r requirements.txt" in DOCKERFILE
     assert "/health" in DOCKERFILE
+
+
+def test_every_way_of_starting_makes_schema_roles_and_the_first_sign_in_link() -> None:
+    commands = {name: service.get("command") for name, service in SERVICES.items() if name in OURS}
+    serve = ["python", "-m", "backend.cli", "serve"]
+    assert commands.pop("migrate") == ["python", "-m", "backend.cli", "migrate"]
+    assert commands.pop("web") == [*serve, "--workers", "${WEB_WORKERS:-2}"]
+    assert commands.pop("dev") is None
+    assert json.loads(DOCKERFILE.rpartition("\nCMD ")[2]) == serve
+    assert commands == {"worker": ["python", "-m", "backend.jobs"], "bot": ["python", "-m", "backend.bot"]}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_container_has_settings_that_the_start_accepts(name: str) -> None:
+    """Those of the image, of .env (what a school must choose) and of the service, in the order of Docker."""
+    image = dict(re.findall(r"(\w+)=(\S+)", DOCKERFILE[DOCKERFILE.index("ENV PATH") : DOCKERFILE.index("USER ")]))
+    chosen = {"SECRET_KEY": SECRET, "BASE_URL": "https://school.example"} | {"TELEGRAM_BOT_TOKEN": "123456:x"}
+    service = {key: default(value) for key, value in SERVICES[name].get("environment", {}).items()}
+    values = {key.lower(): value for key, value in (image | chosen | service).items() if key.lower() in FIELDS}
+    settings = Settings(_env_file=None, **values)
+    assert str(settings.data_dir) == "/app/data"
+    assert settings.api_host in ("0.0.0.0", "127.0.0.1")
+    assert settings.sandbox is (name == "dev")
+
+
+def default(value: str) -> str:
+    """What Compose puts in when .env says nothing."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
 def test_the_image_takes_nothing_that_is_not_named() -> None:
