@@ -1,0 +1,108 @@
+"""kill -9 in the middle of a migration leaves each step whole or undone, and the next start goes on from there."""
+
+import os
+import signal
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+
+from backend.database.schema import alembic_config, current, head, migrate
+from backend.database.session import Database
+from tests.conftest import POSTGRES, _postgres
+
+MakeDatabase = Callable[[], str]
+SCHEMA = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE name <> 'alembic_version' ORDER BY name",
+    "postgresql": (
+        "SELECT table_name || '.' || column_name, data_type || is_nullable FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
+        " UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        " AND tablename <> 'alembic_version' ORDER BY 1, 2"
+    ),
+}
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[MakeDatabase]:
+    """Addresses of new, empty databases."""
+    made: list[str] = []
+
+    def new() -> str:
+        name = f"lyceum_{uuid.uuid4().hex[:12]}"
+        if not POSTGRES:
+            return f"sqlite:///{tmp_path}/{name}.db"
+        made.append(name)
+        _postgres(f'CREATE DATABASE "{name}"')
+        url = make_url(POSTGRES).set(drivername="postgresql+psycopg", database=name)
+        return url.render_as_string(hide_password=False)
+
+    yield new
+    for name in made:
+        _postgres(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def schema(url: str) -> list[tuple[str, str]]:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = connection.execute(text(SCHEMA[engine.dialect.name])).all()
+    engine.dispose()
+    return [(row[0], row[1]) for row in found]
+
+
+def revision(url: str) -> str | None:
+    database = Database(url)
+    try:
+        return current(database)
+    finally:
+        database.dispose()
+
+
+def upgrade_until_killed(url: str, statements: int) -> bool:
+    """Runs the migrations in a process that dies before this statement; False when it came to the end."""
+    child = os.fork()
+    if child == 0:
+        left = statements
+
+        def count(*_arguments: object) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        event.listen(Engine, "before_cursor_execute", count)
+        try:
+            command.upgrade(alembic_config(url), "head")
+        finally:
+            os._exit(0)
+    _pid, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+MOMENTS = (3, 90) if POSTGRES else (3, 30, 60, 90, 105)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_killed_migration_leaves_no_half_step(make: MakeDatabase) -> None:
+    whole = make()
+    command.upgrade(alembic_config(whole), "head")
+    stood: dict[str | None, list[tuple[str, str]]] = {None: [], head(): schema(whole)}
+    for moment in MOMENTS:
+        url = make()
+        assert upgrade_until_killed(url, moment), moment
+        at = revision(url)
+        if at not in stood:
+            reference = make()
+            command.upgrade(alembic_config(reference), at or "base")
+            stood[at] = schema(reference)
+        assert schema(url) == stood[at], (moment, at)
+
+        database = Database(url)
+        migrate(database)
+        database.dispose()
+        assert (revision(url), schema(url)) == (head(), stood[head()]), moment
+    assert len(stood) > 2  # some stood at neither end
