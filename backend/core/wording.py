@@ -118,6 +118,10 @@ OPS: dict[str, tuple[str, str]] = {
 
 LABELS: dict[str, str] = {
     "undo": N_("undo"),
+    "password": N_("password changed"),
+    "sign_out": N_("other devices signed out"),
+    "create_token": N_("shown once"),
+    "revoke_token": N_("revoked"),
     "refund": N_("refund"),
     "reply": N_("answer"),
     "grant": N_("access given"),

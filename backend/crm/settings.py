@@ -1,5 +1,6 @@
 """One's own account, and what the school decides about itself."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -29,9 +30,11 @@ from backend.core.templating import flash, render, render_part, see_other
 from backend.core.text import timezones
 from backend.core.useragents import describe
 from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
+from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.settings import SettingCRUD
 from backend.database.crud.throttle import Limit, ThrottleCRUD
 from backend.database.crud.users import UserCRUD
+from backend.database.history import SCHOOL
 from backend.database.history import describe as label
 from backend.database.models.users import User
 from backend.database.schemas.auth import (
@@ -57,6 +60,7 @@ SchoolSettings = Annotated[SettingCRUD, crud(SettingCRUD)]
 RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
 P = Permission
 own = require(P.PROFILE_WRITE)
+SHOWN = 20  # entries of the page's timeline
 PROFILE = ("first_name", "last_name", "email", "timezone", "version")
 
 
@@ -111,7 +115,7 @@ def password(
         users, found = UserCRUD(session), UserCRUD(session).get_by_id(me)
         if found.password_hash != seen:
             raise ConflictError
-        users.assign(found, {"password_hash": hashed})
+        users.set_password(found, hashed)
         SessionCRUD(session).revoke_all(me, but=caller.me.session_id)
 
     database.run(store, caller.actor)
@@ -172,14 +176,16 @@ def _remember(caller: Caller, users: UserCRUD, name: str, value: str) -> None:
 
 
 @router.post("/sessions/{session_id}/revoke", name="crm:settings:revoke_session", dependencies=[own])
-def revoke_session(request: Request, caller: Caller, sessions: Sessions, session_id: RowId) -> Response:
+def revoke_session(request: Request, caller: Caller, sessions: Sessions, users: Users, session_id: RowId) -> Response:
     sessions.revoke_own(session_id, _id(caller))
+    users.note(users.get_by_id(_id(caller)), "sign_out")
     return _saved(request, _("That device is signed out"))
 
 
 @router.post("/sessions/revoke", name="crm:settings:revoke_others", dependencies=[own])
-def revoke_others(request: Request, caller: Caller, sessions: Sessions) -> Response:
+def revoke_others(request: Request, caller: Caller, sessions: Sessions, users: Users) -> Response:
     sessions.revoke_all(_id(caller), but=caller.me.session_id)
+    users.note(users.get_by_id(_id(caller)), "sign_out")
     return _saved(request, _("All other devices are signed out"))
 
 
@@ -237,7 +243,7 @@ def school(
 ) -> Response:
     if form.data is None:
         return _part(request, caller, "_school.html", users.get_by_id(_id(caller)), school_form=form)
-    stored.put(KEY, {"name": form.data.name})
+    stored.decide(KEY, {"name": form.data.name})
     named: School = request.app.state.school
     named.name = form.data.name
     return _saved(request, _("School saved"))
@@ -288,8 +294,19 @@ def _context(request: Request, caller: Caller, user: User, session: "Session") -
         "made_text": "",
         "scopes": scope_choices(caller.me.permissions),
         "zones": timezones(),
+        "timeline": _timeline(caller, user, session) if caller.me.may(P.HISTORY_READ) else None,
         "bot": {"on": settings.bot_on, "sandbox": settings.sandbox_on, "mode": settings.bot_mode},
     }
+
+
+def _timeline(caller: Caller, user: User, session: "Session") -> list[Entry]:
+    """What became of one's account, and for those who run the school of its settings and tokens; nothing to undo."""
+    records = HistoryCRUD(session)
+    found = records.of_record("users", user.id, SHOWN)
+    if caller.me.may(P.SETTINGS_WRITE):
+        found += records.of_record(*SCHOOL, SHOWN)
+    latest = sorted(found, key=lambda entry: entry.change_set.id, reverse=True)[:SHOWN]
+    return [replace(entry, undoable=False) for entry in latest]
 
 
 def scope_choices(own_rights: frozenset[str]) -> list[tuple[str, str]]:

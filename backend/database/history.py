@@ -16,6 +16,8 @@ from backend.database.models.history import Change, ChangeSet
 # Columns that every update moves; they say nothing by themselves.
 NOISE = frozenset({"updated_at", "version", "search_key"})
 SYSTEM = Actor(Door.JOB)
+Record = tuple[str, int]  # table, id
+SCHOOL: Record = ("settings", 0)  # what the school decides about itself has one timeline
 
 
 def describe(session: Session, label: str) -> None:
@@ -50,19 +52,30 @@ def record(
     op: str,
     before: Mapping[str, Any],
     after: Mapping[str, Any],
-    root: tuple[str, int] | None = None,
+    root: Record | None = None,
 ) -> None:
     """One change of one row; called by the flush hook and by BaseCRUD.update_where.
 
     `root`: on whose page it is shown, when the row itself does not know.
     """
-    entity, entity_id = row.__tablename__, row.id  # type: ignore[attr-defined] # every recorded table has an id
+    entity: Record = row.__tablename__, row.id  # type: ignore[attr-defined] # every recorded table has an id
     root_of = getattr(row, "history_root", None)
-    shown_at, shown_id = root or (root_of() if root_of else (entity, entity_id))
+    _insert(session, entity, root or (root_of() if root_of else entity), op, before, after)
+
+
+def note(session: Session, entity: Record, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """A change that no row tells by itself: of a setting, or of a secret, whose values are left out."""
+    _insert(session, entity, entity, "update", before, after)
+
+
+def _insert(
+    session: Session, entity: Record, root: Record, op: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    (table, row_id), (shown_at, shown_id) = entity, root
     values = {
         "change_set_id": _change_set(session),
-        "entity": entity,
-        "entity_id": entity_id,
+        "entity": table,
+        "entity_id": row_id,
         "root": shown_at,
         "root_id": shown_id,
         "op": op,

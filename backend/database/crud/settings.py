@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from backend.database import history
 from backend.database.crud.base import BaseCRUD
 from backend.database.models.system import Setting
 
@@ -21,6 +22,13 @@ class SettingCRUD(BaseCRUD[Setting]):
         """The bot as Telegram knows it; None before its first start, or when `bot_id` is another one's."""
         found = self.find(BOT)
         return found if found and bot_id in (None, found["id"]) else None
+
+    def decide(self, key: str, value: dict[str, Any]) -> None:
+        """A person's decision about the school: put, and told in its history."""
+        before = self.find(key) or dict.fromkeys(value)
+        if before != value:
+            self.put(key, value)
+            history.note(self.session, history.SCHOOL, before, value)
 
     def put(self, key: str, value: dict[str, Any]) -> None:
         is_sqlite = self.session.get_bind().dialect.name == "sqlite"

@@ -13,6 +13,7 @@ from backend.core import clock
 from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _
 from backend.core.permissions import STUDENT, SYSTEM_ROLES
+from backend.database import history
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.dispatches import Dispatch
@@ -105,6 +106,16 @@ class UserCRUD(BaseCRUD[User]):
         if self.session.scalar(select(paid | told)):
             raise ConflictError(self.refused("FOREIGN KEY"), code="in_use")
         return super().delete(row_id)
+
+    def set_password(self, user: User, password_hash: str) -> None:
+        """The history tells that it was changed, and by whom; never what it is."""
+        self.assign(user, {"password_hash": password_hash})
+        self.note(user, "password")
+
+    def note(self, user: User, verb: str) -> None:
+        """Something about a person's account that shows no values."""
+        history.describe(self.session, verb)
+        history.note(self.session, ("users", user.id), {}, {})
 
     def is_student(self, user: User) -> bool:
         return user.role_id == self.student_role_id()

@@ -58,6 +58,9 @@ class ApiToken(Identified, Base):
 
     user: Mapped[User | None] = relationship(lazy="raise")
 
+    def history_root(self) -> tuple[str, int]:
+        return "settings", 0  # tokens stand on the settings page
+
 
 class OneTimeToken(Identified, Base):
     __tablename__ = "one_time_tokens"

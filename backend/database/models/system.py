@@ -12,7 +12,7 @@ from backend.database.base import Base, Identified
 
 class Setting(Base):
     __tablename__ = "settings"
-    __history__ = False
+    __undoable__ = False
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[dict[str, Any]]

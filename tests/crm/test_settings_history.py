@@ -1,0 +1,74 @@
+"""What became of an account, of the school's settings and its tokens stands on the settings page, without secrets."""
+
+import re
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.core import wording
+from backend.core.config import ROOT
+from backend.core.permissions import SUPPORT
+from backend.database.models.history import Change, ChangeSet
+from tests.conftest import PASSWORD, SignIn
+from tests.doors import browser, sign_in, token_of
+
+HERE = "/dashboard/settings/"
+
+
+@pytest.fixture
+def own(app: FastAPI) -> TestClient:
+    client = browser(app)
+    sign_in(client)
+    client.headers["X-CSRF-Token"] = token_of(client.get(HERE))
+    return client
+
+
+def told(page: str) -> list[str]:
+    """The timeline's lines without their moments."""
+    lines = re.findall(r"<p><b class=\"ly-strong\">(.*?)</p>", page.partition('id="record-history"')[2], re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", "", line).split()) for line in lines]
+
+
+def test_what_is_changed_here_stands_in_the_history_without_secrets(own: TestClient, db: Session) -> None:
+    own.post(f"{HERE}school", data={"name": "Window Light"})
+    own.post(f"{HERE}tokens", data={"name": "shop", "scopes": "lessons:read"})
+    sent = {"current": PASSWORD, "password": "tulip-kettle-orbit-9", "repeat": "tulip-kettle-orbit-9"}
+    assert own.post(f"{HERE}password", data=sent).status_code == 303
+    own.post(f"{HERE}sessions/revoke")
+    page = own.get(HERE, headers={"Accept-Language": "en"}).text
+    assert told(page)[:4] == [
+        "Changed person, other devices signed out · Анна, in the dashboard",
+        "Changed person, password changed · Анна, in the dashboard",
+        "Created API token, shown once · Анна, in the dashboard",
+        "Changed setting · Анна, in the dashboard",
+    ]
+    assert "Window Light" in page.partition('id="record-history"')[2]
+    assert "/undo" not in page
+    stored = str([(c.before, c.after) for c in db.scalars(select(Change))])
+    assert "tulip" not in stored
+    assert "argon2" not in stored
+    sets = db.scalars(select(ChangeSet).where(ChangeSet.door == "web")).all()
+    assert {(found.actor_id, bool(found.ip), bool(found.request_id)) for found in sets} == {(1, True, True)}
+
+
+def test_an_unchanged_school_is_no_change(own: TestClient, db: Session) -> None:
+    for _ in range(2):
+        own.post(f"{HERE}school", data={"name": "Window Light"})
+    assert len(db.scalars(select(Change).where(Change.entity == "settings")).all()) == 1
+
+
+def test_the_schools_history_is_for_those_who_run_it(own: TestClient, staff: SignIn) -> None:
+    own.post(f"{HERE}school", data={"name": "Window Light"})
+    support = staff(SUPPORT).get(HERE, headers={"Accept-Language": "en"}).text
+    assert told(support) == ["Created person · by itself"]
+
+
+def test_every_verb_has_words() -> None:
+    """What code calls a change is what people read."""
+    sources = "".join(path.read_text() for path in (ROOT / "backend").rglob("*.py"))
+    named = set(re.findall(r'(?:describe|label|note)\((?:\w+\.)?\w+, "(\w+)"\)', sources))
+    assert {"undo", "refund", "password", "create_token"} <= named
+    assert named - set(wording.LABELS) == set()
