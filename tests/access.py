@@ -92,6 +92,7 @@ POST   /dashboard/settings/tokens                                      A
 POST   /dashboard/settings/tokens/{token_id}/revoke                    A
 POST   /dashboard/settings/school                                      A
 GET    /dashboard/                                                     AMWS
+GET    /dashboard/search                                               AMWS
 POST   /dashboard/history/{change_set_id}/undo                         AMWS
 GET    /dashboard/users/                                               AMS
 GET    /dashboard/users/export.csv                                     AMS
