@@ -1,17 +1,29 @@
 // What htmx leaves to the page: failures that bring no words of their own, and where the focus goes.
-import { show } from "./toasts.js";
+import { retryWith, show } from "./toasts.js";
 import { words } from "./words.js";
 
 // Nobody asked for what refreshes itself, so nobody is told when it fails.
 const unasked = (ctx) => ["every", "load"].includes(ctx?.sourceEvent?.type);
-const again = (ctx) => () => ctx.sourceElement?.isConnected && window.htmx.trigger(ctx.sourceElement, ctx.sourceEvent?.type ?? "click");
+// A search field sends nothing for a text that it has sent already, but it listens to `again`.
+const again = (ctx) => () => {
+  const source = ctx.sourceElement;
+  if (source?.isConnected) window.htmx.trigger(source, source.matches("input") ? "again" : (ctx.sourceEvent?.type ?? "click"));
+};
 
 document.addEventListener("htmx:response:error", (event) => {
   const { ctx } = event.detail;
-  // A refused form comes back by itself, and the server's own toast comes with the answer.
-  if (unasked(ctx) || (ctx.response.status < 500 && ctx.text?.trim())) return;
-  if (ctx.text?.includes("<hx-partial")) return;
-  const id = ctx.response.headers.get("X-Request-ID");
+  const { status, headers } = ctx.response;
+  if (unasked(ctx)) {
+    ctx.text = "";
+    return;
+  }
+  // The server's own toast comes with the answer; a refused form comes back by itself.
+  if (ctx.text?.includes("<hx-partial")) {
+    if (status >= 500 || status === 429) retryWith(again(ctx));
+    return;
+  }
+  if (status < 500 && ctx.text?.trim()) return;
+  const id = headers.get("X-Request-ID");
   show(words.failed, { detail: id ? `${words.request} ${id}` : "", action: { label: words.retry, run: again(ctx) } });
 });
 

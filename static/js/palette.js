@@ -15,7 +15,7 @@ export function open() {
   document.querySelectorAll(":popover-open").forEach((shown) => shown.hidePopover());
   dialog.showModal();
   input().select();
-  window.htmx.trigger(input(), "palette");
+  window.htmx.trigger(input(), "again");
   return true;
 }
 

@@ -13,9 +13,29 @@ function dismiss(toast) {
   if (focused) (next?.querySelector("button") ?? document.getElementById("main"))?.focus();
 }
 
+// What the next error that the server words itself can be mended by.
+let retry = null;
+
+export function retryWith(run) {
+  retry = run;
+}
+
+function offer(toast, { label, run }) {
+  const button = element("button", { type: "button", class: "btn btn-sm" }, label);
+  button.addEventListener("click", () => {
+    dismiss(toast);
+    run();
+  });
+  toast.append(button);
+}
+
 function arm(toast) {
-  if (toast.dataset.armed) return;
+  if ("armed" in toast.dataset) return;
   toast.dataset.armed = "";
+  if (retry && toast.classList.contains("is-bad")) {
+    offer(toast, { label: words.retry, run: retry });
+    retry = null;
+  }
   const close = element("button", { type: "button", class: "btn btn-ghost btn-icon btn-sm", "aria-label": words.close });
   close.append(icon("x"));
   close.addEventListener("click", () => dismiss(toast));
@@ -45,14 +65,7 @@ export function show(text, { kind = "bad", sign = "alert-circle", detail = "", a
   const said = element("p", {}, text);
   if (detail) said.append(element("small", {}, detail));
   const toast = element("div", { class: `ly-toast is-${kind}`, "data-toast": "" }, icon(sign), said);
-  if (action) {
-    const button = element("button", { type: "button", class: "btn btn-sm" }, action.label);
-    button.addEventListener("click", () => {
-      dismiss(toast);
-      action.run();
-    });
-    toast.append(button);
-  }
+  if (action) offer(toast, action);
   region.append(toast);
 }
 

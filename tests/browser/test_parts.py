@@ -1,14 +1,15 @@
 """The parts that every page shares in a real browser, under a strict CSP, on made-up data."""
 
+import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, expect, sync_playwright
 
 from tests.browser.shots import CHROMIUM
 from tests.core.gallery import make_gallery
@@ -59,7 +60,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
-    expected = ("status of 4", "net::ERR_FAILED", "htmx: htmx:error: Failed to fetch")
+    expected = ("status of 4", "status of 503", "net::ERR_FAILED", "htmx: htmx:error: Failed to fetch")
     assert [text for text in complaints if not any(part in text for part in expected)] == []
 
 
@@ -265,6 +266,57 @@ def test_a_server_that_is_gone_is_said_and_nothing_is_lost(page: Page, context: 
     page.unroute("**/dashboard/things/save")
     page.locator("[data-toast]").get_by_role("button", name="Try again").click()
     expect(page.locator("[data-errors]")).to_be_focused()
+
+
+def _failing(body: str) -> Callable[[Route], None]:
+    headers = {"X-Request-ID": "A-1", "Content-Type": "text/html"}
+    return lambda route: route.fulfill(status=503, body=body, headers=headers)
+
+
+def test_a_server_that_fails_says_so_and_is_asked_again(page: Page) -> None:
+    """With words of its own or without; what the page asks by itself fails in silence."""
+    own = (
+        '<hx-partial hx-target="#toasts" hx-swap="beforeend"><div class="ly-toast is-bad" data-toast>'
+        "<p>Too many people at once<small>Request <code>A-1</code></small></p></div></hx-partial>"
+    )
+    answers = {"x": ("", "the server could not answer.Request A-1"), "xy": (own, "Too many people at onceRequest A-1")}
+    page.goto(THINGS)
+    for typed, (body, words) in answers.items():
+        page.route(
+            "**/dashboard/things/?*",
+            _failing(body),
+        )
+        page.locator("#q").fill(typed)
+        toast = page.locator("[data-toast]")
+        expect(toast.locator("p")).to_contain_text(words)
+        assert page.locator("#list-rows tr").count() == 25  # what stood there still stands
+        page.unroute("**/dashboard/things/?*")
+        with page.expect_response(re.compile(rf"\?q={typed}$")) as again:
+            toast.get_by_role("button", name="Try again").click()
+        assert again.value.ok
+        expect(toast).to_have_count(0)
+    page.route("**/tickets/badge*", _failing(own))
+    with page.expect_response("**/tickets/badge*"):
+        page.reload()
+    page.wait_for_timeout(200)
+    assert page.locator("[data-toast]").count() == 0
+
+
+def test_waiting_shows_after_two_hundred_milliseconds(page: Page) -> None:
+    page.goto(THINGS)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/dashboard/things/?*", hold)
+    page.locator("#q").fill("slow")
+    rows = page.locator("#list-rows")
+    page.wait_for_function("document.querySelector('#list.htmx-request, #list .htmx-request')")
+    assert rows.evaluate("rows => getComputedStyle(rows).transitionDelay") == "0.2s"
+    expect(rows).to_have_css("opacity", "0.55")
+    held[0].continue_()
+    expect(rows).to_have_css("opacity", "1")
 
 
 def test_everything_works_without_script(chromium: Browser, url: str) -> None:
