@@ -1,7 +1,8 @@
 """Search by fragments over one normalised column, indexed by trigrams on both databases.
 
 SQLite: an FTS5 trigram table `<table>_search` kept by triggers. PostgreSQL: a GIN index on `search_key`. Terms under
-three letters have no trigram: they match the beginning of the key, through the ordinary index.
+three letters have no trigram: they match the beginning of the key, through the ordinary index, or beside a longer term
+the beginning of any word.
 """
 
 import re
@@ -93,14 +94,18 @@ def matches(session: Session, model: type[Any], q: str) -> ColumnElement[bool]:
     """The rows of a searchable model that contain every word of `q`, in one of its spellings."""
     terms = normalise(q.replace("@", " ")).split()[:TERMS]
     sqlite = session.get_bind().dialect.name == "sqlite"
-    return and_(true(), *(_term(model, alternatives(term), sqlite=sqlite) for term in terms))
+    narrowed = any(len(term) >= TRIGRAM for term in terms)
+    return and_(true(), *(_term(model, alternatives(term), sqlite=sqlite, narrowed=narrowed) for term in terms))
 
 
-def _term(model: type[Any], words: Iterable[str], *, sqlite: bool) -> ColumnElement[bool]:
+def _term(model: type[Any], words: Iterable[str], *, sqlite: bool, narrowed: bool) -> ColumnElement[bool]:
+    """`narrowed`: another term has a trigram, a short one looks at what that finds for the beginning of a word."""
     key = model.search_key
     short = [word for word in words if len(word) < TRIGRAM]
     long = [word for word in words if len(word) >= TRIGRAM]
     found: list[ColumnElement[bool]] = [and_(key >= word, key < word + "\U0010ffff") for word in short]
+    if narrowed:
+        found += [key.contains(f"{before}{word}", autoescape=True) for word in short for before in (" ", SOUND)]
     if long and sqlite:
         name = f"{model.__tablename__}_search"
         index = table(name, column("rowid"), column(name))

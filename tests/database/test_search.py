@@ -55,6 +55,10 @@ def found(db: Session, q: str) -> list[int]:
         ("418220908", "olga"),
         ("18220909", "yulia"),
         ("ма", "maria"),
+        ("мария к", "maria"),
+        ("maria ko", "maria"),
+        ("ковалева м", "maria"),
+        ("мария х", ""),
         # Latin for Cyrillic, in the ways in which people write it
         ("mariya", "maria"),
         ("Maria Kovaleva", "maria"),
