@@ -312,7 +312,7 @@ def test_waiting_shows_after_two_hundred_milliseconds(page: Page) -> None:
     page.route("**/dashboard/things/?*", hold)
     page.locator("#q").fill("slow")
     rows = page.locator("#list-rows")
-    page.wait_for_function("document.querySelector('#list.htmx-request, #list .htmx-request')")
+    expect(page.locator("#list:is(.htmx-request, :has(.htmx-request))")).to_be_visible()
     assert rows.evaluate("rows => getComputedStyle(rows).transitionDelay") == "0.2s"
     expect(rows).to_have_css("opacity", "0.55")
     held[0].continue_()
