@@ -1,9 +1,8 @@
 """Stored files: their rows here, their bytes in core.media."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -28,7 +27,6 @@ class StoredFile:
 
 class MediaCRUD(BaseCRUD[Media]):
     model = Media
-    sorts: ClassVar[Mapping[str, Any]] = {"created_at": Media.created_at}
 
     def missing(self, row_id: int) -> str:
         return _("There is no file %s here any more.") % row_id

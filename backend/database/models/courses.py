@@ -14,6 +14,7 @@ class Course(Identified, Timestamped, Versioned, Searchable, Base):
         CheckConstraint("total_price >= 0", name="total_price_not_negative"),
         CheckConstraint("discount_price >= 0 AND discount_price <= total_price", name="discount_in_total"),
         Index("ix_courses_created", "created_at", "id"),
+        Index("ix_courses_price", "total_price", "id"),
     )
 
     title: Mapped[str] = mapped_column(String(200))

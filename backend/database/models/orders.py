@@ -92,6 +92,7 @@ class Payment(Identified, Timestamped, Base):
         CheckConstraint("amount > 0", name="amount_positive"),
         UniqueConstraint("provider", "provider_charge_id", name="uq_payments_provider_charge"),
         Index("ix_payments_created", "created_at", "id"),
+        Index("ix_payments_amount", "amount", "id"),
     )
 
     order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id", ondelete="RESTRICT"), index=True)

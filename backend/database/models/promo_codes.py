@@ -18,6 +18,7 @@ class PromoCode(Identified, Timestamped, Versioned, Searchable, Base):
         CheckConstraint("discount_amount >= 0", name="amount_not_negative"),
         CheckConstraint("current_uses >= 0 AND (max_uses IS NULL OR current_uses <= max_uses)", name="uses"),
         Index("ix_promo_codes_created", "created_at", "id"),
+        Index("ix_promo_codes_uses", "current_uses", "id"),
     )
 
     code: Mapped[str] = mapped_column(String(64))

@@ -29,6 +29,7 @@ class SupportTicket(Identified, Timestamped, Versioned, Searchable, Base):
         Index("ix_support_tickets_assignee_created", "assignee_id", "created_at", "id"),
         Index("ix_support_tickets_waiting", "waiting_since", "id"),
         Index("ix_support_tickets_last", "last_message_at", "id"),
+        Index("ix_support_tickets_updated", "updated_at", "id"),
     )
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))

@@ -30,6 +30,8 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
         Index("ix_users_created", "created_at", "id"),
         Index("ix_users_active_created", "is_active", "created_at", "id"),
         Index("ix_users_role_created", "role_id", "created_at", "id"),
+        Index("ix_users_role_name", "role_id", "search_key", "id"),
+        Index("ix_users_role", "role_id", "id"),
     )
 
     telegram_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
