@@ -50,6 +50,8 @@ async def beside(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     database: Database = app.state.database
     token: str = app.state.bot_token
+    if settings.sandbox_on:
+        app.state.sandbox.rename(app.state.school.name)
     async with AsyncExitStack() as stack:
         if settings.run_jobs:
             await stack.enter_async_context(jobs_running(settings, database, token))

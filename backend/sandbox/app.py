@@ -51,11 +51,17 @@ class Sandbox:
         found = self.hub.world.bots()
         if not found:
             return self.hub.world.create_bot(name, "lyceum_school_bot")
-        own = found[0]
+        self._name(found[0], name)
+        return found[0]
+
+    def rename(self, name: str) -> None:
+        """The bot is called what its school is called."""
+        self._name(self.bot, name)
+
+    def _name(self, own: Bot, name: str) -> None:
         if own.state["name"] != name:
             own.state["name"] = name
             self.hub.world.save_bot(own)
-        return own
 
     @property
     def token(self) -> str:
