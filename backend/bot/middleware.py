@@ -50,6 +50,9 @@ class Conversation(BaseMiddleware):
         except ApiError as error:
             log.warning("student_unknown", chat=person.id, error=str(error))
             return await _say_plainly(bot, event, error.message)
+        if talk.student.blocked_bot_at is not None:
+            # Whoever writes has taken the bot back; Telegram's word of that may be lost.
+            await _quietly(talk, talk.api.blocked(talk.chat_id, blocked=False))
         if talk.student.is_active or _about_support(talk):
             data |= {"talk": talk, "raw_state": talk.memory.state}
             step = handler(event, data)

@@ -13,6 +13,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import GetUpdates
 from aiogram.types import Update
+from pydantic import ValidationError
 
 from backend.bot.handlers import ALLOWED_UPDATES
 from backend.bot.http import ApiUnavailableError
@@ -30,6 +31,7 @@ FIRST_NAP, LONGEST_NAP = 0.2, 2.0
 # An update still at work after so long (an upload) is confirmed all the same; a payment never is.
 HOLD_SECONDS = 20.0
 GRACE_SECONDS = 5.0
+PAGE = 100  # updates that Telegram shows at once
 
 
 class Poller:
@@ -66,19 +68,45 @@ class Poller:
         """Telegram shows what is unfinished again at once, so waiting is left to us then."""
         holding = self._confirm()
         timeout = 0 if holding else POLL_SECONDS
-        ask = GetUpdates(offset=self.offset, timeout=timeout, allowed_updates=ALLOWED_UPDATES)
-        return await self.service.bot(ask, request_timeout=timeout + NETWORK_SECONDS)
+        ask = GetUpdates(offset=self.offset, timeout=timeout, limit=PAGE, allowed_updates=ALLOWED_UPDATES)
+        try:
+            return await self.service.bot(ask, request_timeout=timeout + NETWORK_SECONDS)
+        except ClientDecodeError as error:
+            return self._readable(error)
+
+    def _readable(self, error: ClientDecodeError) -> list[Update]:
+        """One update of a kind that we cannot read must not hide the others for ever."""
+        rows = error.data.get("result") if isinstance(error.data, dict) else None
+        if not isinstance(rows, list) or not all(_numbered(row) for row in rows):
+            raise error
+        updates = []
+        for row in rows:
+            try:
+                updates.append(Update.model_validate(row, context={"bot": self.service.bot}))
+            except ValidationError as problem:
+                if row["update_id"] not in self._seen:
+                    log.error("update_unreadable", update=row["update_id"], why=problem.errors(include_input=False)[:3])
+                self._seen.add(row["update_id"])
+        return updates
 
     def _confirm(self) -> bool:
         """Moves the offset behind what is finished; whether something still holds it."""
         now = asyncio.get_running_loop().time()
         self._held = {at: until for at, until in self._held.items() if until > now}
+        self._move()
+        while self._held and len(self._seen) >= PAGE:
+            # Those behind would never be shown. A payment among the held goes on being tried, and if this
+            # process ends before it is booked, Telegram's list of Stars has it.
+            del self._held[min(self._held)]
+            self._move()
+        return bool(self._held)
+
+    def _move(self) -> None:
         if self._held:
             self.offset = min(self._held)
         elif self._seen:
             self.offset = max(self._seen) + 1
         self._seen = {at for at in self._seen if self.offset is not None and at >= self.offset}
-        return bool(self._held)
 
     def _begin(self, updates: list[Update]) -> int:
         """Starts what is new; how much that was."""
@@ -129,3 +157,7 @@ class Poller:
             await self.service.bot(last, request_timeout=NETWORK_SECONDS)
         except (TelegramAPIError, ClientDecodeError, OSError) as error:
             log.info("last_updates_unconfirmed", error=described(error, self.service.bot))
+
+
+def _numbered(row: object) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("update_id"), int)

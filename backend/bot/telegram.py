@@ -72,5 +72,7 @@ def make_bot(token: str, api_url: str) -> Bot:
 
 
 def described(error: BaseException, bot: Bot) -> str:
-    """An error for the log. Addresses of the Bot API hold the token."""
+    """An error for the log. Addresses of the Bot API hold the token, undecoded answers what people write."""
+    if isinstance(error, ClientDecodeError):
+        return f"ClientDecodeError: {error.message} ({type(error.original).__name__})"
     return f"{type(error).__name__}: {error}".replace(bot.token, "***")[:500]

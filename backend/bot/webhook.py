@@ -1,6 +1,7 @@
 """Telegram's calls to us: only with the secret, answered when the work is done."""
 
 import hmac
+import json
 
 import structlog
 from aiogram.types import Update
@@ -39,13 +40,25 @@ async def receive(request: Request) -> Response:
         return _refused(413, "Too large.")
     try:
         update = Update.model_validate_json(body, context={"bot": service.bot})
-    except ValidationError:
-        return _refused(400, "Not an update.")
+    except ValidationError as error:
+        return _unreadable(body, error)
     try:
         await service.handle(update, PAYMENT)
     except ApiUnavailableError as error:
         log.warning("update_postponed", update=update.update_id, cause=error.cause)
         return _refused(503, "Again, please.")
+    return JSONResponse({"ok": True})
+
+
+def _unreadable(body: bytes, error: ValidationError) -> Response:
+    """An update of a kind that we cannot read is taken all the same: Telegram would repeat it for a day."""
+    try:
+        number = json.loads(body)["update_id"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        number = None
+    if not isinstance(number, int):
+        return _refused(400, "Not an update.")
+    log.error("update_unreadable", update=number, why=error.errors(include_input=False)[:3])
     return JSONResponse({"ok": True})
 
 

@@ -6,6 +6,7 @@ import httpx2
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.settings import SettingCRUD
 from backend.database.models.users import User
 from backend.sandbox.student import Student
@@ -92,6 +93,22 @@ def test_blocking_and_unblocking_reach_the_school(olga: Student, running: School
 
     olga.unblock()
     running.box.wait_until(lambda: known(fresh(), olga).blocked_bot_at is None)
+
+
+def test_whoever_writes_has_taken_the_bot_back(olga: Student, running: School, db: Session, fresh: Fresh) -> None:
+    """The update that says so may be lost; what is owed leaves all the same."""
+    olga.ask("/start")
+    owed = DispatchCRUD(db).enqueue(
+        "owed", chat_id=olga.id, user_id=known(db, olga).id, method="sendMessage", params={"text": "Your answer"}
+    )
+    DispatchCRUD(db).fail(owed.id, 0, "blocked: Forbidden")
+    DispatchCRUD(db).mark_blocked(olga.id)
+
+    olga.ask("/help", "what I can do")
+
+    assert known(fresh(), olga).blocked_bot_at is None
+    assert running.deliver_outbox() == 1
+    assert olga.wait("Your answer").by_bot
 
 
 def test_a_block_found_while_writing_is_kept(olga: Student, running: School, fresh: Fresh) -> None:

@@ -86,6 +86,7 @@ class UserResponse(Output):
     ui_language: str | None
     is_active: bool
     terms_accepted_at: UTCMoment | None
+    blocked_bot_at: UTCMoment | None = None
     created_at: UTCMoment
     updated_at: UTCMoment
     version: int
