@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 TOAST = 200  # characters of an answer to a button
 CURRENCY = "XTR"
+# What no text of Telegram's holds, and no database of ours takes, becomes a space.
+CONTROL = {number: " " for number in range(32) if chr(number) not in "\n\t"}
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Talk:
     @property
     def text(self) -> str:
         """What the student has written."""
-        return (self.event.text or "") if isinstance(self.event, Message) else ""
+        return (self.event.text or "").translate(CONTROL) if isinstance(self.event, Message) else ""
 
     # --- the living message
 

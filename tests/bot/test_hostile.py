@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -129,3 +130,45 @@ def test_an_old_screen_still_works_and_the_chat_keeps_one(olga: Student, db: Ses
     olga.ask("/lessons")
     assert tap(olga, "Window light").text.startswith("Window light")
     assert menu.id not in [message.id for message in olga.messages()]
+
+
+DIALOGUES = {
+    "nothing": (),
+    "a promo code": ("g1:promo:0",),
+    "a promo code for a lesson": ("a1:promo:lesson:1:0",),
+    "a subject": ("g1:ask:0",),
+    "a message": ("g1:ask:0", "About the light"),
+}
+ODD = (
+    "a\0b",
+    "\0",
+    "\x01" * 1500,
+    "\x7f\x1b[31m",
+    "\u200b\u2060",
+    "\ufeff",
+    "a\u2028b\u2029c",
+    "z\u0301" * 2000,
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467" * 200,
+    "\\" * 4096,
+    '"' * 4096,
+    "<tg-spoiler>",
+    "\n.\n" * 1000,
+)
+
+
+@pytest.mark.parametrize("asked", DIALOGUES)
+def test_odd_texts_are_answered_wherever_they_are_typed(
+    olga: Student, db: Session, running: School, asked: str
+) -> None:
+    make_lesson(db, title="Window light", price=199)
+    for text in ODD:
+        olga.ask("/start")
+        for step in DIALOGUES[asked]:
+            if ":" in step:
+                assert olga.press_data(step) is not None
+            else:
+                olga.ask(step)
+        assert olga.ask(text).by_bot
+        # The screen before goes a moment after the new one has come.
+        running.box.wait_until(lambda: len([message for message in olga.from_bot() if message.rows]) == 1, 2.0)
+    assert [call["note"] for call in running.box.journal(bot=running.account) if not call["ok"]] == []
