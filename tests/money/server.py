@@ -21,7 +21,7 @@ START_SECONDS = 100
 class Server:
     """One web process on a free port."""
 
-    def __init__(self, database_url: str, data_dir: Path) -> None:
+    def __init__(self, database_url: str, data_dir: Path, **settings: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -35,6 +35,7 @@ class Server:
             "API_RATE_LIMIT": "0",
             "BOT_MODE": "off",
             "RUN_JOBS": "0",
+            **settings,
         }
         self.log = data_dir.with_name(f"server-{self.port}.log")
         self.process: subprocess.Popen[bytes] | None = None

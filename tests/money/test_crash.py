@@ -19,7 +19,7 @@ from tests.money.server import Server, at_once
 from tests.money.till import OK, Till, books_are_right, count, payment, rows
 
 BUYERS = 60
-KILLS = (7, 12)  # after so many answers
+QUICK, THOROUGH = (7,), (7, 12, 3, 10)  # killed after so many answers
 Pay = Callable[[Any], httpx2.Response | None]
 
 
@@ -80,12 +80,13 @@ def pay_until_killed(server: Server, pay: Pay, waiting: dict[str, Any], after: i
     return {charge: answer.json() for charge, answer in heard.items()}
 
 
+@pytest.mark.parametrize("kills", [QUICK, pytest.param(THOROUGH, marks=pytest.mark.slow)], ids=["once", "often"])
 @pytest.mark.timeout(300)
 def test_kill_9_loses_no_acknowledged_sale_and_grants_nothing_twice(
-    server: Server, pay: Pay, payments: dict[str, Any], db: Session
+    server: Server, pay: Pay, payments: dict[str, Any], db: Session, kills: tuple[int, ...]
 ) -> None:
     acknowledged: dict[str, Any] = {}
-    for after in KILLS:
+    for after in kills:
         waiting = {charge: payments[charge] for charge in payments if charge not in acknowledged}
         acknowledged |= pay_until_killed(server, pay, waiting, after)
         books_are_right(db)
