@@ -3,11 +3,12 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 from fastapi.responses import Response
 
+from backend.core import clock
 from backend.core.deps import Caller, Routes, require
 from backend.core.permissions import Permission
 from backend.core.templating import render
 from backend.core.text import zone
-from backend.database.crud.analytics import AnalyticsCRUD, Period
+from backend.database.crud.analytics import HOLD, AnalyticsCRUD, Period
 
 router = Routes(prefix="/dashboard", dependencies=[require(Permission.DASHBOARD_READ)])
 PERIODS = (7, 30, 90)
@@ -24,10 +25,12 @@ def index(
     period = Period.ending_now(days if days in PERIODS else 30, zone(me.timezone))
     context: dict[str, Any] = {"period": period, "periods": PERIODS}
     if me.may(Permission.PURCHASES_READ):
+        border = clock.now() - HOLD
         context |= {
             "revenue": figures.revenue(period),
             "sales": figures.sales(period),
-            "withdrawable": figures.withdrawable(),
+            "withdrawable": figures.withdrawable(border),
+            "border": border,
             "latest": figures.latest_sales(),
             "best": figures.best_lessons(period),
         }

@@ -15,6 +15,7 @@ from backend.core.forms import Form
 from backend.core.i18n import _, ngettext
 from backend.core.links import set_filters, url_with
 from backend.core.permissions import Permission
+from backend.core.text import short_day, zone
 from backend.database.crud.desk import Counts, DeskCRUD, Event, Line, Thread
 from backend.database.crud.dispatches import ERRORS, UNKNOWN_ERROR
 from backend.database.crud.students import StudentPageCRUD
@@ -182,6 +183,9 @@ class Desk:
             "status": status_word,
             "user_id": lambda value: _("Student: %s") % names.get(value, value),
             "assignee_id": lambda value: _("Assignee: %s") % names.get(value, value),
+            "answered": lambda value: _("Answered") if value == "true" else _("Without an answer"),
+            "opened_since": lambda value: _("Opened since %s") % _day(value, self.me.timezone),
+            "opened_until": lambda value: _("Opened before %s") % _day(value, self.me.timezone),
         }
         return [
             (label(on[name]), url_with(self.params, LIST_URL, **{name: None}))
@@ -236,6 +240,10 @@ class Desk:
         if not self.me.may(Permission.PURCHASES_READ):
             return None
         return StudentPageCRUD(self.tickets.session).purchases(user_id)
+
+
+def _day(moment: str, timezone: str) -> str:
+    return short_day(datetime.fromisoformat(moment).astimezone(zone(timezone)).date())
 
 
 def status_word(status: str) -> str:

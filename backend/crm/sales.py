@@ -56,6 +56,7 @@ def index(request: Request, caller: Caller, sales: Sales, params: Filters) -> Re
         lessons=sales.lessons(),
         courses=sales.courses(),
         buyer=sales.buyer(params.user_id),
+        promo=sales.promo(params.promo_id),
     )
 
 

@@ -69,7 +69,9 @@ def index(request: Request, caller: Caller, tickets: Tickets, params: Filters, h
 
 @router.get("/export.csv", name="crm:tickets:csv")
 def export(caller: Caller, tickets: Tickets, params: Filters) -> Response:
-    page = tickets.queue(params.model_copy(update={"limit": listing.PAGE_CAP}), caller.me.user_id)
+    """Everything that fits the tab and the filters, not the first page alone."""
+    everything = params.model_copy(update={"limit": listing.API_CAP, "cursor": None})
+    page = tickets.queue(everything, caller.me.user_id)
     rows = ([getattr(row, name) for name in EXPORT] for row in page.items)
     return csv_response("tickets", EXPORT, rows)
 

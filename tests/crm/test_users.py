@@ -2,10 +2,12 @@
 
 import csv
 import io
+from datetime import UTC, datetime
 
 import pytest
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
+from selectolax.lexbor import LexborNode
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -90,6 +92,30 @@ def test_csv_is_what_is_on_the_screen_and_runs_nothing(admin: TestClient, db: Se
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
 
 
+def test_csv_holds_more_than_a_page(admin: TestClient, db: Session) -> None:
+    for _ in range(53):
+        make_user(db)
+
+    text = admin.get("/dashboard/users/export.csv?sort=name&cursor=x").content.decode("utf-8-sig")
+
+    assert len(list(csv.DictReader(io.StringIO(text)))) == 53
+
+
+def test_students_who_joined_on_a_day_of_the_readers_clock(admin: TestClient, db: Session) -> None:
+    early = make_user(db, first_name="Early", last_name=None, created_at=datetime(2026, 3, 4, 20, 59, tzinfo=UTC))
+    late = make_user(db, first_name="Late", last_name=None, created_at=datetime(2026, 3, 4, 21, tzinfo=UTC))
+    db.get_one(User, 1).timezone = "Europe/Moscow"
+    db.commit()
+
+    def joined(query: str) -> list[str]:
+        return names(admin.get(f"/dashboard/users/?{query}").text)
+
+    assert joined("joined_since=2026-03-05") == [late.first_name]
+    assert joined("joined_until=2026-03-04") == [early.first_name]
+    assert joined("joined_since=2026-03-04T20:59:00Z&joined_until=2026-03-04T21:00:00Z") == [early.first_name]
+    assert admin.get("/dashboard/users/?joined_since=2026-13-05").status_code == 422
+
+
 def test_one_page_shows_purchases_tickets_and_history(admin: TestClient, db: Session) -> None:
     maria = make_user(db)
     make_purchase(db, maria, make_lesson(db, title="Лицо в тени"))
@@ -142,14 +168,63 @@ def test_a_wrong_form_keeps_what_was_typed(admin: TestClient, db: Session) -> No
 
 
 def test_a_stale_form_overwrites_nobody(admin: TestClient, db: Session) -> None:
-    maria = make_user(db)
+    maria = make_user(db, username=None)
     admin.post(f"/dashboard/users/{maria.id}", data=form(first_name="Марина"))
 
     answer = admin.post(f"/dashboard/users/{maria.id}", data=form(first_name="Маша"))
 
     assert answer.status_code == 409
+    both = [str(box.attributes["value"]) for box in HTMLParser(answer.text).css("#user-conflict [type=radio]")]
+    assert both == ["Маша", "Марина"]
     db.refresh(maria)
-    assert maria.first_name == "Марина"
+    assert (maria.first_name, maria.version) == ("Марина", 2)
+    chosen = {field.attributes["name"]: field.attributes["value"] or "" for field in hidden(answer.text)}
+    saved = admin.post(f"/dashboard/users/{maria.id}", data=chosen | {"first_name": "Маша"})
+    assert saved.status_code == 303
+    db.refresh(maria)
+    assert (maria.first_name, maria.last_name, maria.is_active) == ("Маша", "Ковалёва", True)
+
+
+def hidden(page: str) -> list[LexborNode]:
+    return HTMLParser(page).css("#user-conflict input[type=hidden]")
+
+
+def test_a_stale_form_that_says_the_same_is_saved(admin: TestClient, db: Session) -> None:
+    maria = make_user(db)
+    admin.post(f"/dashboard/users/{maria.id}", data=form(first_name="Марина", username="m"))
+
+    again = admin.post(f"/dashboard/users/{maria.id}", data=form(first_name="Марина", username="m"))
+
+    assert again.status_code == 303
+
+
+def test_a_taken_e_mail_is_told_at_the_field(admin: TestClient, db: Session) -> None:
+    make_user(db, email="Taken@example.org")
+    maria = make_user(db, email="own@example.org")
+
+    answer = admin.post(f"/dashboard/users/{maria.id}", data=form(email="taken@example.org"), headers=EN)
+
+    page = HTMLParser(answer.text)
+    assert answer.status_code == 422
+    assert page.css_first("#email-error").text().strip() == "There is a person with this e-mail already."
+    assert page.css_first("#email").attributes["value"] == "taken@example.org"
+    assert admin.post(f"/dashboard/users/{maria.id}", data=form(email="OWN@example.org")).status_code == 303
+
+
+def test_access_is_what_the_button_says_however_often_it_is_pressed(admin: TestClient, db: Session) -> None:
+    maria = make_user(db)
+    url = f"/dashboard/users/{maria.id}/toggle"
+
+    for sent, active in ((None, False), (None, False), ({"is_active": "true"}, True), ({"is_active": "true"}, True)):
+        assert admin.post(url, data=sent).status_code == 303
+        db.refresh(maria)
+        assert maria.is_active is active
+    assert one_switch(admin, maria.id) == ""
+
+
+def one_switch(admin: TestClient, user_id: int) -> str | None:
+    page = HTMLParser(admin.get("/dashboard/users/").text)
+    return page.css_first(f"#user-{user_id} input[name=is_active]").attributes["value"]
 
 
 def test_access_is_closed_by_one_row_and_opened_by_undo(admin: TestClient, db: Session) -> None:

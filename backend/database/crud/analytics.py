@@ -137,11 +137,10 @@ class AnalyticsCRUD:
             days[day] = days.get(day, 0.0) + float(value)
         return list(days.values())
 
-    def withdrawable(self) -> tuple[int, int]:
-        """(Stars that can be withdrawn, Stars still on hold)."""
-        border = clock.now() - HOLD
-        free = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at <= border)
-        held = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at > border)
+    def withdrawable(self, border: datetime) -> tuple[int, int]:
+        """(Stars that can be withdrawn, Stars still on hold); `border` is HOLD ago."""
+        free = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at < border)
+        held = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at >= border)
         # PostgreSQL adds whole numbers up to a Decimal.
         return int(self.session.scalar(free) or 0), int(self.session.scalar(held) or 0)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from sqlalchemy import ColumnElement, Row, ScalarSelect, bindparam, case, func, select
 from sqlalchemy.orm import aliased, joinedload
 
+from backend.database.crud.base import Filter
 from backend.database.crud.tickets import Ticket, TicketCRUD
 from backend.database.listing import AnySelect, Page
 from backend.database.models.dispatches import Dispatch
@@ -148,13 +149,19 @@ CARD = select(
 OTHERS = (
     select(Ticket.id, Ticket.subject, Ticket.status, Ticket.last_message_at)
     .where(HERS, Ticket.id != bindparam("ticket"))
-    .order_by(Ticket.last_message_at.desc())
+    .order_by(Ticket.last_message_at.desc(), Ticket.id.desc())
     .limit(bindparam("limit"))
 )
 
 
 class DeskCRUD(TicketCRUD):
     sorts: ClassVar[Mapping[str, Any]] = {**TicketCRUD.sorts, "waiting_since": Ticket.waiting_since}
+    filters: ClassVar[Mapping[str, Filter]] = {
+        **TicketCRUD.filters,
+        "answered": lambda on: Ticket.first_reply_at.is_not(None) if on else Ticket.first_reply_at.is_(None),
+        "opened_since": Ticket.created_at.__ge__,
+        "opened_until": Ticket.created_at.__lt__,
+    }
     _me: int | None = None
 
     # -- the queue

@@ -17,7 +17,7 @@ from backend.database.models.courses import Course
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.lessons import Lesson
 from backend.database.models.orders import Order, OrderLine, Payment, Refund
-from backend.database.models.promo_codes import PromoRedemption
+from backend.database.models.promo_codes import PromoCode, PromoRedemption
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from backend.database.schemas.base import MAX_ID, ListParams
@@ -31,6 +31,7 @@ STATES: Mapping[str, ColumnElement[bool]] = {
     "returned": and_(Purchase.amount > 0, Purchase.revoked_at.is_not(None)),
     "gift": GRANTED,
     "free": and_(Purchase.amount == 0, Purchase.order_line_id.is_not(None)),
+    "open": and_(*LIVE),
 }
 # Money that the school has: paid, not returned, not a test.
 EARNED = and_(Purchase.amount > 0, Purchase.is_test.is_(False), *LIVE)
@@ -74,6 +75,9 @@ class SaleCRUD(PurchaseCRUD):
         **PurchaseCRUD.filters,
         "state": lambda state: STATES[state],
         "earned": lambda on: EARNED if on else ~EARNED,
+        "promo_id": lambda promo_id: Purchase.order_line_id.in_(
+            select(OrderLine.id).join(Order, Order.id == OrderLine.order_id).where(Order.promo_id == promo_id)
+        ),
     }
 
     @classmethod
@@ -129,6 +133,9 @@ class SaleCRUD(PurchaseCRUD):
 
     def buyer(self, user_id: int | None) -> User | None:
         return self.session.get(User, user_id) if user_id is not None else None
+
+    def promo(self, promo_id: int | None) -> PromoCode | None:
+        return self.session.get(PromoCode, promo_id) if promo_id is not None else None
 
     # -- one sale
 

@@ -120,9 +120,13 @@ class UserCRUD(BaseCRUD[User]):
     def is_student(self, user: User) -> bool:
         return user.role_id == self.student_role_id()
 
-    def toggle(self, row_id: int) -> User:
-        user = self.get_by_id(row_id)
-        return self.assign(user, {"is_active": not user.is_active})
+    def is_taken(self, email: str, *, besides: int) -> bool:
+        """Whether another person has this e-mail."""
+        mine = User.email_key == email.strip().casefold(), User.id != besides
+        return self.session.scalar(select(exists().where(*mine))) or False
+
+    def set_active(self, row_id: int, active: bool) -> User:
+        return self.assign(self.get_by_id(row_id), {"is_active": active})
 
     def create_staff(self, *, login: str, password_hash: str | None, role: str, first_name: str = "") -> User:
         return self.add(

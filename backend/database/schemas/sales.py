@@ -49,12 +49,13 @@ def ends(day: date | None, zone: tzinfo) -> datetime | None:
 class SaleFilters(ListParams):
     """What a person may ask about purchases."""
 
-    state: Literal["paid", "returned", "gift", "free"] | None = None
+    state: Literal["paid", "returned", "gift", "free", "open"] | None = None
     earned: Annotated[bool | None, Field(description="Counts as revenue")] = None
     is_test: bool | None = None
     user_id: Id | None = None
     lesson_id: Id | None = None
     course_id: Id | None = None
+    promo_id: Id | None = None
     since: Day | None = None
     until: Day | None = None
 
@@ -70,6 +71,7 @@ class SaleFilters(ListParams):
 class SaleQuery(PurchaseFilters):
     state: str | None = None
     earned: bool | None = None
+    promo_id: int | None = None
 
 
 class PaymentFilters(ListParams):

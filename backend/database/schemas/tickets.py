@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from backend.core.i18n import _, ngettext
-from backend.database.schemas.base import Id, Input, ListParams, Output, Title, UTCMoment
+from backend.database.schemas.base import Id, Input, ListParams, Moment, Output, Title, UTCMoment
 
 TELEGRAM_TEXT = 4096
 STAFF_TEXT = 3800  # the rest of Telegram's 4096 characters says what it is an answer to
@@ -82,6 +82,9 @@ class QueueFilters(TicketFilters):
     """The page: `waiting` for an answer, `mine` that are not closed, or `all`."""
 
     tab: Literal["waiting", "mine", "all"] = "waiting"
+    answered: bool | None = None
+    opened_since: Moment | None = None
+    opened_until: Moment | None = None
 
     @field_validator("tab", mode="before")
     @classmethod

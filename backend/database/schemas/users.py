@@ -1,9 +1,11 @@
+from datetime import tzinfo
 from typing import Annotated, Literal
 
 from pydantic import EmailStr, Field, field_validator
 
 from backend.core.i18n import _
-from backend.database.schemas.base import Id, Input, ListParams, Moment, Output, UTCMoment
+from backend.database.schemas.base import Id, Input, ListParams, Output, UTCMoment
+from backend.database.schemas.sales import Day, begins, ends
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Username = Annotated[str, Field(max_length=64)]
@@ -72,8 +74,14 @@ class StudentFilters(UserFilters):
 
     bought: Literal["yes", "no"] | None = None
     waiting: bool | None = None
-    joined_since: Moment | None = None
-    joined_until: Moment | None = None
+    joined_since: Day | None = None
+    joined_until: Day | None = None
+
+    def asked(self, zone: tzinfo) -> "StudentFilters":
+        """The same for the database: moments instead of days."""
+        return self.model_copy(
+            update={"joined_since": begins(self.joined_since, zone), "joined_until": ends(self.joined_until, zone)}
+        )
 
 
 class UserResponse(Output):
