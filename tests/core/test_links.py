@@ -1,5 +1,7 @@
 """Addresses by name, lists with one thing changed, `next`, filters and the arithmetic of charts."""
 
+from urllib.parse import urljoin, urlsplit
+
 import pytest
 from fastapi import FastAPI
 
@@ -63,10 +65,38 @@ def test_url_with_changes_one_thing_and_starts_from_the_first_page() -> None:
         "/a\\b",
         "x",
         "/\t/evil",
+        *("///evil.example", "////evil.example", "/\\/evil.example", "\\/evil.example", "/\r/evil.example"),
+        *(
+            "http:evil.example",
+            "http:/evil.example",
+            "https:///evil.example",
+            "HTTPS://evil.example",
+            "//evil.example@x",
+        ),
+        *(
+            "data:text/html,x",
+            "vbscript:x",
+            " //evil.example",
+            "\t//evil.example",
+            "\x00//evil.example",
+            "?next=x",
+            "#x",
+        ),
+        *("evil.example", "@evil.example", ".evil.example", "/\u2028/evil", "/\u200b/evil", "/\x7f/evil", "/\ud800"),
+        *("//127.0.0.1:8000@evil.example", "//evil.example/%2e%2e", "//[::1]", "//0x7f.1", "//evil%E3%80%82example"),
     ],
 )
 def test_next_stays_on_this_site(target: str | None) -> None:
     assert local_path(target) == "/dashboard/"
+
+
+@pytest.mark.parametrize(
+    "target", ["/%2f/evil.example", "/%5cevil.example", "/.//evil.example", "/@evil.example", "/http://evil.example"]
+)
+def test_what_only_looks_foreign_is_a_path_of_ours(target: str) -> None:
+    """A browser reads no host in them: the standard's own resolution says so."""
+    assert local_path(target) == target
+    assert urlsplit(urljoin("http://127.0.0.1:8000/login", target)).netloc == "127.0.0.1:8000"
 
 
 def test_next_keeps_a_local_path() -> None:
