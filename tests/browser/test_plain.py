@@ -119,6 +119,30 @@ def test_a_promo_code_is_made_switched_and_found_from_the_top(page: Page, db: Se
     expect(page.locator("h1")).to_have_text("AUTUMN20")
 
 
+def test_the_settings_are_changed_and_a_token_made_and_revoked(page: Page) -> None:
+    page.goto("/login?next=/dashboard/settings/")
+    sign_in(page)
+    page.get_by_label("Name of the school").fill("Evening light")
+    page.locator("#school-form").get_by_role("button", name="Save").click()
+    expect(page.locator(".ly-brand small")).to_have_text("Evening light")
+    page.get_by_label("First name").fill("Anna")
+    page.get_by_role("button", name="Save profile").click()
+    expect(page.locator("[popovertarget=profile]")).to_contain_text("Anna")
+    page.get_by_label("What will use the token").fill("billing")
+    page.get_by_role("button", name="Make a token").click()
+    expect(page.locator("#scopes-error")).to_be_visible()
+    assert page.get_by_label("What will use the token").input_value() == "billing"
+    page.locator("[name=scopes][value='users:read']").check()
+    page.get_by_role("button", name="Make a token").click()
+    assert page.get_by_label("New token").input_value().startswith("lyc_")
+    row = page.locator("#tokens li").filter(has_text="billing")
+    row.get_by_role("button", name="Revoke billing").click()
+    row.get_by_role("dialog").get_by_role("button", name="Revoke", exact=True).click()
+    expect(row).to_have_count(0)
+    page.get_by_role("button", name="Русский", exact=True).click()
+    expect(page.locator("h1")).to_contain_text("Настройки")
+
+
 def test_the_chosen_theme_is_there_before_any_script(page: Page) -> None:
     page.goto("/login?next=/dashboard/")
     sign_in(page)
