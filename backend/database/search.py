@@ -63,7 +63,7 @@ def alternatives(term: str) -> list[str]:
     other = term.translate(TO_LATIN if cyrillic else TO_CYRILLIC)
     told = sound(term)
     # Too short for a trigram; with the mark before it, it finds the beginning of the second half.
-    found = dict.fromkeys((term, told, other, f"{SOUND}{told}" if len(told) == len(SOUND) + 1 else term))
+    found = dict.fromkeys((term, told, other, f"{SOUND}{told}" if len(term) == len(told) == TRIGRAM - 1 else term))
     return [word for word in found if len(word) >= min(len(term), TRIGRAM)]
 
 
