@@ -1,0 +1,52 @@
+"""Undo on the pages: only for those who may change the record, never over somebody else's work."""
+
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
+
+from backend.core.permissions import AUTHOR, SUPPORT
+from backend.database.crud.history import HistoryCRUD
+from backend.database.models.lessons import Lesson
+from tests.conftest import SignIn
+from tests.factories import make_lesson, make_purchase, make_user
+
+
+def last(db: Session, table: str, row_id: int) -> str:
+    return f"/dashboard/history/{HistoryCRUD(db).of_record(table, row_id)[0].change_set.id}/undo"
+
+
+def titles(db: Session) -> list[str]:
+    db.expire_all()
+    return [lesson.title for lesson in db.query(Lesson)]
+
+
+def test_whoever_may_not_change_a_record_does_not_undo_either(staff: SignIn, admin: TestClient, db: Session) -> None:
+    lesson = make_lesson(db, title="Before")
+    lesson.title = "After"
+    db.flush()
+    url = last(db, "lessons", lesson.id)
+
+    assert staff(SUPPORT).post(url).status_code == 403
+    assert titles(db) == ["After"]
+    assert staff(AUTHOR).post(url, data={"next": "https://evil.example"}).headers["location"] == "/dashboard/"
+    assert titles(db) == ["Before"]
+    assert admin.post(url).status_code == 409
+
+
+def test_money_has_no_undo_and_nothing_has_none(admin: TestClient, db: Session) -> None:
+    purchase = make_purchase(db, make_user(db), make_lesson(db))
+
+    assert admin.post(last(db, "purchases", purchase.id)).status_code == 403
+    assert admin.post("/dashboard/history/99999/undo").status_code == 404
+    assert admin.post("/dashboard/history/0/undo").status_code == 422
+
+
+def test_what_was_deleted_since_is_said(admin: TestClient, db: Session) -> None:
+    lesson_id = make_lesson(db).id
+    admin.post(f"/dashboard/lessons/{lesson_id}/toggle", data={"is_active": ""})
+    hidden = last(db, "lessons", lesson_id)
+    admin.post(f"/dashboard/lessons/{lesson_id}/delete")
+
+    answer = admin.post(hidden, headers={"Accept-Language": "en"})
+
+    assert (answer.status_code, "has been deleted since" in answer.text) == (409, True)
+    assert titles(db) == []
