@@ -1,7 +1,7 @@
 # The commands of the project; `make help` lists them. Nothing but make and Python 3.11 is needed beforehand.
 .DEFAULT_GOAL := help
 .PHONY: help run test ci bench demo lock lint messages vendor-check clean \
-        setup-dev check-migrations test-postgres coverage
+        setup-dev check-migrations test-slow test-postgres coverage
 
 PY := .venv/bin/python
 WORKERS ?= 2
@@ -18,8 +18,11 @@ test: setup-dev  ## run the tests, the story in a real browser among them (ARGS=
 	@scripts/chromium.sh
 	$(PYTEST) -m "not slow" $(ARGS)
 
+COVERED := PYTEST_ADDOPTS="--cov --cov-append --cov-report=" COVERAGE_FILE=$(CURDIR)/.coverage.sqlite
 ci:  ## everything that has to be green: tests on both databases, linters, migrations, coverage
-	PYTEST_ADDOPTS="--cov --cov-report=" COVERAGE_FILE=$(CURDIR)/.coverage.sqlite $(MAKE) test
+	rm -f .coverage.sqlite*
+	$(COVERED) $(MAKE) test
+	$(COVERED) $(MAKE) test-slow
 	$(MAKE) lint
 	$(MAKE) check-migrations
 	$(MAKE) test-postgres
@@ -68,6 +71,10 @@ setup-dev:
 
 check-migrations: setup-dev
 	$(PY) scripts/with_postgres.py $(PY) scripts/check_migrations.py
+
+# A thousand duplicates, two hundred kills: `make test` runs the smaller siblings.
+test-slow: setup-dev
+	$(PYTEST) -m slow
 
 # What touches no database, or starts a school of its own on SQLite, has nothing to say about PostgreSQL.
 NO_DATABASE := --ignore=tests/tooling --ignore=tests/sandbox --ignore=tests/browser
