@@ -36,6 +36,7 @@ POLL_SECONDS = 1.0
 IN_FLIGHT = BATCH + 5  # when full of bulk there is still room for replies
 FEW = 5
 LONGEST_BREAK = 60.0
+LONGEST_STUMBLE = 16.0
 RECORD_TRIES = 5
 
 
@@ -60,6 +61,7 @@ class Outbox:
         self._lease_until = 0.0
         self._quiet_until = 0.0  # nothing leaves before: Telegram said so or cannot be reached
         self._failures = 0
+        self._stumbles = 0  # looks at the database that failed, in a row
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sends until `stop`; then waits for what is on its way and gives the lease back."""
@@ -88,8 +90,11 @@ class Outbox:
         try:
             found = await self._in_thread(lambda session: self._look(session, renew=renew, fresh=fresh, quiet=quiet))
         except Exception as error:  # noqa: BLE001 - the database may be away; the queue is not lost
-            log.warning("outbox.database", error=type(error).__name__)
-            return POLL_SECONDS
+            self._stumbles += 1
+            pause = min(POLL_SECONDS * 2 ** (self._stumbles - 1), LONGEST_STUMBLE)
+            log.warning("outbox.database", error=type(error).__name__, seconds=pause)
+            return pause
+        self._stumbles = 0
         if renew:
             self._lease_until = began + LEASE_SECONDS - SAFETY_SECONDS if found.held else 0.0
         if found.paused_until is not None:

@@ -8,7 +8,7 @@ import pytest
 from aiogram.exceptions import TelegramBadRequest
 from aiogram.methods import RefundStarPayment
 from fastapi.testclient import TestClient
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from backend.core import clock
@@ -155,6 +155,18 @@ def test_one_process_sends_and_another_takes_over(school: School, database: Data
     assert (school.state(row), olga.from_bot()) == (["pending"], [])
 
     database.run(lambda session: LeaseCRUD(session).release(LEASE_NAME, "elsewhere"))
+    school.send_until(lambda: school.state(row) == ["sent"])
+
+
+def test_a_database_that_is_away_is_waited_for(school: School, db: Session) -> None:
+    row = school.queue(school.student(), "Hello")
+    db.execute(text("ALTER TABLE leases RENAME TO leases_away"))
+    try:
+        with pytest.raises(NoAnswerError):
+            school.send_until(lambda: school.state(row) == ["sent"], seconds=1.3)
+    finally:
+        db.execute(text("ALTER TABLE leases_away RENAME TO leases"))
+    assert school.state(row) == ["pending"]
     school.send_until(lambda: school.state(row) == ["sent"])
 
 

@@ -179,12 +179,9 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         """
         return self._settle(dispatch_id, attempt, state="failed", error=error[:500])
 
-    def give_back(self, dispatch_id: int, attempt: int, not_before: datetime | None = None) -> bool:
+    def give_back(self, dispatch_id: int, attempt: int) -> bool:
         """Nothing was tried: back to the queue as it was."""
-        values: dict[str, Any] = {"state": "pending", "attempts": attempt - 1}
-        if not_before is not None:
-            values["not_before"] = not_before
-        return self._settle(dispatch_id, attempt, **values)
+        return self._settle(dispatch_id, attempt, state="pending", attempts=attempt - 1)
 
     def _settle(self, dispatch_id: int, attempt: int, **values: Any) -> bool:
         mine = Dispatch.id == dispatch_id, Dispatch.attempts == attempt, Dispatch.state != "sent"
