@@ -5,10 +5,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from aiogram.types import StarTransaction
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core.config import Settings
+from backend.core.errors import UnavailableError
 from backend.database.crud.ledger import LedgerCRUD
 from backend.database.crud.orders import OrderCRUD
 from backend.database.crud.purchases import PurchaseCRUD
@@ -213,6 +215,27 @@ def test_a_mistake_of_ours_hides_no_other_line(
     assert rows(db, Payment.status) == [("settled",)]
     assert reconcile(school) == 1
     assert rows(db, Payment.status) == [("settled",), ("settled",)]
+
+
+def test_a_database_that_goes_away_leaves_the_line_for_the_next_round(
+    school: School, sold: Sold, lesson: Lesson, db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold(lesson)
+
+    def away(_self: StarsCRUD, _entry: Entry, *, is_test: bool) -> str:
+        raise UnavailableError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StarsCRUD, "book", away)
+        with pytest.raises(UnavailableError):
+            reconcile(school)
+    assert StarsCRUD(db).offset(school.account.id) == 0
+    assert reconcile(school) == 1
+
+
+def test_what_is_no_payment_of_a_person_is_passed_over() -> None:
+    withdrawal = {"id": "w", "amount": 500, "date": 1, "receiver": {"type": "fragment"}}
+    assert stars._entry(StarTransaction.model_validate(withdrawal)) is None
 
 
 def test_a_list_of_several_pages_is_read_to_its_end(
