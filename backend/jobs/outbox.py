@@ -91,7 +91,7 @@ class Outbox:
             found = await self._in_thread(lambda session: self._look(session, renew=renew, fresh=fresh, quiet=quiet))
         except Exception as error:  # noqa: BLE001 - the database may be away; the queue is not lost
             self._stumbles += 1
-            pause = min(POLL_SECONDS * 2 ** (self._stumbles - 1), LONGEST_STUMBLE)
+            pause: float = min(POLL_SECONDS * 2 ** (self._stumbles - 1), LONGEST_STUMBLE)
             log.warning("outbox.database", error=type(error).__name__, seconds=pause)
             return pause
         self._stumbles = 0
