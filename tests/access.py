@@ -155,6 +155,7 @@ GET    /dashboard/tickets/badge                                        AMS
 GET    /dashboard/tickets/new                                          AS
 POST   /dashboard/tickets/                                             AS
 GET    /dashboard/tickets/{ticket_id}                                  AMS
+GET    /dashboard/tickets/{ticket_id}/history                          AMS
 GET    /dashboard/tickets/{ticket_id}/thread                           AMS
 POST   /dashboard/tickets/{ticket_id}/messages                         AS
 POST   /dashboard/tickets/{ticket_id}/assign                           AS

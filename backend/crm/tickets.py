@@ -17,6 +17,7 @@ from backend.core.templating import flash, go_to, render, render_part, wants_fra
 from backend.crm.desk import LIST_URL, PREFIX, Desk
 from backend.database import history, listing
 from backend.database.crud.desk import DeskCRUD
+from backend.database.crud.history import HistoryCRUD
 from backend.database.crud.users import StudentCRUD
 from backend.database.schemas.base import MAX_ID, Id
 from backend.database.schemas.tickets import QueueFilters, ReplyForm, StaffTicketForm, Status
@@ -122,6 +123,14 @@ def badge(request: Request, tickets: Tickets, have: Have = None) -> Response:
 def detail(request: Request, caller: Caller, tickets: Tickets, ticket_id: TicketId, params: Filters) -> Response:
     desk = Desk(request, caller, tickets, params)
     return render_part(request, "tickets/index.html", "tickets/_panes.html", **desk.all(ticket_id))
+
+
+@router.get("/{ticket_id}/history", name="crm:tickets:history", dependencies=[require(Permission.HISTORY_READ)])
+def history_of(request: Request, caller: Caller, tickets: Tickets, ticket_id: TicketId) -> Response:
+    """On a page of its own: the desk is for answering, and asks no more than that needs."""
+    ticket = tickets.get_by_id(ticket_id)
+    timeline = HistoryCRUD(caller.session).of_record("support_tickets", ticket_id)
+    return render(request, "tickets/history.html", ticket=ticket, timeline=timeline)
 
 
 @router.get("/{ticket_id}/thread", name="crm:tickets:thread")

@@ -240,3 +240,24 @@ def test_a_ticket_without_a_thread_is_deleted_too(desk: TestClient, db: Session,
     assert desk.post(f"{DESK}{ticket_id}/delete").status_code == 303
     assert tickets(db) == []
     assert desk.post(f"{DESK}{ticket_id}/delete").status_code == 404
+
+
+def test_a_ticket_shows_its_history_with_undo(
+    desk: TestClient, sign_in: SignIn, staff: SignIn, db: Session, masha: User
+) -> None:
+    ticket = make_ticket(db, masha, subject="Видео не открывается")
+    desk.post(f"{DESK}{ticket.id}/status", data={"status": "closed"})
+    here = f"{DESK}{ticket.id}/history"
+    assert f'href="{here}"' in desk.get(f"{DESK}{ticket.id}?tab=all").text
+
+    page = desk.get(here).text
+
+    assert "Видео не открывается" in page
+    change = one(page, "#record-history .ly-diff")
+    assert words(change) == "Statusopen closed"
+    undo = one(page, "#record-history form").attributes["action"]
+    assert desk.post(str(undo), data={"next": here}).headers["location"] == here
+    assert [row.status for row in tickets(db)] == ["open"]
+    assert staff(MANAGER).get(here).status_code == 200
+    assert staff(AUTHOR).get(here).status_code == 403
+    assert desk.get(f"{DESK}999/history").status_code == 404
