@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "integration.md").read_text()
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
 COMMANDS = [line for line in LINES if not line.startswith("export")]
-PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.fixture
