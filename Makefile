@@ -1,6 +1,6 @@
 # The commands of the project; `make help` lists them. Nothing but make and Python 3.11 is needed beforehand.
 .DEFAULT_GOAL := help
-.PHONY: help run test ci bench demo lock lint messages vendor-check clean \
+.PHONY: help run test ci bench demo lock lint messages reference vendor-check clean \
         setup-dev check-migrations test-slow test-postgres coverage
 
 PY := .venv/bin/python
@@ -44,10 +44,14 @@ lint: setup-dev  ## style, types, import rules, templates, vendored files, catal
 	$(PY) scripts/vendor.py check
 	$(PY) scripts/tabler.py check
 	$(PY) -m scripts.messages check
+	$(PY) -m scripts.reference check
 	$(PY) scripts/check_style.py
 
 messages: setup-dev  ## bring locales/ up to date with the code
 	$(PY) -m scripts.messages extract
+
+reference: setup-dev  ## write docs/reference.md anew from the API
+	$(PY) -m scripts.reference write
 
 lock: setup-dev  ## compile requirements*.in with hashes (UPGRADE=--upgrade takes newer versions)
 	$(PY) -m uv $(COMPILE) $(UPGRADE) requirements.in -o requirements.txt
