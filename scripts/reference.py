@@ -37,7 +37,7 @@ def document() -> dict[str, Any]:
 
 def page(api: dict[str, Any]) -> str:
     schemas = api["components"]["schemas"]
-    parts = [HEAD, "## Routes\n", "| route | what | takes | gives |\n|---|---|---|---|", *_routes(api["paths"])]
+    parts = [HEAD, "## Routes\n", "| route | what | who | takes | gives |\n|---|---|---|---|---|", *_routes(api["paths"])]
     for name in sorted(schemas):
         parts += [f"\n## {name}\n", *_schema(schemas[name])]
     return "\n".join(parts) + "\n"
@@ -53,7 +53,8 @@ def _routes(paths: dict[str, Any]) -> Iterator[str]:
             given = {code: _content(answer) for code, answer in route["responses"].items() if code.startswith("2")}
             gives = " or ".join(f"{code} {what}".strip() for code, what in given.items())
             taken = ", ".join(filter(None, (takes, query)))
-            yield f"| `{method.upper()} {path}` | {_cell(route['summary'])}. {_cell(needs)} | {taken} | {gives} |"
+            about = f"{_cell(route['summary'])} | {_cell(needs)}"
+            yield f"| `{method.upper()} {path}` | {about} | {taken} | {gives} |"
 
 
 def _content(body: dict[str, Any]) -> str:
