@@ -4,7 +4,8 @@
         setup-dev check-migrations test-slow test-postgres coverage
 
 PY := .venv/bin/python
-WORKERS ?= 2
+# One more than there are cores: many tests wait for servers, clocks and a browser.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 help:  ## list these commands
