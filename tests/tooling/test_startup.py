@@ -14,11 +14,8 @@ LOADED = "import sys, main; main.app; print('aiogram' in sys.modules)"
 @pytest.mark.parametrize(
     ("settings", "loaded"),
     [
-        ({"RUN_JOBS": "0"}, False),
         ({"RUN_JOBS": "0", "BOT_MODE": "process", "TELEGRAM_BOT_TOKEN": "1:x"}, False),
         ({"RUN_JOBS": "0", "TELEGRAM_BOT_TOKEN": "1:x"}, True),
-        ({"RUN_JOBS": "0", "SANDBOX": "1"}, True),
-        ({"RUN_JOBS": "1"}, True),
     ],
 )
 def test_only_a_process_that_speaks_to_telegram_loads_its_library(
