@@ -37,7 +37,8 @@ def document() -> dict[str, Any]:
 
 def page(api: dict[str, Any]) -> str:
     schemas = api["components"]["schemas"]
-    parts = [HEAD, "## Routes\n", "| route | what | who | takes | gives |\n|---|---|---|---|---|", *_routes(api["paths"])]
+    heading = "| route | what | who | takes | gives |\n|---|---|---|---|---|"
+    parts = [HEAD, "## Routes\n", heading, *_routes(api["paths"])]
     for name in sorted(schemas):
         parts += [f"\n## {name}\n", *_schema(schemas[name])]
     return "\n".join(parts) + "\n"
