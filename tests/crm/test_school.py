@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from backend.database.crud.settings import SettingCRUD
 from backend.database.models.users import User
 from tests.conftest import SignIn
-from tests.doors import browser, sign_in, token_of
+from tests.doors import browser
 
 HERE = "/dashboard/settings/"
 SWAP = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -19,15 +19,6 @@ NEW = "tulip-kettle-orbit"
 def person(db: Session, login: str = "admin") -> User:
     db.rollback()
     return db.scalars(select(User).where(User.login == login)).one()
-
-
-@pytest.fixture
-def own(app: FastAPI) -> TestClient:
-    """A browser that signed in by itself; its session's token is in its headers."""
-    client = browser(app)
-    sign_in(client)
-    client.headers["X-CSRF-Token"] = token_of(client.get(HERE))
-    return client
 
 
 def test_the_schools_name_is_everywhere_at_once(own: TestClient, app: FastAPI, db: Session) -> None:

@@ -16,7 +16,7 @@ from backend.database.models.auth import ApiToken, AuthSession
 from backend.database.models.history import Change
 from backend.database.models.users import User
 from tests.conftest import PASSWORD, SignIn
-from tests.doors import ask_tokens, bearer, browser, program, sign_in, token_of
+from tests.doors import ask_tokens, bearer, browser, program, sign_in
 
 HERE = "/dashboard/settings/"
 SWAP = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -26,15 +26,6 @@ NEW = "tulip-kettle-orbit"
 def person(db: Session, login: str = "admin") -> User:
     db.rollback()
     return db.scalars(select(User).where(User.login == login)).one()
-
-
-@pytest.fixture
-def own(app: FastAPI) -> TestClient:
-    """A browser that signed in by itself; its session's token is in its headers."""
-    client = browser(app)
-    sign_in(client)
-    client.headers["X-CSRF-Token"] = token_of(client.get(HERE))
-    return client
 
 
 def profile(**changes: str) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,17 +11,8 @@ from backend.core.config import ROOT
 from backend.core.permissions import SUPPORT
 from backend.database.models.history import Change, ChangeSet
 from tests.conftest import PASSWORD, SignIn
-from tests.doors import browser, sign_in, token_of
 
 HERE = "/dashboard/settings/"
-
-
-@pytest.fixture
-def own(app: FastAPI) -> TestClient:
-    client = browser(app)
-    sign_in(client)
-    client.headers["X-CSRF-Token"] = token_of(client.get(HERE))
-    return client
 
 
 def told(page: str) -> list[str]:
