@@ -17,6 +17,7 @@ from backend.core.permissions import effective
 from backend.database.crud.auth import REMEMBERED, TOUCH, ApiTokenCRUD, SessionCRUD
 from backend.database.listing import AnyRow
 from backend.database.models.auth import AuthSession
+from backend.database.models.users import full_name
 
 THEMES = ("auto", "light", "dark")
 LANGUAGE_COOKIE, THEME_COOKIE = "lyceum_language", "lyceum_theme"
@@ -145,7 +146,7 @@ def principal_of(found: AnyRow, *, kind: str, csrf_token: str = "") -> Principal
     return Principal(
         kind=kind,
         user_id=found.user_id,
-        name=" ".join(filter(None, (found.first_name, found.last_name))),
+        name=full_name(found.first_name, found.last_name),
         login=found.login or found.email or "",
         role=found.role,
         permissions=frozenset(found.permissions),

@@ -15,7 +15,7 @@ from backend.database.models.dispatches import Dispatch
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import Chat, Message, SupportTicket
-from backend.database.models.users import User
+from backend.database.models.users import User, full_name
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.tickets import QueueFilters
 
@@ -201,10 +201,7 @@ class DeskCRUD(TicketCRUD):
         people = joinedload(Ticket.user), joinedload(Ticket.assignee)
         ticket = self.get_by_id(ticket_id, *people)
         rows = self.session.execute(LINES, {"ticket": ticket_id}).all()
-        lines = [
-            Line(message, " ".join(filter(None, (first, last))), dispatch)
-            for message, first, last, dispatch in reversed(rows)
-        ]
+        lines = [Line(message, full_name(first, last), dispatch) for message, first, last, dispatch in reversed(rows)]
         earlier = self._before(ticket_id, lines[0].message.id) if len(lines) == MESSAGES else 0
         return Thread(ticket, lines, self._events(ticket_id), earlier)
 
@@ -245,4 +242,4 @@ class DeskCRUD(TicketCRUD):
         if not wanted:
             return {}
         rows = self.session.execute(select(User.id, User.first_name, User.last_name).where(User.id.in_(wanted)))
-        return {row.id: " ".join(filter(None, (row.first_name, row.last_name))) for row in rows}
+        return {row.id: full_name(row.first_name, row.last_name) for row in rows}

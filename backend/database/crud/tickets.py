@@ -21,7 +21,7 @@ from backend.database.crud.notices import language_of, speaking
 from backend.database.crud.users import UserCRUD
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.tickets import Chat, Message, SupportTicket
-from backend.database.models.users import Role, User
+from backend.database.models.users import Role, User, full_name
 from backend.database.schemas.tickets import StaffTicketForm, TicketCreate, TicketUpdate
 
 Ticket = SupportTicket
@@ -262,9 +262,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
     def staff(self) -> Sequence[Person]:
         """Who may answer tickets, by name."""
         rows = sorted(self.session.execute(ANSWERING), key=lambda row: (row.search_key, row.id))
-        return [
-            Person(row.id, " ".join(filter(None, (row.first_name, row.last_name)))) for row in rows if row.is_active
-        ]
+        return [Person(row.id, full_name(row.first_name, row.last_name)) for row in rows if row.is_active]
 
     def delete(self, row_id: int) -> SupportTicket:
         """With its thread. An answer that has not left never will, unless this is undone.

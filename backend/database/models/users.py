@@ -16,6 +16,10 @@ class Role(Identified, Base):
     is_system: Mapped[bool] = mapped_column(default=False)
 
 
+def full_name(first: str | None, last: str | None) -> str:
+    return " ".join(filter(None, (first, last)))
+
+
 class User(Identified, Timestamped, Versioned, Searchable, Base):
     """A person: a student known by telegram_id, a member of staff by login or e-mail, or both."""
 
@@ -62,7 +66,7 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
 
     @property
     def name(self) -> str:
-        return " ".join(filter(None, (self.first_name, self.last_name)))
+        return full_name(self.first_name, self.last_name)
 
     def search_text(self) -> str:
         parts = (self.first_name, self.last_name, self.username, self.login, self.email, self.telegram_id)
