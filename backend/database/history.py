@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import event, insert, inspect, update
 from sqlalchemy.orm import Session
@@ -46,6 +46,23 @@ def to_json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
+class Told(NamedTuple):
+    """One change of one row, on its way into `changes`."""
+
+    entity: Record
+    root: Record  # on whose page it is shown
+    op: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+def told(row: Base, op: str, before: Mapping[str, Any], after: Mapping[str, Any], root: Record | None = None) -> Told:
+    """`root`: when the row itself does not know."""
+    entity: Record = row.__tablename__, row.id  # type: ignore[attr-defined] # every recorded table has an id
+    root_of = getattr(row, "history_root", None)
+    return Told(entity, root or (root_of() if root_of else entity), op, before, after)
+
+
 def record(
     session: Session,
     row: Base,
@@ -54,35 +71,32 @@ def record(
     after: Mapping[str, Any],
     root: Record | None = None,
 ) -> None:
-    """One change of one row; called by the flush hook and by BaseCRUD.update_where.
-
-    `root`: on whose page it is shown, when the row itself does not know.
-    """
-    entity: Record = row.__tablename__, row.id  # type: ignore[attr-defined] # every recorded table has an id
-    root_of = getattr(row, "history_root", None)
-    _insert(session, entity, root or (root_of() if root_of else entity), op, before, after)
+    """One change of one row; called by BaseCRUD.update_where and its like."""
+    record_all(session, [told(row, op, before, after, root)])
 
 
 def note(session: Session, entity: Record, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """A change that no row tells by itself: of a setting, or of a secret, whose values are left out."""
-    _insert(session, entity, entity, "update", before, after)
+    record_all(session, [Told(entity, entity, "update", before, after)])
 
 
-def _insert(
-    session: Session, entity: Record, root: Record, op: str, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> None:
-    (table, row_id), (shown_at, shown_id) = entity, root
-    values = {
-        "change_set_id": _change_set(session),
-        "entity": table,
-        "entity_id": row_id,
-        "root": shown_at,
-        "root_id": shown_id,
-        "op": op,
-        "before": dict(before),
-        "after": dict(after),
-    }
-    session.connection().execute(insert(Change), values)
+def record_all(session: Session, changes: Iterable[Told]) -> None:
+    """Many changes in the order they happened; one statement, so that 100,000 rows are no burden."""
+    rows = [
+        {
+            "entity": change.entity[0],
+            "entity_id": change.entity[1],
+            "root": change.root[0],
+            "root_id": change.root[1],
+            "op": change.op,
+            "before": dict(change.before),
+            "after": dict(change.after),
+        }
+        for change in changes
+    ]
+    if rows:
+        made = open_set(session)
+        session.connection().execute(insert(Change), [row | {"change_set_id": made} for row in rows])
 
 
 def step_aside(session: Session, model: type[Base], ids: Iterable[int]) -> None:
@@ -94,7 +108,8 @@ def step_aside(session: Session, model: type[Base], ids: Iterable[int]) -> None:
     session.execute(statement, execution_options={"synchronize_session": False})
 
 
-def _change_set(session: Session) -> int:
+def open_set(session: Session) -> int:
+    """The change set of the current transaction, made now if nothing has changed yet."""
     found: int | None = session.info.get("change_set_id")
     if found is not None:
         return found
@@ -114,6 +129,11 @@ def _change_set(session: Session) -> int:
     return made
 
 
+def resume(session: Session, change_set_id: int) -> None:
+    """What this transaction changes belongs to a set that an earlier one opened: a job works in many."""
+    session.info["change_set_id"] = change_set_id
+
+
 def _updated(row: Base) -> tuple[dict[str, Any], dict[str, Any]]:
     before, after = {}, {}
     state = inspect(row)
@@ -130,14 +150,13 @@ def _after_flush(session: Session, _context: object) -> None:
     if session.info.get("history") is False:
         return  # whoever loads in bulk tells the history of it (backend.demo)
     # Parents are made before their children and deleted after them: an undo walks backwards.
-    for row in sorted(_recorded(session.new), key=_depth):
-        record(session, row, "create", {}, snapshot(row))
+    changes = [told(row, "create", {}, snapshot(row)) for row in sorted(_recorded(session.new), key=_depth)]
     for row in _recorded(session.dirty):
         before, after = _updated(row)
         if after:
-            record(session, row, "update", before, after)
-    for row in sorted(_recorded(session.deleted), key=_depth, reverse=True):
-        record(session, row, "delete", snapshot(row, last=True), {})
+            changes.append(told(row, "update", before, after))
+    gone = sorted(_recorded(session.deleted), key=_depth, reverse=True)
+    record_all(session, [*changes, *(told(row, "delete", snapshot(row, last=True), {}) for row in gone)])
 
 
 def _recorded(rows: Iterable[object]) -> list[Base]:

@@ -233,3 +233,34 @@ def test_the_last_change_of_a_record_says_what_the_record_is(database: Database,
                 assert told == {name: is_now[name] for name in told}, row
                 compared += 1
     assert compared >= 12
+
+
+def test_a_flush_tells_its_changes_in_one_statement_and_in_their_order(
+    database: Database, db: Session, queries: list[str]
+) -> None:
+    lessons = [make_lesson(db) for _ in range(3)]
+    queries.clear()
+
+    with database.transaction() as session:
+        for lesson in session.scalars(select(Lesson).order_by(Lesson.id)):
+            lesson.price = 7
+        session.add(Lesson(title="Четвёртый", price=1))
+
+    assert len([statement for statement in queries if "INTO changes" in statement]) == 1
+    told = db.scalars(select(Change).order_by(Change.id.desc()).limit(4)).all()
+    assert [change.op for change in reversed(told)] == ["create", "update", "update", "update"]
+    assert {change.entity_id for change in told} == {*(lesson.id for lesson in lessons), lessons[-1].id + 1}
+
+
+def test_a_job_tells_in_one_change_set_what_it_does_in_many_transactions(database: Database, db: Session) -> None:
+    first, second = make_lesson(db), make_lesson(db)
+    with database.transaction() as session:
+        history.describe(session, "activate")
+        made = history.open_set(session)
+
+    for lesson in (first, second):
+        with database.transaction() as session:
+            history.resume(session, made)
+            session.get_one(Lesson, lesson.id).price = 3
+
+    assert [last_change_set(db, "lessons", lesson.id) for lesson in (first, second)] == [made, made]
