@@ -132,6 +132,16 @@ LABELS: dict[str, str] = {
     "expire": N_("time ran out"),
     "chargeback": N_("money taken back by Telegram"),
     "revoke_grant": N_("access taken back"),
+    "open_access": N_("access opened"),
+    "close_access": N_("access closed"),
+    "put_on_sale": N_("put on sale"),
+    "hide": N_("hidden"),
+    "change_price": N_("price changed by percent"),
+    "add_to_course": N_("added to a course"),
+    "switch_on": N_("switched on"),
+    "switch_off": N_("switched off"),
+    "set_end": N_("end set"),
+    "delete": N_("deletion"),
 }
 
 

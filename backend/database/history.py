@@ -97,6 +97,12 @@ def record_all(session: Session, changes: Iterable[Told]) -> None:
     if rows:
         made = open_set(session)
         session.connection().execute(insert(Change), [row | {"change_set_id": made} for row in rows])
+        session.info["changes_told"] = changes_told(session) + len(rows)
+
+
+def changes_told(session: Session) -> int:
+    """How many changes this session has told so far: whether something has changed anything."""
+    return int(session.info.get("changes_told", 0))
 
 
 def step_aside(session: Session, model: type[Base], ids: Iterable[int]) -> None:

@@ -17,6 +17,7 @@ from backend.database import history, listing, search
 from backend.database.base import Base
 from backend.database.listing import AnySelect, Cursor, Page
 from backend.database.schemas.base import MAX_ID, ListParams
+from backend.database.verbs import Verb
 
 M = TypeVar("M", bound=Base)
 COUNT = "all_rows"  # the column of a list's query that holds the count
@@ -28,12 +29,14 @@ class BaseCRUD(Generic[M]):
 
     `sorts`: what a list sorts by -> its column, never null; a listed row has the column's attribute or that name.
     `filters`: a field of the domain's ListParams -> condition for a value that is not None.
+    `verbs`: what can be done to many rows at once, by name.
     """
 
     model: ClassVar[type[Any]]
     sorts: ClassVar[Mapping[str, Any]] = {}
     default_sort: ClassVar[str] = "-id"
     filters: ClassVar[Mapping[str, Filter]] = {}
+    verbs: ClassVar[Mapping[str, Verb]] = {}
 
     def __init__(self, session: Session) -> None:
         self.session = session

@@ -1,4 +1,4 @@
-"""What lessons and courses share: their sales, who bought them, and why what was sold stays."""
+"""What lessons and courses share: their sales and prices, who bought them, and why what was sold stays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,14 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from backend.core.errors import InvalidError
 from backend.core.i18n import _, ngettext
 from backend.database.crud.base import BaseCRUD
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
+from backend.database.schemas.base import MAX_STARS
+from backend.database.schemas.lessons import PricePercent
+from backend.database.verbs import Verb, setting
 
 LATEST = 10
 # A sale: paid with real Stars and not given back.
@@ -46,6 +50,26 @@ def sold_words(sold: int) -> str:
         "It was sold %(num)s times and cannot be deleted. Hide it instead: buyers keep it.",
         sold,
     ) % {"num": sold}
+
+
+def by_percent(stars: int, percent: int) -> int:
+    """A price changed by percent, in whole Stars: what costs something never becomes free. Raises InvalidError."""
+    price = max(1, (stars * (100 + percent) + 50) // 100) if stars else 0
+    if price > MAX_STARS:
+        words = _("The price would be %(price)s Stars; the most is %(most)s.")
+        raise InvalidError(words % {"price": price, "most": MAX_STARS})
+    return price
+
+
+def repriced(*columns: str) -> Verb:
+    """The verb that changes these prices by percent."""
+
+    def values(row: Any, given: PricePercent) -> dict[str, int]:
+        prices = {name: getattr(row, name) for name in columns if getattr(row, name) is not None}
+        new = {name: by_percent(price, given.percent) for name, price in prices.items()}
+        return {name: price for name, price in new.items() if price != prices[name]}
+
+    return setting("change_price", values, columns, PricePercent)
 
 
 def buyers_by(crud: BaseCRUD[Any], column: Any, row_id: int) -> Sequence[Any]:

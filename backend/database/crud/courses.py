@@ -14,7 +14,7 @@ from backend.core.errors import ConflictError, InvalidError
 from backend.core.i18n import _
 from backend.database import history
 from backend.database.crud.base import BaseCRUD, Filter, exact
-from backend.database.crud.catalogue import Sales, buyers_by, sales_by, sold_words
+from backend.database.crud.catalogue import Sales, buyers_by, repriced, sales_by, sold_words
 from backend.database.listing import API_CAP, Page
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.lessons import Lesson
@@ -22,6 +22,7 @@ from backend.database.models.orders import OrderLine
 from backend.database.models.purchases import Purchase
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.courses import MAX_LESSONS, CourseFilters
+from backend.database.verbs import DELETE, Verb, named, switching
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ class CourseCRUD(BaseCRUD[Course]):
     }
     default_sort = "-created_at"
     filters: ClassVar[Mapping[str, Filter]] = {"is_active": exact(Course.is_active)}
+    verbs: ClassVar[Mapping[str, Verb]] = named(
+        switching("put_on_sale", on=True),
+        switching("hide", on=False),
+        repriced("total_price", "discount_price"),
+        DELETE,
+    )
 
     def missing(self, row_id: int) -> str:
         return _("There is no course %s here any more.") % row_id

@@ -11,7 +11,8 @@ from sqlalchemy.orm import joinedload
 from backend.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from backend.core.i18n import _
 from backend.database.crud.base import BaseCRUD, Filter, exact
-from backend.database.crud.catalogue import Sales, buyers_by, sales_by, sold_words
+from backend.database.crud.catalogue import Sales, buyers_by, repriced, sales_by, sold_words
+from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.media import MediaCRUD
 from backend.database.listing import API_CAP, Page
 from backend.database.models.courses import Course, CourseLesson
@@ -21,8 +22,9 @@ from backend.database.models.orders import OrderLine
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from backend.database.schemas.base import ListParams
-from backend.database.schemas.lessons import LessonFilters
+from backend.database.schemas.lessons import LessonFilters, ToCourse
 from backend.database.schemas.media import MediaContent
+from backend.database.verbs import DELETE, Verb, named, switching
 
 COURSES_NAMED = 3
 
@@ -71,6 +73,13 @@ class LessonCRUD(BaseCRUD[Lesson]):
         "price_min": lambda stars: Lesson.price >= stars,
         "price_max": lambda stars: Lesson.price <= stars,
     }
+    verbs: ClassVar[Mapping[str, Verb]] = named(
+        switching("put_on_sale", on=True),
+        switching("hide", on=False),
+        repriced("price"),
+        Verb("add_to_course", lambda lessons, row_id, given: lessons.add_to_course(row_id, given.course_id), ToCourse),
+        DELETE,
+    )
 
     def missing(self, row_id: int) -> str:
         return _("There is no lesson %s here any more.") % row_id
@@ -198,6 +207,11 @@ class LessonCRUD(BaseCRUD[Lesson]):
     def set_active(self, lesson_id: int, active: bool) -> Lesson:
         """On sale or hidden. Those who bought it keep it either way."""
         return self.assign(self.get_by_id(lesson_id), {"is_active": active})
+
+    def add_to_course(self, lesson_id: int, course_id: int) -> None:
+        """At its end, unless it stands there already. Raises NotFoundError, InvalidError."""
+        if all(course.id != course_id for course in self.courses([lesson_id]).get(lesson_id, ())):
+            CourseCRUD(self.session).add_lesson(course_id, lesson_id)
 
     def delete(self, row_id: int) -> Lesson:
         """Raises ConflictError `sold` (money points at it) or `in_course` (a course holds it)."""

@@ -23,7 +23,8 @@ from backend.database.models.orders import Order, OrderLine
 from backend.database.models.promo_codes import PromoCode, PromoRedemption
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
-from backend.database.schemas.promo_codes import PromoCheck, takes_something_off
+from backend.database.schemas.promo_codes import PromoCheck, PromoCodeEnd, takes_something_off
+from backend.database.verbs import DELETE, Verb, named, setting, switching
 
 RESERVATION = timedelta(minutes=15)
 SHOWN = 50
@@ -70,6 +71,12 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
     }
     default_sort = "-created_at"
     filters: ClassVar[Mapping[str, Filter]] = {"is_active": exact(PromoCode.is_active)}
+    verbs: ClassVar[Mapping[str, Verb]] = named(
+        switching("switch_on", on=True),
+        switching("switch_off", on=False),
+        setting("set_end", lambda code, given: _ending(code, given.expires_at), ("expires_at",), PromoCodeEnd),
+        DELETE,
+    )
 
     def missing(self, row_id: int) -> str:
         return _("There is no promo code %s here any more.") % row_id
@@ -318,6 +325,10 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
             .limit(limit)
         )
         return self.session.execute(statement).all()
+
+
+def _ending(promo: Any, moment: datetime | None) -> dict[str, Any]:
+    return {} if promo.expires_at == moment else {"expires_at": moment}
 
 
 def _refused(full: int, code: str) -> Quote:

@@ -22,6 +22,7 @@ from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
 from backend.database.schemas.users import NewStudentForm, UserCreate
+from backend.database.verbs import DELETE, Verb, named, switching
 
 
 def init_roles(session: Session) -> dict[str, Role]:
@@ -152,6 +153,10 @@ class UserCRUD(BaseCRUD[User]):
 
 class StudentCRUD(UserCRUD):
     """Students as the CRM lists them: with what they bought and whether they wait for an answer."""
+
+    verbs: ClassVar[Mapping[str, Verb]] = named(
+        switching("open_access", on=True), switching("close_access", on=False), DELETE
+    )
 
     def get_by_id(self, row_id: int, *options: ORMOption) -> User:
         """Raises NotFoundError for members of staff too: they have pages of their own."""

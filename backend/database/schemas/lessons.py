@@ -137,3 +137,13 @@ class Switch(Input):
     """A button that puts something on sale or hides it."""
 
     is_active: bool = False
+
+
+class PricePercent(Input):
+    """A price changed by percent: 10 is a tenth more, -10 a tenth less."""
+
+    percent: Annotated[int, Field(ge=-99, le=1000)]
+
+
+class ToCourse(Input):
+    course_id: Id

@@ -3,6 +3,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from backend.core.i18n import _
+from backend.core.text import current_timezone, from_local_input
 from backend.database.schemas.base import (
     MAX_STARS,
     Id,
@@ -135,3 +136,19 @@ class PromoCheckResponse(Output):
         str | None,
         Field(description="unknown, off, expired, used_up, already_owned, not_on_sale or does_nothing"),
     ]
+
+
+class PromoCodeEnd(Input):
+    """When codes end; None: never. Without a time zone it is on the clock of whoever asks."""
+
+    expires_at: Moment | None = None
+
+    @field_validator("expires_at", mode="before")
+    @classmethod
+    def _on_the_clock(cls, value: object) -> object:
+        if not isinstance(value, str) or not value:
+            return value or None
+        try:
+            return from_local_input(value, current_timezone.get())
+        except (ValueError, OverflowError):
+            raise ValueError(_("Enter a date and time.")) from None
