@@ -28,6 +28,7 @@ from backend.crm import search as crm_search
 from backend.crm import settings as crm_settings
 from backend.crm import tickets as crm_tickets
 from backend.crm import users as crm_users
+from backend.crm import views as crm_views
 
 API: tuple[APIRouter, ...] = (
     api_auth.router,
@@ -60,6 +61,7 @@ CRM: tuple[APIRouter, ...] = (
     crm_sales.router,
     crm_tickets.router,
     crm_outbox.router,
+    crm_views.router,
 )
 OTHER: tuple[APIRouter, ...] = (api_system.router,)
 ROUTERS: tuple[APIRouter, ...] = (*API, *CRM, *OTHER)

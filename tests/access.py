@@ -19,7 +19,7 @@ from backend.core.permissions import ADMIN, AUTHOR, MANAGER, STUDENT, SUPPORT
 from backend.database.base import Base
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.media import Media
-from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_ticket, make_user, save
+from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_ticket, make_user, make_view, save
 
 ROLES = {"A": ADMIN, "M": MANAGER, "W": AUTHOR, "S": SUPPORT, "L": STUDENT}
 
@@ -166,6 +166,12 @@ POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/resend     AS
 GET    /dashboard/outbox/                                              A
 POST   /dashboard/outbox/{dispatch_id}/resend                          A
 POST   /dashboard/outbox/{dispatch_id}/cancel                          A
+POST   /dashboard/views/                                               AMWS
+GET    /dashboard/views/{view_id}                                      AMWS
+POST   /dashboard/views/{view_id}                                      A
+POST   /dashboard/views/{view_id}/query                                A
+POST   /dashboard/views/{view_id}/marks                                AMWS
+POST   /dashboard/views/{view_id}/delete                               A
 GET    /health                                                         *
 GET    /health/ready                                                   *
 GET    /metrics                                                        *
@@ -216,10 +222,12 @@ def everything(db: Session) -> dict[str, str]:
     save(db, file, sent)
     course, promo = make_course(db, [lesson]), make_promo(db)
     purchase, ticket = make_purchase(db, maria, lesson), make_ticket(db, maria)
+    view = make_view(db, owner_id=1, is_shared=True)
     records = {
         "user_id": maria.id, "lesson_id": lesson.id, "course_id": course.id, "promo_id": promo.id, "media_id": file.id,
         "purchase_id": purchase.id, "payment_id": 1, "ticket_id": ticket.id, "message_id": 1, "dispatch_id": sent.id,
         "change_set_id": 1, "session_id": 999_999, "token_id": 999_999, "telegram_id": maria.telegram_id,
+        "view_id": view.id,
     }  # fmt: skip
     return {name: str(value) for name, value in records.items()} | {"token": "x"}
 

@@ -155,4 +155,5 @@ def principal_of(found: AnyRow, *, kind: str, csrf_token: str = "") -> Principal
         timezone=found.timezone,
         csrf_token=csrf_token,
         session_id=found.id,
+        has_views=found.has_views,
     )

@@ -32,6 +32,7 @@ class Principal:
     csrf_token: str = ""
     session_id: int | None = None
     token_id: int | None = None
+    has_views: bool = False  # own or shared saved views, of any list
 
     @property
     def signed_in(self) -> bool:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 
-NOT_FILTERS = frozenset({"sort", "limit", "cursor"})
+NOT_FILTERS = frozenset({"sort", "limit", "cursor", "cols", "density", "view"})
 
 
 class Links:

@@ -1,6 +1,7 @@
 """The sidebar as data. A domain adds its Item here; it shows when its route exists and the person
 holds its right."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.core.i18n import N_
@@ -82,6 +83,15 @@ FOOT = Section(
 
 
 @dataclass(frozen=True)
+class Pin:
+    """A saved view that a person keeps below the item of its list."""
+
+    label: str
+    url: str
+    current: bool
+
+
+@dataclass(frozen=True)
 class Link:
     """An Item as this page shows it."""
 
@@ -93,3 +103,4 @@ class Link:
     waiting: str
     badge: str = ""
     live: str = ""  # asked for the figure
+    pins: Sequence[Pin] = ()

@@ -76,6 +76,7 @@ UNDO_RIGHTS: dict[str, Permission] = {
     "promo_codes": P.PROMO_CODES_WRITE,
     "support_tickets": P.TICKETS_WRITE,
     "chats": P.TICKETS_WRITE,
+    "saved_views": P.PROFILE_WRITE,  # one's own
 }
 
 ADMIN, MANAGER, AUTHOR, SUPPORT, STUDENT = "Админ", "Менеджер", "Автор", "Поддержка", "Ученик"

@@ -28,7 +28,7 @@ from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from backend.core import atoms, clock, shortcuts, text, wording
+from backend.core import atoms, clock, saved, shortcuts, text, wording
 from backend.core.compiled import BesideSources
 from backend.core.config import Settings, is_loopback
 from backend.core.context import ANONYMOUS, Principal
@@ -36,7 +36,7 @@ from backend.core.figures import line_path, nice_top, sparse
 from backend.core.i18n import _, current_language, gettext, ngettext
 from backend.core.links import Links, local_path, set_filters, url_with
 from backend.core.listview import Column, between, choice
-from backend.core.navigation import FOOT, SECTIONS, Item, Link
+from backend.core.navigation import FOOT, SECTIONS, Item, Link, Pin
 from backend.core.permissions import UNDO_RIGHTS
 from backend.core.static import assets
 
@@ -147,6 +147,11 @@ def see_other(request: Request, name: str, /, **params: Any) -> Response:
     return go_to(request, _links(request).url(name, **params))
 
 
+def url_of(request: Request, name: str, /, **params: Any) -> str:
+    """The address of a route, outside a template."""
+    return _links(request).url(name, **params)
+
+
 def go_to(request: Request, url: str) -> Response:
     """The same for an address: 303; HX-Redirect where htmx would swap the page into this one."""
     htmx = request.headers.get("HX-Request") == "true"
@@ -232,6 +237,7 @@ def navigation() -> dict[str, Any]:
     urls = {item.route: links.url(item.route) for _title, items in sections for item in items}
     current = _current(request.url.path, list(urls.values()))
     badges: dict[str, int] = getattr(request.state, "badges", {})
+    pins = _pins(request, links)
 
     def link(item: Item) -> Link:
         url, count = urls[item.route], badges.get(item.badge)
@@ -239,10 +245,26 @@ def navigation() -> dict[str, Any]:
         keeper = f"crm:{item.badge}:badge"
         live = links.url(keeper) if links.has(keeper) else ""
         shown_as = _(item.label), item.icon, url, url == current
-        return Link(*shown_as, count, waiting, item.badge, live)
+        return Link(*shown_as, count, waiting, item.badge, live, pins.get(item.route, ()))
 
     drawn = [(_(title) if title else "", [link(item) for item in items]) for title, items in sections]
     return {"sections": [pair for pair in drawn[:-1] if pair[1]], "foot": drawn[-1][1]}
+
+
+def _pins(request: Request, links: Links) -> dict[str, list[Pin]]:
+    """The views that the person keeps in the sidebar, by the route of their list."""
+    found: dict[str, list[Pin]] = {}
+    for view in saved.views_of(request):
+        if view.is_pinned:
+            address, is_open = links.url("crm:views:open", view_id=view.id), request.query_params.get("view")
+            pin = Pin(view.name, address, is_open == str(view.id))
+            found.setdefault(f"crm:{view.list_name}:index", []).append(pin)
+    return found
+
+
+def view_menu(list_url: str, list_name: str, params: BaseModel) -> saved.Menu:
+    """The saved views of a list, see templates/views/_bar.html."""
+    return saved.menu(_request.get(), list_url, list_name, params)
 
 
 def _current(path: str, urls: list[str]) -> str:
@@ -341,6 +363,7 @@ def _environment() -> Environment:
         "sparse": sparse,
         "now": clock.now,
         "navigation": navigation,
+        "view_menu": view_menu,
         "site": site,
         "shortcuts": shortcuts,
         "wording": wording,

@@ -25,6 +25,8 @@ ENTITIES: dict[str, str] = {
     "dispatches": N_("message on its way"),
     "api_tokens": N_("API token"),
     "settings": N_("setting"),
+    "saved_views": N_("saved view"),
+    "view_marks": N_("place of a saved view"),
 }
 
 COLUMNS: dict[str, str] = {
@@ -78,6 +80,11 @@ COLUMNS: dict[str, str] = {
     "error": N_("Error"),
     "name": N_("Name"),
     "scopes": N_("Rights"),
+    "query": N_("Filters"),
+    "list_name": N_("List"),
+    "is_shared": N_("For everyone"),
+    "is_pinned": N_("In the menu"),
+    "is_default": N_("Opens first"),
 }
 
 # Stored words that are no text of a person.

@@ -11,6 +11,7 @@ from backend.core.permissions import UNDO_RIGHTS, Permission
 from backend.core.templating import flash, go_to, local_path
 from backend.database import history
 from backend.database.crud.history import HistoryCRUD
+from backend.database.crud.views import ViewCRUD
 from backend.database.schemas.base import MAX_ID
 
 router = Routes(prefix="/dashboard/history", dependencies=[require(Permission.DASHBOARD_READ)])
@@ -33,6 +34,8 @@ def undo(
     may_undo(caller.me, records.roots(change_set_id))
     if records.touches_staff(change_set_id):
         raise ForbiddenError
+    if not caller.me.may(Permission.SETTINGS_WRITE):
+        ViewCRUD(caller.session).refuse_others(change_set_id, caller.me.user_id)
     records.undo(change_set_id)
     flash(request, _("Undone"), undo=history.change_set_id(caller.session))
     return go_to(request, local_path(next))

@@ -16,6 +16,7 @@ from backend.database.models.promo_codes import PromoCode
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import Chat, Message, SupportTicket
 from backend.database.models.users import User
+from backend.database.models.views import SavedView
 
 numbers = itertools.count(1)
 
@@ -54,6 +55,13 @@ def make_promo(db: Session, **fields: Any) -> PromoCode:
     promo = PromoCode(**{"code": code, "code_key": code.casefold(), "discount_percent": 10} | fields)
     save(db, promo)
     return promo
+
+
+def make_view(db: Session, **fields: Any) -> SavedView:
+    values = {"owner_id": 1, "list_name": "lessons", "name": f"View {next(numbers)}", "query": "is_active=true"}
+    view = SavedView(**values | fields)
+    save(db, view)
+    return view
 
 
 def make_order(db: Session, user: User, lesson: Lesson, **fields: Any) -> Order:

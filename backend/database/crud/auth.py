@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, exists, or_, select, update
 from sqlalchemy.orm import joinedload
 
 from backend.core import clock, security
@@ -15,6 +15,7 @@ from backend.database.crud.settings import SettingCRUD
 from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.auth import ApiToken, AuthSession, OneTimeToken, RefreshToken
 from backend.database.models.users import Role, User
+from backend.database.models.views import SavedView
 
 IDLE = timedelta(minutes=60)
 ABSOLUTE = timedelta(hours=12)
@@ -45,6 +46,8 @@ LIVE = (
         User.timezone,
         Role.name.label("role"),
         Role.permissions,
+        # Without any, no page asks for them.
+        or_(exists().where(SavedView.owner_id == User.id), exists().where(SavedView.is_shared)).label("has_views"),
     )
     .join(AuthSession.user)
     .join(User.role)

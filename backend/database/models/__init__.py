@@ -13,4 +13,5 @@ from backend.database.models import (  # noqa: F401 - imported for their tables
     system,
     tickets,
     users,
+    views,
 )
