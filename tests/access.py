@@ -86,6 +86,7 @@ POST   /dashboard/settings/profile                                     AMWS
 POST   /dashboard/settings/password                                    AMWS
 POST   /dashboard/settings/language                                    *
 POST   /dashboard/settings/theme                                       *
+POST   /dashboard/settings/keys                                        AMWS
 POST   /dashboard/settings/sessions/{session_id}/revoke                AMWS
 POST   /dashboard/settings/sessions/revoke                             AMWS
 POST   /dashboard/settings/tokens                                      A

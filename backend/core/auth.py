@@ -153,6 +153,7 @@ def principal_of(found: AnyRow, *, kind: str, csrf_token: str = "") -> Principal
         language=language,
         theme=found.theme,
         timezone=found.timezone,
+        single_keys=found.single_keys,
         csrf_token=csrf_token,
         session_id=found.id,
         has_views=found.has_views,

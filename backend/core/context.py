@@ -29,6 +29,7 @@ class Principal:
     language: str = "en"  # resolved: "ru" | "en"
     theme: str = "auto"  # "auto" | "light" | "dark"
     timezone: str = "UTC"
+    single_keys: bool = True  # keys without Ctrl do something
     csrf_token: str = ""
     session_id: int | None = None
     token_id: int | None = None

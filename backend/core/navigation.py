@@ -104,3 +104,4 @@ class Link:
     badge: str = ""
     live: str = ""  # asked for the figure
     pins: Sequence[Pin] = ()
+    key: str = ""

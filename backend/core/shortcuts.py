@@ -52,6 +52,14 @@ GROUPS: tuple[Group, ...] = (
 )
 
 
+def cap(action: str) -> str:
+    """The key of an action as menus show it."""
+    return CAPS[action]
+
+
+CAPS = {key.action: " ".join(key.keys) for group in GROUPS for key in group.shortcuts if key.action}
+
+
 def places() -> list[Item]:
     """The sections that a press of G and a letter opens."""
     return [item for section in (*SECTIONS, FOOT) for item in section.items if item.key]

@@ -245,7 +245,7 @@ def navigation() -> dict[str, Any]:
         keeper = f"crm:{item.badge}:badge"
         live = links.url(keeper) if links.has(keeper) else ""
         shown_as = _(item.label), item.icon, url, url == current
-        return Link(*shown_as, count, waiting, item.badge, live, pins.get(item.route, ()))
+        return Link(*shown_as, count, waiting, item.badge, live, pins.get(item.route, ()), item.key)
 
     drawn = [(_(title) if title else "", [link(item) for item in items]) for title, items in sections]
     return {"sections": [pair for pair in drawn[:-1] if pair[1]], "foot": drawn[-1][1]}
@@ -260,6 +260,14 @@ def _pins(request: Request, links: Links) -> dict[str, list[Pin]]:
             pin = Pin(view.name, address, is_open == str(view.id))
             found.setdefault(f"crm:{view.list_name}:index", []).append(pin)
     return found
+
+
+def key_of(action: str) -> Markup:
+    """The attributes of a button that a key presses too (core.shortcuts); none for whoever has switched keys off."""
+    if not principal(_request.get()).single_keys:
+        return Markup()
+    key = shortcuts.cap(action)
+    return Markup(' aria-keyshortcuts="{}" title="{}: {}"').format(key, _("Key"), key)
 
 
 def view_menu(list_url: str, list_name: str, params: BaseModel) -> saved.Menu:
@@ -364,6 +372,7 @@ def _environment() -> Environment:
         "now": clock.now,
         "navigation": navigation,
         "view_menu": view_menu,
+        "key_of": key_of,
         "site": site,
         "shortcuts": shortcuts,
         "wording": wording,

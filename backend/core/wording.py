@@ -57,6 +57,7 @@ COLUMNS: dict[str, str] = {
     "login": N_("Login"),
     "language_code": N_("Language in Telegram"),
     "ui_language": N_("Chosen language"),
+    "single_keys": N_("Single keys"),
     "terms_accepted_at": N_("Terms accepted"),
     "blocked_bot_at": N_("Bot blocked"),
     "role_id": N_("Role"),

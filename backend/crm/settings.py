@@ -38,6 +38,7 @@ from backend.database.history import SCHOOL
 from backend.database.history import describe as label
 from backend.database.models.users import User
 from backend.database.schemas.auth import (
+    KeysChoice,
     LanguageChoice,
     PasswordChange,
     ProfileUpdate,
@@ -170,7 +171,14 @@ def theme(
     return response
 
 
-def _remember(caller: Caller, users: UserCRUD, name: str, value: str) -> None:
+@router.post("/keys", name="crm:settings:keys", dependencies=[own])
+def keys(caller: Caller, users: Users, form: Annotated[Form[KeysChoice], form_of(KeysChoice)]) -> Response:
+    if form.data is not None:
+        _remember(caller, users, "single_keys", form.data.single_keys)
+    return RedirectResponse(local_path(form.value("next"), "/dashboard/settings/"), 303)
+
+
+def _remember(caller: Caller, users: UserCRUD, name: str, value: object) -> None:
     if caller.me.user_id is not None:
         users.assign(users.get_by_id(caller.me.user_id), {name: value})
 

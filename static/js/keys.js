@@ -1,9 +1,11 @@
 // Keys: the bindings are the rows of the sheet (templates/shell/_keys.html), by the place of a key and not by its letter, so
-// that they work in any layout. Single keys can be switched off there.
+// that they work in any layout. Each person can switch single keys off, there or in the settings.
 import { open as palette } from "./palette.js";
+import { show } from "./toasts.js";
+import { words } from "./words.js";
 
 const sheet = document.getElementById("keys");
-const OFF = "keys-off";
+const works = sheet?.querySelector("[data-keys-on]"); // the person's own switch
 const SEQUENCE = 1200; // how long G waits for its letter
 const rows = "#list-rows > tr a[href]:not(.ly-item), [data-queue] li > a";
 
@@ -78,7 +80,7 @@ document.addEventListener("keydown", (event) => {
     if (palette() || focus("[data-find]")) event.preventDefault();
     return;
   }
-  if (typing(event.target) || document.querySelector("dialog:modal") || localStorage.getItem(OFF)) return;
+  if (typing(event.target) || document.querySelector("dialog:modal") || works?.checked === false) return;
   const row = single(event);
   if (row && actions[row.dataset.action](row)) event.preventDefault();
 });
@@ -91,11 +93,9 @@ document.addEventListener("keydown", (event) => {
   if (inside || (event.target === document.body && document.querySelector("[data-queue]"))) walk(step) && event.preventDefault();
 });
 
-const works = sheet?.querySelector("[data-keys-on]");
-if (works) {
-  works.checked = !localStorage.getItem(OFF);
-  works.addEventListener("change", () => (works.checked ? localStorage.removeItem(OFF) : localStorage.setItem(OFF, "1")));
-}
+works?.addEventListener("change", ({ target: { form } }) =>
+  fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), redirect: "manual" }).catch(() => show(words.offline)),
+);
 
 if (/Mac|iPhone|iPad/.test(navigator.platform)) {
   document.querySelectorAll("[data-mod]").forEach((key) => (key.textContent = key.textContent.replace("Ctrl", "⌘")));

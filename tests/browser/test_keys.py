@@ -101,6 +101,20 @@ def test_the_sheet_shows_every_key_and_switches_single_ones_off(page: Page, db: 
     press(page, "KeyK", "л", CTRL)  # with Ctrl they go on
     expect(page.locator("#palette")).to_be_visible()
 
+    page.goto("/dashboard/settings/")  # the person's choice, not the browser's
+    switch = page.get_by_role("group", name="Single keys")
+    expect(switch.get_by_role("button", name="Switched off")).to_have_attribute("aria-pressed", "true")
+    press(page, "KeyG", "п")
+    press(page, "KeyO", "щ")
+    page.wait_for_timeout(300)
+    assert page.url.endswith("/dashboard/settings/")
+    assert violations(page) == []
+    switch.get_by_role("button", name="Working").press("Enter")
+    expect(switch.get_by_role("button", name="Working")).to_have_attribute("aria-pressed", "true")
+    press(page, "KeyG", "п")
+    press(page, "KeyO", "щ")
+    page.wait_for_url("**/dashboard/")
+
 
 def test_the_last_change_is_taken_back_by_a_key(page: Page, db: Session) -> None:
     lesson = make_lesson(db, title="Light")

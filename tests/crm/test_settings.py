@@ -6,6 +6,7 @@ import pytest
 import time_machine
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -159,6 +160,19 @@ def test_an_unknown_choice_changes_nothing(own: TestClient, db: Session, path: s
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert "set-cookie" not in answer.headers
     assert (person(db).ui_language, person(db).theme) == (None, "auto")
+
+
+def test_single_keys_are_switched_off_and_on_for_one_person(own: TestClient, db: Session) -> None:
+    def said(page: str) -> tuple[str, bool, bool]:
+        chosen = HTMLParser(page).css_first("[name=single_keys][aria-pressed=true]")
+        return chosen.text().strip(), "data-keys-on" in page and "checked data-keys-on" in page, 'title="G S"' in page
+
+    assert said(own.get(HERE).text) == ("Working", True, True)
+    answer = own.post(f"{HERE}keys", data={"single_keys": "", "next": HERE})
+    assert (answer.status_code, answer.headers["location"]) == (303, HERE)
+    assert (person(db).single_keys, said(own.get(HERE).text)) == (False, ("Switched off", False, False))
+    own.post(f"{HERE}keys", data={"single_keys": "true"})
+    assert said(own.get(HERE).text) == ("Working", True, True)
 
 
 # -- password

@@ -44,6 +44,7 @@ LIVE = (
         User.ui_language,
         User.theme,
         User.timezone,
+        User.single_keys,
         Role.name.label("role"),
         Role.permissions,
         # Without any, no page asks for them.

@@ -1,6 +1,6 @@
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, text, true
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.database.base import Base, Identified, Timestamped, Versioned
@@ -52,6 +52,8 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
     language_code: Mapped[str] = mapped_column(String(16), default="en", server_default=text("'en'"))
     ui_language: Mapped[str | None] = mapped_column(String(2))
     theme: Mapped[str] = mapped_column(String(5), default="auto", server_default=text("'auto'"))
+    # Keys without Ctrl may be pressed by accident, or by dictation (WCAG 2.1.4).
+    single_keys: Mapped[bool] = mapped_column(default=True, server_default=true())
     timezone: Mapped[str] = mapped_column(String(64), default="UTC", server_default=text("'UTC'"))
     role_id: Mapped[int] = mapped_column(ForeignKey("roles.id", ondelete="RESTRICT"))
     is_active: Mapped[bool] = mapped_column(default=True)

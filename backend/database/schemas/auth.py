@@ -91,6 +91,11 @@ class ThemeChoice(Input):
     next: Annotated[str, Field(max_length=2000)] = "/dashboard/settings/"
 
 
+class KeysChoice(Input):
+    single_keys: bool = False
+    next: Annotated[str, Field(max_length=2000)] = "/dashboard/settings/"
+
+
 class TokenCreate(Input):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     scopes: Annotated[list[str], Field(min_length=1, max_length=50)]
