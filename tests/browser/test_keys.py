@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from sqlalchemy.orm import Session
 
+from backend.database.models.users import User
 from tests.browser.axe import violations
 from tests.factories import make_lesson, make_ticket, make_user
 
@@ -101,7 +102,11 @@ def test_the_sheet_shows_every_key_and_switches_single_ones_off(page: Page, db: 
     press(page, "KeyK", "л", CTRL)  # with Ctrl they go on
     expect(page.locator("#palette")).to_be_visible()
 
-    page.goto("/dashboard/settings/")  # the person's choice, not the browser's
+
+def test_single_keys_are_a_persons_choice_in_the_settings(page: Page, db: Session) -> None:
+    db.get_one(User, 1).single_keys = False
+    db.commit()
+    page.goto("/dashboard/settings/")
     switch = page.get_by_role("group", name="Single keys")
     expect(switch.get_by_role("button", name="Switched off")).to_have_attribute("aria-pressed", "true")
     press(page, "KeyG", "п")
