@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from backend.core import clock
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.idempotency import IdempotencyCRUD
+from backend.database.crud.jobs import JobCRUD
 from backend.database.crud.leases import LeaseCRUD
 from backend.database.crud.orders import OrderCRUD
 from backend.database.crud.throttle import ThrottleCRUD
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 
 KEYS_KEPT = timedelta(hours=48)
 SESSIONS_KEPT = timedelta(days=1)
+ROWS_KEPT = timedelta(days=7)  # which rows a job was meant for
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def purge(session: Session) -> bool:
     IdempotencyCRUD(session).purge(now - KEYS_KEPT)
     ThrottleCRUD(session).purge()
     session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < now - SESSIONS_KEPT))
-    return False
+    return JobCRUD(session).purge(now - ROWS_KEPT)
 
 
 CHORES = (Chore("expire-orders", 30, expire_orders), Chore("purge", 3600, purge))

@@ -13,7 +13,7 @@ from aiogram.utils.token import TokenValidationError
 from backend.core.config import Settings
 from backend.core.media import MediaFolder
 from backend.database.session import Database
-from backend.jobs import stars
+from backend.jobs import stars, work
 from backend.jobs.media import tidy
 from backend.jobs.outbox import Outbox
 from backend.jobs.periodic import CHORES, Chore, repeat
@@ -30,6 +30,7 @@ async def run_jobs(settings: Settings, database: Database, token: str, stop: asy
         tidying = Chore("tidy-media", DAY, tidy(MediaFolder(settings.media_dir)))
         for chore in (*CHORES, tidying):
             group.create_task(repeat(database, chore, stop))
+        group.create_task(work.follow(database, process_name(), stop))
         if token:
             group.create_task(_with_bot(settings, database, token, stop))
 

@@ -1,0 +1,227 @@
+"""Jobs: a verb on more rows than a request may take, in batches, each row exactly once whatever stops the worker."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, insert, literal, or_, select
+from sqlalchemy.orm import joinedload
+
+from backend.core import clock
+from backend.core.context import Actor, Door
+from backend.core.errors import ConflictError, NotFoundError
+from backend.core.i18n import _, current_language
+from backend.database import history
+from backend.database.crud.base import BaseCRUD
+from backend.database.crud.registry import TABLES
+from backend.database.listing import AnySelect, Page
+from backend.database.models.jobs import GOING_ON, Job, JobError, JobRow
+from backend.database.schemas.base import ListParams
+from backend.database.verbs import apply
+
+LEASE = timedelta(seconds=15)
+CHUNK = 5_000  # rows of one statement
+Data = Mapping[str, Any]
+
+
+@dataclass
+class Batch:
+    """What one transaction of a job did: `cursor` is where the next one begins, `position` how many rows lie behind."""
+
+    cursor: int | None
+    over: bool
+    rows: int = 0
+    done: int = 0
+    same: int = 0
+    errors: list[tuple[int, str]] = field(default_factory=list)
+
+
+Step = Callable[["JobCRUD", Job, int], Batch]
+
+
+class JobCRUD(BaseCRUD[Job]):
+    model = Job
+    sorts: ClassVar[Mapping[str, Any]] = {}
+
+    def missing(self, row_id: int) -> str:
+        return _("There is no job %s here any more.") % row_id
+
+    # -- starting
+
+    def start(self, table: str, verb: str, arguments: Data, ids: AnySelect | Sequence[int], owner: int | None) -> Job:
+        """The verb on these rows, as they are now chosen: the list may change meanwhile. Raises NotFoundError."""
+        if verb not in getattr(TABLES.get(table), "verbs", ()):
+            raise NotFoundError
+        job = self.add(self.prepared("bulk", table, verb, arguments, owner))
+        job.total = self._freeze(job.id, ids)
+        self.flush()
+        return job
+
+    def start_rows(
+        self, kind: str, table: str, verb: str, arguments: Data, rows: Iterable[tuple[int, Data]], owner: int | None
+    ) -> Job:
+        """A job whose rows bring their own data: (number, data), the numbers from 1 on."""
+        job = self.add(self.prepared(kind, table, verb, arguments, owner))
+        sent = [{"job_id": job.id, "row_id": number, "data": data} for number, data in rows]
+        for at in range(0, len(sent), CHUNK):
+            self.session.execute(insert(JobRow), sent[at : at + CHUNK])
+        job.total = len(sent)
+        self.flush()
+        return job
+
+    @staticmethod
+    def prepared(kind: str, table: str, verb: str, arguments: Data, owner: int | None) -> Job:
+        return Job(
+            kind=kind,
+            records=table,
+            verb=verb,
+            arguments=dict(arguments),
+            owner_id=owner,
+            language=current_language.get(),
+        )
+
+    def _freeze(self, job_id: int, ids: AnySelect | Sequence[int]) -> int:
+        if not isinstance(ids, Sequence):
+            chosen = ids.order_by(None).subquery()
+            rows = select(literal(job_id), chosen.c[0]).order_by(chosen.c[0])
+            put = insert(JobRow).from_select(["job_id", "row_id"], rows)
+            made = self.session.execute(put, execution_options={"preserve_rowcount": True})
+            assert isinstance(made, CursorResult)
+            return made.rowcount
+        wanted = sorted(set(ids))
+        for at in range(0, len(wanted), CHUNK):
+            sent = [{"job_id": job_id, "row_id": row_id} for row_id in wanted[at : at + CHUNK]]
+            self.session.execute(insert(JobRow), sent)
+        return len(wanted)
+
+    # -- reading
+
+    def of(self, owner: int | None, params: ListParams) -> Page[Job]:
+        """The latest jobs with whoever started them; `owner`: of this person alone."""
+        mine = [] if owner is None else [Job.owner_id == owner]
+        return self._page(select(Job).options(joinedload(Job.owner)).where(*mine), params)
+
+    def view(self, job_id: int) -> Job:
+        return self.get_by_id(job_id, joinedload(Job.owner))
+
+    def errors(self, job_id: int, params: ListParams) -> Page[JobError]:
+        """Why rows were refused, in the order of the job."""
+        return _ErrorCRUD(self.session).get_page(job_id, params)
+
+    # -- a person's word
+
+    def pause(self, job_id: int) -> Job:
+        """Raises ConflictError for a job that does not run; so do the others. The batch in progress is waited for."""
+        return self._turn_to("paused", job_id, Job.state.in_(("queued", "running")))
+
+    def resume(self, job_id: int) -> Job:
+        return self._turn_to("queued", job_id, Job.state.in_(("paused", "failed")))
+
+    def cancel(self, job_id: int) -> Job:
+        """What is done stays done, and can be undone as a whole."""
+        return self._turn_to("cancelled", job_id, Job.state.in_((*GOING_ON, "failed")))
+
+    def _turn_to(self, state: str, job_id: int, allowed: ColumnElement[bool]) -> Job:
+        job = self.get_by_id(job_id)
+        ended = clock.now() if state == "cancelled" else None
+        if not self.update_where(job, allowed, state=state, holder=None, lease_until=None, error=None, ended_at=ended):
+            raise ConflictError(_("This job has come to another state meanwhile."), code="job_state")
+        return job
+
+    # -- the worker's side
+
+    def claim(self, holder: str) -> int | None:
+        """The oldest job that waits, or whose worker has not been heard of; it is this worker's for a while."""
+        statement = select(Job).where(_free()).order_by(Job.id).limit(1).with_for_update(skip_locked=True)
+        job = self.session.scalars(statement).one_or_none()
+        if job is None:
+            return None
+        now = clock.now()
+        job.state, job.holder, job.lease_until = "running", holder, now + LEASE
+        job.started_at = job.started_at or now
+        self.flush()
+        return job.id
+
+    def waiting(self) -> bool:
+        return self.session.scalar(select(exists().where(_free()))) or False
+
+    def held(self, job_id: int, holder: str) -> Job | None:
+        """The job, locked until the end of the transaction; None when it is no longer this worker's."""
+        mine = Job.id == job_id, Job.holder == holder, Job.state == "running"
+        statement = select(Job).where(*mine).with_for_update()
+        return self.session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+
+    def give_back(self, job_id: int, holder: str) -> None:
+        """The next worker need not wait for the end of the lease."""
+        if job := self.held(job_id, holder):
+            job.state, job.holder, job.lease_until = "queued", None, None
+            self.flush()
+
+    def fail(self, job_id: int, holder: str, error: str) -> None:
+        if job := self.held(job_id, holder):
+            job.state, job.holder, job.lease_until, job.error = "failed", None, None, error[:200]
+            self.flush()
+
+    def work(self, job: Job, step: Step, limit: int) -> Batch:
+        """One batch: what it changes, told as one with the batches before, and how far the job has come."""
+        self.session.info["actor"] = Actor(Door.WEB, job.owner_id)
+        if job.change_set_id is not None:
+            history.resume(self.session, job.change_set_id)
+        asked_in = current_language.set(job.language)
+        try:
+            batch = step(self, job, limit)
+        finally:
+            current_language.reset(asked_in)
+        job.change_set_id = history.change_set_id(self.session)
+        job.position = job.total if batch.over else min(job.total, job.position + batch.rows)
+        job.done, job.same, job.failed = job.done + batch.done, job.same + batch.same, job.failed + len(batch.errors)
+        job.cursor, job.lease_until = batch.cursor, clock.now() + LEASE
+        if batch.over:
+            job.state, job.holder, job.lease_until, job.ended_at = "done", None, None, clock.now()
+        if batch.errors:
+            errors = [{"job_id": job.id, "row_id": row_id, "message": words} for row_id, words in batch.errors]
+            self.session.execute(insert(JobError), errors)
+        self.flush()
+        return batch
+
+    def next_rows(self, job: Job, limit: int) -> list[tuple[int, Data | None]]:
+        """The rows behind the cursor, (id, data)."""
+        rows = select(JobRow.row_id, JobRow.data).where(JobRow.job_id == job.id)
+        if job.cursor is not None:
+            rows = rows.where(JobRow.row_id > job.cursor)
+        return [(row_id, data) for row_id, data in self.session.execute(rows.order_by(JobRow.row_id).limit(limit))]
+
+    def purge(self, before: datetime) -> bool:
+        """Forgets which rows an old job was meant for; one job a time. False when there is none left."""
+        old = select(Job.id).where(Job.ended_at < before, exists().where(JobRow.job_id == Job.id)).limit(1)
+        gone = delete(JobRow).where(JobRow.job_id.in_(self.session.scalars(old).all()))
+        result = self.session.execute(gone, execution_options={"synchronize_session": False})
+        assert isinstance(result, CursorResult)
+        return result.rowcount > 0
+
+
+def bulk(jobs: JobCRUD, job: Job, limit: int) -> Batch:
+    """The next rows of a verb."""
+    crud = TABLES[job.records](jobs.session)
+    verb = crud.verbs[job.verb]
+    ids = [row_id for row_id, _data in jobs.next_rows(job, limit)]
+    given = verb.arguments.model_validate(job.arguments) if verb.arguments else None
+    outcome = apply(crud, verb, ids, given)
+    cursor = ids[-1] if ids else job.cursor
+    return Batch(cursor, len(ids) < limit, len(ids), outcome.done, outcome.same, outcome.errors)
+
+
+STEPS: dict[str, Step] = {"bulk": bulk}
+
+
+class _ErrorCRUD(BaseCRUD[JobError]):
+    model = JobError
+
+    def get_page(self, job_id: int, params: ListParams) -> Page[JobError]:
+        return self._page(select(JobError).where(JobError.job_id == job_id), params.model_copy(update={"sort": "id"}))
+
+
+def _free() -> ColumnElement[bool]:
+    gone = and_(Job.state == "running", Job.lease_until <= clock.now())
+    return or_(Job.state == "queued", gone)
