@@ -6,7 +6,7 @@ from alembic import op
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "202611251256"
-down_revision = "202611251245"
+down_revision = "202611251253"
 branch_labels = None
 depends_on = None
 
