@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 
 from backend.core import logging
+from benchmarks.bulk import ROWS, bulk
 from benchmarks.goals import Bench
 from benchmarks.growth import growth
 from benchmarks.report import Line, save, table
@@ -33,6 +34,7 @@ def main() -> None:
             continue
         with school(kind, size) as url:
             lines = Bench(kind, url, size, 0.2 if chosen.quick else 1.0).run()
+            lines += bulk(kind, url, ROWS if not chosen.quick else ROWS // 10)
             if chosen.growth:
                 lines += growth(kind, url)
         print(f"\n\n{kind}, {size.users:,} users, {size.purchases:,} purchases")

@@ -15,6 +15,7 @@ from backend.database.schemas.base import Input
 
 BULK_NOW = 200  # rows; more are a job's
 MANY = 500  # ids of one statement
+FEW = 4  # rows that get the same values, to be worth a statement
 
 
 @dataclass(frozen=True)
@@ -150,20 +151,26 @@ def _changes(crud: Any, verb: Verb, ids: Sequence[int], arguments: Any, outcome:
 
 
 def _write(crud: Any, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-    """One UPDATE per set of columns, sent with all its rows."""
+    """One UPDATE for all rows that get the same values, or one sent with many rows when hardly any two do."""
     model, table = crud.model, crud.model.__table__
+    common: dict[str, Any] = {"updated_at": clock.now()} if hasattr(model, "updated_at") else {}
+    if hasattr(model, "version"):
+        common["version"] = table.c.version + 1
+    connection = crud.session.connection()
+    same: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+    for row_id, after in changes:
+        same.setdefault(tuple(sorted(after.items())), []).append(row_id)
+    if len(same) * FEW <= len(changes) or len(same) == 1:
+        for values, ids in same.items():
+            connection.execute(update(table).where(table.c.id.in_(ids)).values(dict(values) | common))
+        return
     sent: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row_id, after in changes:
         rows = sent.setdefault(tuple(sorted(after)), [])
         rows.append({"row_id": row_id} | {f"new_{name}": value for name, value in after.items()})
     for names, rows in sent.items():
-        values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
-        if hasattr(model, "updated_at"):
-            values["updated_at"] = clock.now()
-        if hasattr(model, "version"):
-            values["version"] = model.version + 1
-        statement = update(table).where(table.c.id == bindparam("row_id")).values(values)
-        crud.session.connection().execute(statement, rows)
+        new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+        connection.execute(update(table).where(table.c.id == bindparam("row_id")).values(new | common), rows)
 
 
 def _json(values: Mapping[str, Any]) -> dict[str, Any]:

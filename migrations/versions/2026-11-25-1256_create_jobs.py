@@ -51,10 +51,9 @@ def upgrade() -> None:
     op.create_index("ix_jobs_owner", "jobs", ["owner_id", "id"])
     op.create_table(
         "job_rows",
-        sa.Column("job_id", BIG, nullable=False),
+        sa.Column("job_id", BIG, autoincrement=False, nullable=False),
         sa.Column("row_id", BIG, autoincrement=False, nullable=False),
         sa.Column("data", sa.JSON(none_as_null=True), nullable=True),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_rows_job_id_jobs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "row_id", name=op.f("pk_job_rows")),
         sqlite_with_rowid=False,
     )

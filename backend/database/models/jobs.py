@@ -69,12 +69,15 @@ class Job(Identified, Base):
 
 
 class JobRow(Base):
-    """A row that a job is meant for, whatever happens to the list it was chosen in."""
+    """A row that a job is meant for, whatever happens to the list it was chosen in.
+
+    No foreign key: it would be looked up for each of 100,000 rows while someone waits. Jobs are never deleted.
+    """
 
     __tablename__ = "job_rows"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     row_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     data: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # of a row that is to come
 
