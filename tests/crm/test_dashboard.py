@@ -112,4 +112,4 @@ def test_the_overview_costs_the_same_whatever_its_rows(
 
     admin.get("/dashboard/")
 
-    assert len(queries) == 15
+    assert len(queries) == 12

@@ -1,14 +1,19 @@
-"""Every sort of every list walks an index: a page costs the same whatever the depth and the size of the table."""
+"""Every sort of every list walks an index: a page costs the same whatever the depth and the size of the table. So do
+the figures that every visit of a page adds up."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 import backend.routes  # noqa: F401 - imports every domain
+from backend.core import clock
+from backend.database.crud.analytics import REVENUE
 from backend.database.crud.base import BaseCRUD
+from backend.database.crud.desk import COUNTS
+from backend.database.models.purchases import Purchase
 
 
 def lists(cls: type[Any] = BaseCRUD) -> Iterator[type[Any]]:
@@ -51,3 +56,22 @@ def sorting(db: Session, sql: str) -> list[str]:
 
 def test_there_are_lists_to_look_at() -> None:
     assert {"StudentCRUD", "SaleCRUD", "LessonCRUD", "PaymentListCRUD"} <= {cls.__name__ for cls in LISTS}
+
+
+def test_the_overview_adds_revenue_up_inside_its_index(db: Session) -> None:
+    statement = select(func.sum(Purchase.amount)).where(REVENUE, Purchase.created_at < clock.now())
+
+    assert "_revenue" in plan(db, statement)
+
+
+def test_the_desk_counts_no_closed_ticket(db: Session) -> None:
+    assert "ix_support_tickets_undone" in plan(db, COUNTS.params(me=1))
+
+
+def plan(db: Session, statement: Any) -> str:
+    sql = statement.compile(db.get_bind(), compile_kwargs={"literal_binds": True})
+    plain = str(sql).replace(":", "\\:")
+    if db.get_bind().dialect.name == "sqlite":
+        return "\n".join(row[3] for row in db.execute(text(f"EXPLAIN QUERY PLAN {plain}")))
+    db.execute(text("SET LOCAL enable_seqscan = off"))
+    return "\n".join(db.execute(text(f"EXPLAIN {plain}")).scalars())

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Integer, and_, cast, func, select
+from sqlalchemy import ColumnElement, and_, column, func, literal_column, select, values
 from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.permissions import STUDENT
+from backend.database.base import UTCDateTime
 from backend.database.listing import AnyRow
 from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
@@ -19,12 +21,17 @@ from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
 
-QUARTER = 900  # seconds; every time zone's offset is a whole number of them, so a day can start anywhere
 HOLD = timedelta(days=21)  # Stars can be withdrawn after (telegram.md 7)
 LATEST = 6
 ANSWERED = 5000  # the median is over the latest of them at most
 
-REVENUE = and_(Purchase.status == "completed", Purchase.revoked_at.is_(None), ~Purchase.is_test, Purchase.amount > 0)
+# As the indexes `ix_purchases_revenue` and `ix_purchases_lesson_revenue` have it: a bound zero would not fit them.
+REVENUE = and_(
+    Purchase.status == "completed",
+    Purchase.revoked_at.is_(None),
+    ~Purchase.is_test,
+    Purchase.amount > literal_column("0"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,11 @@ class Period:
     @property
     def dates(self) -> list[date]:
         return [self.today - timedelta(days=back) for back in range(self.days - 1, -1, -1)]
+
+    @property
+    def midnights(self) -> list[datetime]:
+        """Where its days start."""
+        return [self._midnight(day) for day in self.dates]
 
     @property
     def start(self) -> datetime:
@@ -80,7 +92,6 @@ class AnalyticsCRUD:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.sqlite = session.get_bind().dialect.name == "sqlite"
 
     def revenue(self, period: Period) -> Series:
         """Stars by day."""
@@ -118,24 +129,16 @@ class AnalyticsCRUD:
             waits.setdefault(start.astimezone(period.zone).date(), []).append(minutes)
         return waits
 
-    def _series(self, period: Period, at: Any, figure: Any, condition: ColumnElement[bool]) -> Series:
-        values = self._by_day(period, at, figure, condition)
-        previous = self._by_day(period.before(), at, figure, condition)
-        return Series(values, previous, sum(values), sum(previous))
-
-    def _by_day(self, period: Period, at: Any, figure: Any, condition: ColumnElement[bool]) -> list[float]:
-        seconds = cast(func.strftime("%s", at), Integer) if self.sqlite else func.extract("epoch", at)
-        quarter = cast(func.floor(seconds / QUARTER), Integer)
-        statement = (
-            select(quarter.label("quarter"), figure)
-            .where(at >= period.start, at < period.end, condition)
-            .group_by(quarter)
-        )
-        days = dict.fromkeys(period.dates, 0.0)
-        for index, value in self.session.execute(statement):
-            day = datetime.fromtimestamp(int(index) * QUARTER, period.zone).date()
-            days[day] = days.get(day, 0.0) + float(value)
-        return list(days.values())
+    def _series(self, period: Period, at: Any, figure: Any, *conditions: ColumnElement[bool]) -> Series:
+        """`figure` by day, now and in the period before: each day is a walk of its own through an index on `at`."""
+        periods = (period.before(), period)
+        starts = [start for one in periods for start in one.midnights]
+        days = values(column("start", UTCDateTime()), column("stop", UTCDateTime()), name="days")
+        day = days.data(list(pairwise([*starts, period.end]))).cte("days").c
+        found = select(figure).where(*conditions, at >= day.start, at < day.stop).scalar_subquery()
+        by_start = {start: float(value or 0) for start, value in self.session.execute(select(day.start, found))}
+        before, now = ([by_start[start] for start in one.midnights] for one in periods)
+        return Series(now, before, sum(now), sum(before))
 
     def withdrawable(self, border: datetime) -> tuple[int, int]:
         """(Stars that can be withdrawn, Stars still on hold); `border` is HOLD ago."""
@@ -180,16 +183,22 @@ class AnalyticsCRUD:
 
     def best_lessons(self, period: Period) -> Sequence[AnyRow]:
         """(id, title, revenue in Stars, sales) of the lessons that earned most."""
-        stars = func.sum(Purchase.amount)
-        statement = (
-            select(Lesson.id, Lesson.title, stars.label("revenue"), func.count().label("sales"))
-            .join(Purchase, Purchase.lesson_id == Lesson.id)
-            .where(REVENUE, Purchase.created_at >= period.start, Purchase.created_at < period.end)
-            .group_by(Lesson.id, Lesson.title)
-            .order_by(stars.desc(), Lesson.id)
-            .limit(LATEST)
+        kept = (
+            Purchase.lesson_id == Lesson.id,
+            REVENUE,
+            Purchase.created_at >= period.start,
+            Purchase.created_at < period.end,
         )
-        return self.session.execute(statement).all()
+        stars = select(func.coalesce(func.sum(Purchase.amount), 0)).where(*kept).scalar_subquery()
+        best = (
+            select(Lesson.id, Lesson.title, stars.label("revenue"))
+            .order_by(literal_column("revenue").desc(), Lesson.id)
+            .limit(LATEST)
+            .subquery()
+        )
+        sales = select(func.count()).where(Purchase.lesson_id == best.c.id, *kept[1:]).scalar_subquery()
+        statement = select(best, sales.label("sales")).order_by(best.c.revenue.desc(), best.c.id)
+        return [row for row in self.session.execute(statement) if row.revenue]
 
 
 def _person() -> Iterable[Any]:
