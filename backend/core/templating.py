@@ -28,15 +28,15 @@ from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from backend.core import atoms, clock, saved, shortcuts, text, wording
+from backend.core import atoms, clock, saved, shortcuts, sidebar, text, wording
 from backend.core.compiled import BesideSources
 from backend.core.config import Settings, is_loopback
 from backend.core.context import ANONYMOUS, Principal
+from backend.core.errors import AppError
 from backend.core.figures import line_path, nice_top, sparse
 from backend.core.i18n import _, current_language, gettext, ngettext
-from backend.core.links import Links, local_path, set_filters, url_with
+from backend.core.links import Links, encode, local_path, set_filters, url_with
 from backend.core.listview import Column, between, choice
-from backend.core.navigation import FOOT, SECTIONS, Item, Link, Pin
 from backend.core.permissions import UNDO_RIGHTS
 from backend.core.static import assets
 
@@ -228,38 +228,22 @@ def here() -> str:
 def navigation() -> dict[str, Any]:
     """The sidebar of this page: [(title, [Link])] and the foot's links."""
     request = _request.get()
-    me, links = principal(request), _links(request)
-
-    def shown(items: tuple[Item, ...]) -> list[Item]:
-        return [item for item in items if me.may(item.permission) and links.has(item.route)]
-
-    sections = [(section.title, shown(section.items)) for section in (*SECTIONS, FOOT)]
-    urls = {item.route: links.url(item.route) for _title, items in sections for item in items}
-    current = _current(request.url.path, list(urls.values()))
-    badges: dict[str, int] = getattr(request.state, "badges", {})
-    pins = _pins(request, links)
-
-    def link(item: Item) -> Link:
-        url, count = urls[item.route], badges.get(item.badge)
-        waiting = _(item.waiting) if item.waiting else ""
-        keeper = f"crm:{item.badge}:badge"
-        live = links.url(keeper) if links.has(keeper) else ""
-        shown_as = _(item.label), item.icon, url, url == current
-        return Link(*shown_as, count, waiting, item.badge, live, pins.get(item.route, ()), item.key)
-
-    drawn = [(_(title) if title else "", [link(item) for item in items]) for title, items in sections]
-    return {"sections": [pair for pair in drawn[:-1] if pair[1]], "foot": drawn[-1][1]}
+    return sidebar.drawn(request, principal(request), _links(request))
 
 
-def _pins(request: Request, links: Links) -> dict[str, list[Pin]]:
-    """The views that the person keeps in the sidebar, by the route of their list."""
-    found: dict[str, list[Pin]] = {}
-    for view in saved.views_of(request):
-        if view.is_pinned:
-            address, is_open = links.url("crm:views:open", view_id=view.id), request.query_params.get("view")
-            pin = Pin(view.name, address, is_open == str(view.id))
-            found.setdefault(f"crm:{view.list_name}:index", []).append(pin)
-    return found
+# Which parameters an error means that names no field.
+FAULTS: dict[str, frozenset[str]] = {"bad_cursor": frozenset({"cursor"}), "bad_sort": frozenset({"sort"})}
+
+
+def mended(error: AppError) -> str:
+    """This page's address without what is wrong with it, all else kept; "" when the fault lies elsewhere."""
+    request = _request.get()
+    wrong = FAULTS.get(error.code) or {path.partition(".")[0] for path in error.fields}
+    pairs = request.query_params.multi_items()
+    if request.method != "GET" or not any(name in wrong for name, _value in pairs):
+        return ""
+    kept = [(name, value) for name, value in pairs if name not in wrong and name != "cursor"]
+    return f"{request.url.path}?{encode(kept)}" if kept else request.url.path
 
 
 def key_of(action: str) -> Markup:
@@ -273,17 +257,6 @@ def key_of(action: str) -> Markup:
 def view_menu(list_url: str, list_name: str, params: BaseModel) -> saved.Menu:
     """The saved views of a list, see templates/views/_bar.html."""
     return saved.menu(_request.get(), list_url, list_name, params)
-
-
-def _current(path: str, urls: list[str]) -> str:
-    """The sidebar's address that holds this path; /dashboard/, which holds others, only itself."""
-    fitting = [
-        url
-        for url in urls
-        if path == url
-        or (path.startswith(url.rstrip("/") + "/") and not any(u != url and u.startswith(url) for u in urls))
-    ]
-    return max(fitting, key=len, default="")
 
 
 def site() -> dict[str, Any]:
@@ -373,6 +346,7 @@ def _environment() -> Environment:
         "navigation": navigation,
         "view_menu": view_menu,
         "key_of": key_of,
+        "mended": mended,
         "site": site,
         "shortcuts": shortcuts,
         "wording": wording,

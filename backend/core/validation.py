@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from backend.core.i18n import _, current_language, ngettext
+from backend.core.i18n import _, current_language, gettext, ngettext
 
 Maker = Callable[[Mapping[str, Any]], str]
 
@@ -69,12 +69,12 @@ def explain(errors: Iterable[Any]) -> dict[str, str]:
 
 
 def _own(error: Mapping[str, Any]) -> str:
-    """Our validators raise ValueError with a translated sentence; of anything else the reader
-    learns what can be said.
+    """Our validators raise ValueError with a sentence, which is translated here: who reads it is known by now. Of
+    anything else the reader learns what can be said.
     """
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ValueError):
-        return str(cause)
+        return gettext(str(cause))
     if error["type"] == "value_error" and "email" in error["msg"]:
         return _("This is not an e-mail address.")
     # Pydantic's own words are English: for a developer better than nothing, for another reader

@@ -5,7 +5,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, func, literal, or_, select
@@ -58,7 +58,7 @@ def decode_cursor(text: str, sort: str, column: ColumnElement[Any]) -> Cursor:
         raw = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         made_for, value, row_id, back = raw
         value = _typed(value, column.type.python_type)
-    except (ValueError, TypeError, binascii.Error, UnicodeError, RecursionError) as error:
+    except (ValueError, TypeError, binascii.Error, UnicodeError, RecursionError, OverflowError) as error:
         raise bad_cursor() from error
     if made_for != sort or type(row_id) is not int or not 0 <= row_id < 2**63 or back not in (0, 1):
         raise bad_cursor()
@@ -70,7 +70,7 @@ def _typed(value: Any, python_type: type) -> Any:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError("naive")
-        return moment
+        return moment.astimezone(UTC)
     if type(value) is not python_type or (isinstance(value, int) and abs(value) >= 2**63):
         raise ValueError("type")
     if isinstance(value, str) and "\0" in value.encode().decode():  # a lone surrogate does not encode

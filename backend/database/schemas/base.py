@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from backend.core.i18n import _
+from backend.core.i18n import N_
 
 T = TypeVar("T")
 MAX_ID = 2**63 - 1
@@ -24,7 +24,7 @@ MAX_STARS = 1_000_000
 def clean_text(value: str) -> str:
     """Refuses what a database or a browser cannot hold: NUL and lone surrogates."""
     if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError(_("This text holds a character that cannot be stored."))
+        raise ValueError(N_("This text holds a character that cannot be stored."))
     return value
 
 
@@ -43,7 +43,7 @@ def to_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ValueError(_("This date is out of range.")) from None
+        raise ValueError(N_("This date is out of range.")) from None
 
 
 def rfc3339(value: datetime) -> str:

@@ -3,9 +3,9 @@
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
-from backend.core.i18n import _
+from backend.core.i18n import N_
 from backend.database.schemas.base import Id, ListParams, Moment
 from backend.database.schemas.purchases import PurchaseFilters
 
@@ -19,14 +19,21 @@ def _day_or_moment(value: object) -> object:
     if not isinstance(value, str):
         return value
     if len(value) != DAY_LENGTH:
-        return _moment.validate_python(value)
+        return _moment_of(value)
     try:
         day = date.fromisoformat(value)
     except ValueError:
-        raise ValueError(_("Enter a date.")) from None
+        raise ValueError(N_("Enter a date.")) from None
     if day.year not in YEARS:
-        raise ValueError(_("This date is out of range."))
+        raise ValueError(N_("This date is out of range."))
     return day
+
+
+def _moment_of(value: str) -> datetime:
+    try:
+        return _moment.validate_python(value)
+    except ValidationError:
+        raise ValueError(N_("Enter a date.")) from None
 
 
 Day = Annotated[datetime | date, BeforeValidator(_day_or_moment)]
