@@ -1,6 +1,5 @@
 """The application. `uvicorn main:app` serves it; tests make their own with `create_app(Settings(...))`."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
@@ -11,7 +10,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from backend.core import handlers, logging, school, templating
+from backend.core import handlers, logging, memory, school, templating
 from backend.core.config import Settings
 from backend.core.metrics import Metrics
 from backend.core.middleware import Outermost
@@ -31,10 +30,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     check_schema(app.state.database)
     await run_in_threadpool(ensure_roles, app.state.database)
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
-    # The collector's full passes over start-up objects are the tail latency of list pages.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    memory.settle()
     async with school.followed(app), app.state.beside(app):
         yield
     app.state.database.dispose()

@@ -108,7 +108,7 @@ class Bench:
             self._pages()
             self._tail()
             self._beside_a_slow_page()
-            memory = max(self.app.megabytes())
+            memory = max(self.app.megabytes()), max(self.app.resident_megabytes())
         self._small(memory)
         self._webhook()
         self.database.dispose()
@@ -265,12 +265,13 @@ class Bench:
             )
         )
 
-    def _small(self, memory: float) -> None:
+    def _small(self, memory: tuple[float, float]) -> None:
         with serving(APP, self.url, workers=1) as server:
             seconds, fresh = server.seconds, max(server.megabytes())
-        values = {"megabytes": memory, "megabytes_at_start": fresh}
-        shown = f"{memory:.0f} MB"
-        self.note(Line("memory of a process", "<= 110 MB", shown, ok=memory <= 110, values=values))
+        own, resident = memory
+        values = {"megabytes": own, "resident_megabytes": resident, "megabytes_at_start": fresh}
+        shown = f"{own:.0f} MB (resident {resident:.0f})"
+        self.note(Line("memory of a process", "<= 110 MB", shown, ok=own <= 110, values=values))
         shown = f"{seconds:.2f} s"
         values = {"seconds": seconds}
         self.note(Line("start-up", "<= 2.5 s", shown, ok=seconds <= 2.5, values=values))

@@ -42,21 +42,28 @@ class Server:
         return total / 1e6
 
     def megabytes(self) -> list[float]:
-        """What each worker keeps in memory; pages of a mapped database file are the system's."""
-        return [_resident(pid) / 1024 for pid in self.workers()]
+        """What each worker keeps in memory; pages of a mapped database file are the system's.
+
+        What processes share, as the program's libraries, is divided among them (PSS).
+        """
+        return [_kilobytes(pid, "Pss:") / 1024 for pid in self.workers()]
+
+    def resident_megabytes(self) -> list[float]:
+        """The same with everything that is shared counted in full, as `ps` shows it."""
+        return [_kilobytes(pid, "Rss:") / 1024 for pid in self.workers()]
 
 
 def _command(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def _resident(pid: int) -> int:
-    """Kilobytes of all mappings but databases."""
+def _kilobytes(pid: int, of: str) -> int:
+    """Of all mappings but databases."""
     total, counted = 0, True
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         if line[0] in "0123456789abcdef" and "-" in line.split(" ", 1)[0]:
             counted = not line.endswith((".db", ".db-shm", ".db-wal"))
-        elif counted and line.startswith("Rss:"):
+        elif counted and line.startswith(of):
             total += int(line.split()[1])
     return total
 

@@ -13,17 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import copy_context
 from datetime import UTC, datetime, tzinfo
 from itertools import chain, islice
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import xlsxwriter
 from fastapi.responses import Response, StreamingResponse
 from sqlalchemy.orm import Session
-from xlsxwriter.workbook import Workbook
-from xlsxwriter.worksheet import Worksheet
 
 from backend.core import clock
 from backend.database.listing import Page
 from backend.database.session import Database
+
+if TYPE_CHECKING:
+    from xlsxwriter.workbook import Workbook
+    from xlsxwriter.worksheet import Worksheet
 
 # A spreadsheet reads text that starts so as a formula (OWASP "CSV Injection"), full-width forms included.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")
@@ -116,6 +117,8 @@ def _csv(header: Sequence[str], rows: Iterator[Row]) -> Iterator[bytes]:
 
 def _xlsx(header: Sequence[str], rows: Iterator[Row], zone: tzinfo) -> Iterator[bytes]:
     """Made in a temporary folder, since a workbook is a zip; b"" leaves the thread to others meanwhile."""
+    import xlsxwriter  # noqa: PLC0415 - 2 MB that few processes ever need
+
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile(dir=folder) as file:
         book = xlsxwriter.Workbook(file, {**XLSX_OPTIONS, "tmpdir": folder})
         try:
@@ -131,7 +134,7 @@ def _xlsx(header: Sequence[str], rows: Iterator[Row], zone: tzinfo) -> Iterator[
             yield chunk
 
 
-def _fill(book: Workbook, header: Sequence[str], rows: Iterator[Row], zone: tzinfo) -> Iterator[None]:
+def _fill(book: "Workbook", header: Sequence[str], rows: Iterator[Row], zone: tzinfo) -> Iterator[None]:
     bold = book.add_format({"bold": True})
     moment = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
     more: list[Row] = []
@@ -151,7 +154,7 @@ def _fill(book: Workbook, header: Sequence[str], rows: Iterator[Row], zone: tzin
             return
 
 
-def _write(sheet: Worksheet, place: tuple[int, int], value: object, zone: tzinfo, moment: object) -> None:
+def _write(sheet: "Worksheet", place: tuple[int, int], value: object, zone: tzinfo, moment: object) -> None:
     if isinstance(value, bool):
         sheet.write_boolean(*place, value)
     elif isinstance(value, int | float) and abs(value) < XLSX_DIGITS:

@@ -18,6 +18,7 @@ T = TypeVar("T")
 TRIES = 3
 BUSY_SECONDS = 5
 STATEMENT_SECONDS = 20
+MAPPED = 0x7FFF0000  # bytes, the most that SQLite maps
 # Serialisation failure, deadlock, lock not available (PostgreSQL); a lost connection is seen by its flag.
 TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
 
@@ -128,8 +129,10 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "synchronous=FULL",
         "foreign_keys=ON",
         f"busy_timeout={BUSY_SECONDS * 1000}",
-        "cache_size=-16000",
-        "mmap_size=268435456",
+        # Pages are read in the file's mapping, which all processes share; a cache of its own would hold them again in
+        # each connection of each process.
+        f"mmap_size={MAPPED}",
+        "cache_size=-2000",
         "temp_store=MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}")
