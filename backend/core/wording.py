@@ -126,6 +126,7 @@ OPS: dict[str, tuple[str, str]] = {
 
 LABELS: dict[str, str] = {
     "undo": N_("undo"),
+    "redo": N_("redo"),
     "password": N_("password changed"),
     "sign_out": N_("other devices signed out"),
     "create_token": N_("shown once"),

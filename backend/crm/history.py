@@ -10,7 +10,9 @@ from backend.core.i18n import _
 from backend.core.permissions import UNDO_RIGHTS, Permission
 from backend.core.templating import flash, go_to, local_path
 from backend.database import history
+from backend.database.crud import blockers
 from backend.database.crud.history import HistoryCRUD
+from backend.database.crud.undo import UndoCRUD
 from backend.database.crud.views import ViewCRUD
 from backend.database.schemas.base import MAX_ID
 
@@ -31,12 +33,12 @@ def undo(
     change_set_id: Annotated[int, Path(ge=1, le=MAX_ID)],
     next: Annotated[str, Form(max_length=1000)] = "",  # noqa: A002 - the field's name in every form
 ) -> Response:
-    may_undo(caller.me, records.roots(change_set_id))
-    if records.touches_staff(change_set_id):
+    may_undo(caller.me, blockers.roots(caller.session, change_set_id))
+    if blockers.touches_staff(caller.session, change_set_id):
         raise ForbiddenError
     if not caller.me.may(Permission.SETTINGS_WRITE):
         ViewCRUD(caller.session).refuse_others(change_set_id, caller.me.user_id)
-    records.undo(change_set_id)
+    UndoCRUD(caller.session).undo(change_set_id)
     flash(request, _("Undone"), undo=history.change_set_id(caller.session))
     return go_to(request, local_path(next))
 

@@ -30,6 +30,7 @@ from backend.core.templating import flash, render, render_part, see_other
 from backend.core.text import timezones
 from backend.core.useragents import describe
 from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
+from backend.database.crud.blockers import ELSEWHERE
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.settings import SettingCRUD
 from backend.database.crud.throttle import Limit, ThrottleCRUD
@@ -310,11 +311,11 @@ def _context(request: Request, caller: Caller, user: User, session: "Session") -
 def _timeline(caller: Caller, user: User, session: "Session") -> list[Entry]:
     """What became of one's account, and for those who run the school of its settings and tokens; nothing to undo."""
     records = HistoryCRUD(session)
-    found = records.of_record("users", user.id, SHOWN)
+    found = records.of_record("users", user.id, SHOWN, undo=False)
     if caller.me.may(P.SETTINGS_WRITE):
-        found += records.of_record(*SCHOOL, SHOWN)
+        found += records.of_record(*SCHOOL, SHOWN, undo=False)
     latest = sorted(found, key=lambda entry: entry.change_set.id, reverse=True)[:SHOWN]
-    return [replace(entry, undoable=False) for entry in latest]
+    return [replace(entry, why=_(ELSEWHERE)) for entry in latest]
 
 
 def scope_choices(own_rights: frozenset[str]) -> list[tuple[str, str]]:

@@ -1,21 +1,23 @@
 """Writes the history by itself: what a flush changes becomes rows of `changes` in the same transaction."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import event, insert, inspect, update
-from sqlalchemy.orm import Session
+from sqlalchemy import event, insert, inspect, select, update
+from sqlalchemy.orm import Session, SessionTransaction
 
 from backend.core import clock
 from backend.core.context import Actor, Door
 from backend.database.base import Base
-from backend.database.models.history import Change, ChangeSet
+from backend.database.models.history import Change, ChangeSet, ChangeSetPart
 
 # Columns that every update moves; they say nothing by themselves.
 NOISE = frozenset({"updated_at", "version", "search_key"})
 SYSTEM = Actor(Door.JOB)
+# What `session.info` holds of the change set of this transaction.
+KEPT = ("change_set_id", "change_set_at", "change_set_parts", "label", "undoes_id")
 Record = tuple[str, int]  # table, id
 SCHOOL: Record = ("settings", 0)  # what the school decides about itself has one timeline
 
@@ -80,7 +82,7 @@ def note(session: Session, entity: Record, before: Mapping[str, Any], after: Map
     record_all(session, [Told(entity, entity, "update", before, after)])
 
 
-def record_all(session: Session, changes: Iterable[Told]) -> None:
+def record_all(session: Session, changes: Sequence[Told]) -> None:
     """Many changes in the order they happened; one statement, so that 100,000 rows are no burden."""
     rows = [
         {
@@ -98,11 +100,25 @@ def record_all(session: Session, changes: Iterable[Told]) -> None:
         made = open_set(session)
         session.connection().execute(insert(Change), [row | {"change_set_id": made} for row in rows])
         session.info["changes_told"] = changes_told(session) + len(rows)
+        _name_parts(session, made, {(change.root[0], change.entity[0]) for change in changes})
 
 
 def changes_told(session: Session) -> int:
     """How many changes this session has told so far: whether something has changed anything."""
     return int(session.info.get("changes_told", 0))
+
+
+def _name_parts(session: Session, made: int, parts: set[tuple[str, str]]) -> None:
+    known: frozenset[tuple[str, str]] = session.info.get("change_set_parts", frozenset())
+    if parts <= known:
+        return
+    rows, led = [], {root for root, _entity in known}
+    for root, entity in sorted(parts - known):
+        lead, at = root not in led, session.info["change_set_at"]
+        rows.append({"change_set_id": made, "root": root, "entity": entity, "lead": lead, "at": at})
+        led.add(root)
+    session.connection().execute(insert(ChangeSetPart), rows)
+    session.info["change_set_parts"] = known | parts
 
 
 def step_aside(session: Session, model: type[Base], ids: Iterable[int]) -> None:
@@ -120,24 +136,28 @@ def open_set(session: Session) -> int:
     if found is not None:
         return found
     actor: Actor = session.info.get("actor") or SYSTEM
-    statement = insert(ChangeSet).values(
-        actor_id=actor.user_id,
-        token_id=actor.token_id,
-        door=actor.door.value,
-        label=session.info.get("label", ""),
-        ip=actor.ip,
-        request_id=actor.request_id,
-        at=clock.now(),
-        undoes_id=session.info.get("undoes_id"),
-    )
-    made = session.connection().execute(statement.returning(ChangeSet.id)).scalar_one()
-    session.info["change_set_id"] = made
+    values = {
+        "actor_id": actor.user_id,
+        "token_id": actor.token_id,
+        "door": actor.door.value,
+        "label": session.info.get("label", ""),
+        "ip": actor.ip,
+        "request_id": actor.request_id,
+        "at": clock.now(),
+        "undoes_id": session.info.get("undoes_id"),
+    }
+    made: int = session.connection().execute(insert(ChangeSet).returning(ChangeSet.id), values).scalar_one()
+    session.info |= {"change_set_id": made, "change_set_at": values["at"]}
     return made
 
 
 def resume(session: Session, change_set_id: int) -> None:
     """What this transaction changes belongs to a set that an earlier one opened: a job works in many."""
-    session.info["change_set_id"] = change_set_id
+    part = ChangeSetPart
+    found = session.execute(select(part.root, part.entity).where(part.change_set_id == change_set_id))
+    known = frozenset((root, entity) for root, entity in found)
+    at = session.scalars(select(ChangeSet.at).where(ChangeSet.id == change_set_id)).one()
+    session.info |= {"change_set_id": change_set_id, "change_set_at": at, "change_set_parts": known}
 
 
 def _updated(row: Base) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -179,12 +199,33 @@ def _depth(row: Base) -> tuple[int, int]:
 
 
 def _forget(session: Session, *_rest: object) -> None:
-    if session.in_nested_transaction():
-        return  # the end of a savepoint is not the end of the unit of work
-    for key in ("change_set_id", "label", "undoes_id"):
+    if not session.in_nested_transaction():  # the end of a savepoint is not the end of the unit of work
+        _forget_all(session)
+
+
+def _forget_all(session: Session) -> None:
+    for key in KEPT:
         session.info.pop(key, None)
+
+
+def _mark(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.nested:
+        marks: dict[SessionTransaction, dict[str, Any]] = session.info.setdefault("savepoints", {})
+        marks[transaction] = {key: session.info[key] for key in KEPT if key in session.info}
+
+
+def _back(session: Session) -> None:
+    """A savepoint that is rolled back takes along what was opened behind it."""
+    _forget_all(session)
+    session.info.update(session.info.get("savepoints", {}).get(session.get_nested_transaction(), {}))
+
+
+def _unmark(session: Session, transaction: SessionTransaction) -> None:
+    session.info.get("savepoints", {}).pop(transaction, None)
 
 
 event.listen(Session, "after_flush", _after_flush)
 event.listen(Session, "after_commit", _forget)
-event.listen(Session, "after_rollback", _forget)
+event.listen(Session, "after_rollback", _back)
+event.listen(Session, "after_transaction_create", _mark)
+event.listen(Session, "after_transaction_end", _unmark)

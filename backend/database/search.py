@@ -80,6 +80,11 @@ class Searchable:
 
 
 def _fill(_mapper: Mapper[Any], _connection: Connection, row: Searchable) -> None:
+    fill(row)
+
+
+def fill(row: Searchable) -> None:
+    """Makes the keys of a row anew from what a person reads of it."""
     row.derive_keys()
     key = key_of(row.search_text())
     if row.search_key != key:

@@ -1,6 +1,6 @@
 """The history of the demo school: a change set for each thing that happened, at the time it did."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from backend.core.context import Door
 from backend.database import history
 from backend.database.base import Base
-from backend.database.models.history import Change, ChangeSet
+from backend.database.models.history import Change, ChangeSet, ChangeSetPart
 from backend.database.models.users import User
 
 Values = dict[str, Any]
@@ -57,6 +57,17 @@ def write(session: Session, steps: Sequence[Step]) -> None:
         change | {"change_set_id": set_id} for step, set_id in zip(steps, ids, strict=True) for change in _changes(step)
     ]
     session.execute(insert(Change), changes)
+    session.execute(
+        insert(ChangeSetPart), list(_parts(changes, {i: step.at for i, step in zip(ids, steps, strict=True)}))
+    )
+
+
+def _parts(changes: Sequence[Values], moments: Mapping[int, datetime]) -> Iterator[Values]:
+    led: set[tuple[int, str]] = set()
+    for set_id, root, entity in sorted({(row["change_set_id"], row["root"], row["entity"]) for row in changes}):
+        lead = (set_id, root) not in led
+        led.add((set_id, root))
+        yield {"change_set_id": set_id, "root": root, "entity": entity, "lead": lead, "at": moments[set_id]}
 
 
 def _changes(step: Step) -> list[Values]:

@@ -19,7 +19,7 @@ from backend.database.crud.ledger import TAKEN
 from backend.database.crud.settings import SettingCRUD
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.dispatches import Dispatch
-from backend.database.models.history import Change, ChangeSet
+from backend.database.models.history import Change, ChangeSet, ChangeSetPart
 from backend.database.models.lessons import Lesson
 from backend.database.models.media import Media
 from backend.database.models.orders import Order, OrderLine, Payment, Refund
@@ -204,6 +204,12 @@ class _Removal:
             undoing = update(ChangeSet).where(ChangeSet.undoes_id.in_(some))
             self._execute(undoing.values(undoes_id=None))
         self._delete(ChangeSet, ChangeSet.id, empty)
+        part = ChangeSetPart
+        left = select(Change.id).where(
+            Change.change_set_id == part.change_set_id, Change.root == part.root, Change.entity == part.entity
+        )
+        for some in _chunks(touched - empty):
+            self._execute(delete(part).where(part.change_set_id.in_(some), ~left.exists()))
 
     # -- how
 

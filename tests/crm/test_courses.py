@@ -95,8 +95,8 @@ def test_the_number_of_queries_does_not_follow_the_rows(
     course(), course()
 
     # The session, then: count, rows, sales, lessons; the course, its lessons, the column (4),
-    # its sales and number of lessons, buyers, bot, what may be added, who holds it, history (3).
-    assert one_row == (count(URL), count(record)) == (4, 15)
+    # its sales and number of lessons, buyers, bot, what may be added, who holds it, history (4).
+    assert one_row == (count(URL), count(record)) == (4, 16)
 
 
 def test_the_fragment_is_a_part_of_the_page(admin: TestClient, course: Course) -> None:

@@ -59,5 +59,5 @@ def test_every_verb_has_words() -> None:
     """What code calls a change is what people read."""
     sources = "".join(path.read_text() for path in (ROOT / "backend").rglob("*.py"))
     named = set(re.findall(r'(?:describe|label|note)\((?:\w+\.)?\w+, "(\w+)"\)', sources))
-    assert {"undo", "refund", "password", "create_token"} <= named
-    assert named - set(wording.LABELS) == set()
+    assert {"refund", "password", "create_token"} <= named
+    assert (named | {"undo", "redo"}) - set(wording.LABELS) == set()

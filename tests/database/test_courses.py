@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from backend.core.errors import ConflictError, InvalidError
 from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import HistoryCRUD
+from backend.database.crud.undo import UndoCRUD
 from backend.database.models.courses import CourseLesson
 from backend.database.session import Database
 from tests.factories import make_course, make_lesson
@@ -39,7 +40,7 @@ def test_any_order_follows_any_other_and_is_undone(database: Database, db: Sessi
         assert after == list(zip(ids, range(1, len(ids) + 1), strict=True))
         if after != before:
             for wanted in (before, after):
-                database.run(lambda session, last=last: HistoryCRUD(session).undo(last))  # type: ignore[misc] # bound now
+                database.run(lambda session, last=last: UndoCRUD(session).undo(last))  # type: ignore[misc] # bound now
                 with database.read() as session:
                     assert stored(session, course_id) == wanted
                     last = HistoryCRUD(session).of_record("courses", course_id)[0].change_set.id

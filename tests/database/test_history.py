@@ -19,6 +19,7 @@ from backend.database.crud.lessons import LessonCRUD
 from backend.database.crud.promo_codes import PromoCodeCRUD
 from backend.database.crud.purchases import PurchaseCRUD
 from backend.database.crud.tickets import TicketCRUD
+from backend.database.crud.undo import UndoCRUD
 from backend.database.crud.users import StudentCRUD
 from backend.database.models.courses import Course
 from backend.database.models.history import Change
@@ -56,7 +57,7 @@ def test_undo_of_a_delete_restores_the_row_its_id_and_its_children(database: Dat
     deletion = last_change_set(db, "courses", course_id)
     db.rollback()
 
-    database.run(lambda session: HistoryCRUD(session).undo(deletion))
+    database.run(lambda session: UndoCRUD(session).undo(deletion))
 
     back = db.get_one(Course, course_id, options=[selectinload(Course.course_lessons)], populate_existing=True)
     assert [(link.id, link.lesson_id, link.position) for link in back.course_lessons] == ids
@@ -70,7 +71,7 @@ def test_undo_of_an_undo_is_a_redo(database: Database, db: Session) -> None:
         session.get_one(Lesson, lesson.id).price = 70
     edit = last_change_set(db, "lessons", lesson.id)
     db.rollback()
-    database.run(lambda session: HistoryCRUD(session).undo(edit))
+    database.run(lambda session: UndoCRUD(session).undo(edit))
     undo = last_change_set(db, "lessons", lesson.id)
     db.rollback()
     assert undo != edit
@@ -78,7 +79,7 @@ def test_undo_of_an_undo_is_a_redo(database: Database, db: Session) -> None:
     assert lesson.price == 50
     db.rollback()
 
-    database.run(lambda session: HistoryCRUD(session).undo(undo))
+    database.run(lambda session: UndoCRUD(session).undo(undo))
 
     db.refresh(lesson)
     assert lesson.price == 70
@@ -94,7 +95,7 @@ def test_undo_overwrites_nobody(database: Database, db: Session) -> None:
     db.rollback()
 
     with pytest.raises(ConflictError) as refused:
-        database.run(lambda session: HistoryCRUD(session).undo(first))
+        database.run(lambda session: UndoCRUD(session).undo(first))
 
     assert (refused.value.code, refused.value.fields) == ("changed_since", {"price": "90"})
     db.refresh(lesson)
@@ -109,13 +110,13 @@ def test_undo_works_once(database: Database, db: Session) -> None:
     deletion = last_change_set(db, "promo_codes", promo.id)
     db.rollback()
 
-    database.run(lambda session: HistoryCRUD(session).undo(deletion))
+    database.run(lambda session: UndoCRUD(session).undo(deletion))
 
     back = db.get_one(PromoCode, promo.id, populate_existing=True)
     assert (back.code, back.code_key, back.expires_at) == ("Весна", "весна", datetime(2027, 1, 1, tzinfo=UTC))
     db.rollback()
     with pytest.raises(ConflictError, match="undone already"):
-        database.run(lambda session: HistoryCRUD(session).undo(deletion))
+        database.run(lambda session: UndoCRUD(session).undo(deletion))
 
 
 def test_money_is_not_undone(database: Database, db: Session) -> None:
@@ -124,7 +125,7 @@ def test_money_is_not_undone(database: Database, db: Session) -> None:
     db.rollback()
 
     with pytest.raises(ConflictError) as refused:
-        database.run(lambda session: HistoryCRUD(session).undo(sale))
+        database.run(lambda session: UndoCRUD(session).undo(sale))
 
     assert refused.value.code == "not_undoable"
 
@@ -172,7 +173,7 @@ def test_undo_of_a_delete_restores_every_column_of_every_record(database: Databa
     database.run(lambda session: crud(session).delete(row_id))
     assert row_id not in {found["id"] for found in everything(db)[table]}
 
-    database.run(lambda session: HistoryCRUD(session).undo(last_change_set(session, table, row_id)))
+    database.run(lambda session: UndoCRUD(session).undo(last_change_set(session, table, row_id)))
 
     assert everything(db) == before
     assert {found["version"] for found in before[table] if found["id"] == row_id} == {2}
@@ -180,7 +181,7 @@ def test_undo_of_a_delete_restores_every_column_of_every_record(database: Databa
 
 def everything(db: Session) -> dict[str, list[dict[str, Any]]]:
     """All rows of all tables but the history's, as stored."""
-    tables = [table for table in Base.metadata.sorted_tables if table.name not in ("change_sets", "changes")]
+    tables = [table for table in Base.metadata.sorted_tables if not table.name.startswith("change")]
     return {
         table.name: [dict(row) for row in db.execute(table.select().order_by(*table.primary_key)).mappings()]
         for table in tables
@@ -214,7 +215,7 @@ def test_the_last_change_of_a_record_says_what_the_record_is(database: Database,
     database.run(lambda session: TicketCRUD(session).reply(ticket.id, "Да", None))
     database.run(lambda session: TicketCRUD(session).set_status(ticket.id, "closed"))
     database.run(lambda session: StudentCRUD(session).delete(student.id))
-    database.run(lambda session: HistoryCRUD(session).undo(last_change_set(session, "users", student.id)))
+    database.run(lambda session: UndoCRUD(session).undo(last_change_set(session, "users", student.id)))
     database.run(lambda session: PurchaseCRUD(session).grant(student.id, course_id=course.id, reason="x"))
 
     compared = 0

@@ -13,8 +13,8 @@ from backend.core.context import Actor, Door
 from backend.core.i18n import current_language
 from backend.core.text import current_timezone
 from backend.core.wording import LABELS
-from backend.database.crud.history import HistoryCRUD
 from backend.database.crud.registry import TABLES
+from backend.database.crud.undo import UndoCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.history import Change, ChangeSet
@@ -54,7 +54,7 @@ def test_columns_are_set_in_one_change_set_that_can_be_undone(db: Session, datab
         ("lessons", lessons[1].id, "lessons", lessons[1].id, "update", {"price": 199}, {"price": 179}),
     ]
     with database.transaction(Actor(Door.WEB)) as session:
-        HistoryCRUD(session).undo(changes[0].change_set_id)
+        UndoCRUD(session).undo(changes[0].change_set_id)
     assert list(db.scalars(select(Lesson.price).order_by(Lesson.id))) == [100, 199, 0]
 
 

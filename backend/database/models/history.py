@@ -15,7 +15,11 @@ class ChangeSet(Identified, Base):
     """What one transaction changed: who, when, through what."""
 
     __tablename__ = "change_sets"
-    __table_args__ = (Index("ix_change_sets_actor", "actor_id", "id"),)
+    __table_args__ = (
+        Index("ix_change_sets_actor", "actor_id", "at", "id"),
+        Index("ix_change_sets_door", "door", "at", "id"),
+        Index("ix_change_sets_at", "at", "id"),
+    )
 
     actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     token_id: Mapped[int | None] = mapped_column(ForeignKey("api_tokens.id", ondelete="SET NULL"))
@@ -30,17 +34,34 @@ class ChangeSet(Identified, Base):
     changes: Mapped[list["Change"]] = relationship(lazy="raise", order_by="Change.id")
 
 
+class ChangeSetPart(Base):
+    """What kinds of records a change set touched: asked of sets of any size without reading their changes.
+
+    `lead`: the one part that stands for its root in the list of a kind, which `at` puts in order.
+    """
+
+    __tablename__ = "change_set_parts"
+    __table_args__ = (Index("ix_change_set_parts_root", "root", "lead", "at", "change_set_id"),)
+
+    change_set_id: Mapped[int] = mapped_column(ForeignKey("change_sets.id", ondelete="CASCADE"), primary_key=True)
+    root: Mapped[str] = mapped_column(String(32), primary_key=True)
+    entity: Mapped[str] = mapped_column(String(32), primary_key=True)
+    lead: Mapped[bool]
+    at: Mapped[datetime]
+
+
 class Change(Identified, Base):
     """One row that changed. `before`/`after` hold the whole row for delete/create, the changed columns for update."""
 
     __tablename__ = "changes"
     __table_args__ = (
         CheckConstraint("op IN ('create', 'update', 'delete')", name="op"),
+        Index("ix_changes_set", "change_set_id", "id"),
         Index("ix_changes_entity", "entity", "entity_id", "id"),
         Index("ix_changes_root", "root", "root_id", "id"),
     )
 
-    change_set_id: Mapped[int] = mapped_column(ForeignKey("change_sets.id"), index=True)
+    change_set_id: Mapped[int] = mapped_column(ForeignKey("change_sets.id"))
     entity: Mapped[str] = mapped_column(String(32))  # table name
     entity_id: Mapped[int] = mapped_column(BigInteger)
     root: Mapped[str] = mapped_column(String(32))  # the record on whose page it is shown

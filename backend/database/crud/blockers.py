@@ -1,0 +1,89 @@
+"""Why a change set cannot be undone, in words: money, sent messages, secrets, and what has a page of its own for it."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import and_, exists, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from backend.core.i18n import N_, _
+from backend.core.permissions import STUDENT, UNDO_RIGHTS
+from backend.database.base import Base
+from backend.database.models.history import Change, ChangeSet, ChangeSetPart
+from backend.database.models.users import Role, User
+
+MONEY = N_("Money has moved here. It goes back with a refund, on the page of the purchase.")
+ACCESS = N_("Access is given and closed on the page of the purchase.")
+MESSAGE = N_("A message that was sent cannot be taken back.")
+SECRET = N_("The values are secret and not kept, so there is nothing to put back.")
+ELSEWHERE = N_("This is changed back where it was set: in the settings.")
+STAFF = N_("Rights and accounts of the staff are not changed by an undo.")
+
+BY_TABLE = {"messages": MESSAGE, "settings": ELSEWHERE}
+BY_LABEL = {"password": SECRET, "sign_out": SECRET, "grant": ACCESS, "free": ACCESS, "revoke_grant": ACCESS}
+
+
+def reasons(session: Session, sets: Sequence[ChangeSet]) -> dict[int, str]:
+    """By the number of the set; those that can be undone are left out. Two queries at most, whatever their sizes."""
+    part = ChangeSetPart
+    parts = session.execute(
+        select(part.change_set_id, part.root, part.entity).where(part.change_set_id.in_([s.id for s in sets]))
+    )
+    found: dict[int, str] = {}
+    fixed_in: set[int] = set()
+    for set_id, root, entity in parts:
+        if entity in fixed():
+            fixed_in.add(set_id)
+        elif root not in UNDO_RIGHTS:
+            found[set_id] = ELSEWHERE
+    found |= {set_id: _why(entity) for set_id, entity in _fixed_alone(session, fixed_in)}
+    found |= {s.id: BY_LABEL[s.label] for s in sets if s.label in BY_LABEL}
+    return {set_id: _(words) for set_id, words in found.items()}
+
+
+def _why(entity: str) -> str:
+    return BY_TABLE.get(entity, MONEY)
+
+
+def fixed() -> frozenset[str]:
+    """The tables whose rows are never undone by themselves."""
+    models = [mapper.class_ for mapper in Base.registry.mappers]
+    return frozenset(model.__tablename__ for model in models if not model.__undoable__)
+
+
+def _fixed_alone(session: Session, ids: set[int]) -> Sequence[tuple[int, str]]:
+    """What went with its record comes back with it; everything else of these tables stays as it is."""
+    if not ids:
+        return []
+    whole = aliased(Change)
+    with_it = exists().where(
+        Change.entity != Change.root,
+        whole.change_set_id == Change.change_set_id,
+        whole.entity == Change.root,
+        whole.entity_id == Change.root_id,
+        or_(whole.op == "delete", and_(whole.op == "create", ChangeSet.undoes_id.is_not(None))),
+    )
+    statement = (
+        select(Change.change_set_id, Change.entity)
+        .join(ChangeSet, ChangeSet.id == Change.change_set_id)
+        .where(Change.change_set_id.in_(ids), Change.entity.in_(fixed()), ~with_it)
+        .distinct()
+    )
+    return [(set_id, entity) for set_id, entity in session.execute(statement.order_by(Change.change_set_id))]
+
+
+def roots(session: Session, change_set_id: int) -> set[str]:
+    """The tables of the records that a change set touched."""
+    return set(session.scalars(select(ChangeSetPart.root).where(ChangeSetPart.change_set_id == change_set_id)))
+
+
+def touches_staff(session: Session, change_set_id: int) -> bool:
+    """Whether a person is or was anything but a student: rights are not given or taken by an undo."""
+    part = ChangeSetPart.change_set_id == change_set_id, ChangeSetPart.entity == User.__tablename__
+    if not session.scalar(select(exists().where(*part))):
+        return False
+    student = session.scalars(select(Role.id).where(Role.name == STUDENT)).one()
+    mine = Change.change_set_id == change_set_id, Change.entity == User.__tablename__
+    is_one = exists().where(*mine, User.id == Change.entity_id, User.role_id != student)
+    before, after = Change.before["role_id"].as_integer(), Change.after["role_id"].as_integer()
+    was_one = exists().where(*mine, or_(before != student, after != student))
+    return bool(session.scalar(select(or_(is_one, was_one))))
