@@ -23,6 +23,8 @@ UserId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
 )
 def list_users(users: Users, params: Annotated[UserFilters, Query()]) -> object:
     """`q` searches names, @username and telegram_id."""
+    if params.telegram_id is not None and params.model_fields_set == {"telegram_id"}:
+        return users.known_as(params.telegram_id)
     return users.get_all(params)
 
 

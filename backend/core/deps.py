@@ -62,6 +62,8 @@ class UnitRoute(APIRoute):
         self.detached = _declare_detached in marks
         if self.detached and any(hasattr(mark, "on_session") for mark in marks):
             raise TypeError(f"{path}: a detached route has no session; use database.run(...)")
+        # Read by now: FastAPI need not call them, nor look at each of them, with every request.
+        self.dependant.dependencies[:] = [one for one in self.dependant.dependencies if not _is_mark(one.call)]
         model = self.response_model
         self.adapter: TypeAdapter[Any] | None = TypeAdapter(model) if model is not None else None
         self.description = f"{self.description}\n\n{_needs(self.policy)}".strip()
@@ -170,6 +172,9 @@ async def _declare_detached() -> None:
     """
 
 
+MARKS = frozenset({_declare_public, _declare_signed_in, _declare_detached})
+
+
 async def _turn() -> AsyncIterator[None]:
     yield
 
@@ -193,6 +198,10 @@ def _walk(dependant: Dependant) -> Iterator[Any]:
     for dependency in dependant.dependencies:
         yield dependency.call
         yield from _walk(dependency)
+
+
+def _is_mark(call: Any) -> bool:
+    return call in MARKS or hasattr(call, "permissions")
 
 
 def _declared(dependant: Dependant) -> Iterator[frozenset[Permission]]:

@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -33,9 +34,14 @@ SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 TALKATIVE = ("uvicorn.access", "httpx", "httpx2", "httpcore", "alembic", "aiogram.event", "asyncio")
 
 
+@lru_cache(maxsize=500)
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in SECRET_WORDS) and not name.endswith("_id")
+
+
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
-        if any(word in name.lower() for word in SECRET_WORDS) and not name.endswith("_id"):
+        if _is_secret(name):
             event[name] = MASK
         elif isinstance(value, dict):
             event[name] = mask_secrets(_logger, _method, dict(value))

@@ -138,3 +138,19 @@ def test_a_list_costs_two_queries_whatever_its_rows(
     bot.get("/api/users/")
 
     assert len(queries) == 2  # the token; the page with its count
+
+
+def test_a_person_by_telegram_id_costs_two_queries(bot: TestClient, db: Session, queries: list[str]) -> None:
+    make_user(db)
+    maria = make_user(db, telegram_id=418220907)
+    bot.get("/api/users/?limit=1")  # notes that the token is in use
+    queries.clear()
+
+    found = bot.get("/api/users/?telegram_id=418220907").json()
+    counted = len(queries)
+    nobody = bot.get("/api/users/?telegram_id=418220908").json()
+
+    assert counted == 2  # the token, the person
+    assert ([row["id"] for row in found["items"]], found["next"], found["total"]) == ([maria.id], None, 1)
+    assert found["items"][0] == bot.get(f"/api/users/{maria.id}").json()
+    assert (nobody["items"], nobody["total"]) == ([], 0)

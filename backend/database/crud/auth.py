@@ -16,6 +16,7 @@ from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.auth import ApiToken, AuthSession, OneTimeToken, RefreshToken
 from backend.database.models.users import Role, User
 from backend.database.models.views import SavedView
+from backend.database.session import ask
 
 IDLE = timedelta(minutes=60)
 ABSOLUTE = timedelta(hours=12)
@@ -116,7 +117,7 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         return self._find_live(LIVE_BY_ID, id=session_id)
 
     def _find_live(self, statement: AnySelect, **values: Any) -> AnyRow | None:
-        found = self.session.execute(statement, {"now": clock.now(), **values}).one_or_none()
+        found = ask(self.session, statement, now=clock.now(), **values).one_or_none()
         return None if found is None or self._idle(found) else found
 
     @staticmethod
@@ -273,7 +274,7 @@ class ApiTokenCRUD(BaseCRUD[ApiToken]):
 
     def find_by_text(self, text: str) -> AnyRow | None:
         """A live token with its owner's rights, see LIVE_TOKEN; it dies with the owner's account."""
-        return self.session.execute(LIVE_TOKEN, {"hash": security.digest(text)}).one_or_none()
+        return ask(self.session, LIVE_TOKEN, hash=security.digest(text)).one_or_none()
 
     def touch(self, token_id: int) -> None:
         self.session.execute(update(ApiToken).where(ApiToken.id == token_id).values(last_used_at=clock.now()))
