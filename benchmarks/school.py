@@ -137,7 +137,7 @@ class _Maker:
             first, last, language = _name(number, people)
             username = f"{latin(first)[:8]}_{latin(last)[:12]}{number % 9973}"
             telegram_id = 100_000_000 + number * 31
-            key = key_of(f"{first} {last} {username} {telegram_id}")
+            key = key_of(f"{first} {last} @{username} {telegram_id}")
             at = self._at(number, self.size.users)
             yield (
                 number, telegram_id, username, first, last, language, "auto", "UTC", self.student,
@@ -223,11 +223,11 @@ class _Maker:
         self._fill(
             "lessons", LESSONS, id="i", title="'Урок ' || i", description="'Свет и тень ' || i",
             price=_price("i"), text_content="'Текст урока'", is_free="FALSE",
-            search_key="'урок ' || i", **common,
+            search_key="' урок ' || i || ' '", **common,
         )  # fmt: skip
         self._fill(
             "courses", COURSES, id="i", title="'Курс ' || i", description="'От идеи до печати'",
-            total_price="990", search_key="'курс ' || i", **common,
+            total_price="990", search_key="' курс ' || i || ' '", **common,
         )  # fmt: skip
         self._fill(
             "course_lessons", COURSES * 10, id="i", course_id="1 + (i - 1) / 10",

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, UnaryExpression, and_, func, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql import operators
 
 from backend.core.errors import AppError
 from backend.core.i18n import _
@@ -20,17 +21,19 @@ AnySelect = Select[*tuple[Any, ...]]
 AnyRow = Row[*tuple[Any, ...]]
 API_CAP = 10_000
 PAGE_CAP = 1_000
+SEARCH_CAP = 100  # of a page while it searches: to count more would take longer than to find them
 
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """One page of a list. `total` is None and `capped` True when there are more than the cap."""
+    """One page of a list. `total` is None and `capped` True when there are more than the `cap`."""
 
     items: Sequence[T] = field(default_factory=list)
     next: str | None = None
     prev: str | None = None
     total: int | None = 0
     capped: bool = False
+    cap: int = PAGE_CAP
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,11 @@ def keyset(
     if forward:
         return and_(column >= value, or_(column > value, id_column > cursor.row_id))
     return and_(column <= value, or_(column < value, id_column < cursor.row_id))
+
+
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column as SQLite looks for no index of it."""
+    return UnaryExpression(column, operator=operators.custom_op("+"), type_=column.type)
 
 
 def count_up_to(statement: AnySelect, cap: int) -> ScalarSelect[int]:

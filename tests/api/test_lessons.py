@@ -75,7 +75,7 @@ def test_creates_a_lesson_with_the_fields_of_the_contract(author: TestClient, db
         "media_id": None,
     }
     assert all(moment.endswith("Z") for moment in times)
-    assert db.scalars(select(Lesson.search_key)).all() == ["свет из окна\x01svet iz okna"]
+    assert db.scalars(select(Lesson.search_key)).all() == [" свет из окна \x01 svet iz okna "]
 
 
 def test_a_free_lesson_needs_no_price(author: TestClient) -> None:

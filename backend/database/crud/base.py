@@ -1,6 +1,7 @@
 """The verbs that every domain shares. A CRUD class flushes and never commits; it knows no HTTP."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -58,8 +59,17 @@ class BaseCRUD(Generic[M]):
         Raises AppError `bad_cursor` or `bad_sort` (400).
         """
         params = params or ListParams()
+        if params.q:
+            cap = cap if cap == listing.API_CAP else listing.SEARCH_CAP
+            if self.is_indexed() and search.asks(params.q):
+                return self._found(params, params.q, cap)
         statement = self.listed(params)
         return self._page(statement, params, listing.count_up_to(statement, cap), cap)
+
+    @classmethod
+    def is_indexed(cls) -> bool:
+        """Whether a search asks this table's index alone: without a chosen order what fits best comes first then."""
+        return issubclass(cls.model, search.Searchable) and cls.search is BaseCRUD.search
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
         """The WHERE of a list, from its search text and filters."""
@@ -73,10 +83,32 @@ class BaseCRUD(Generic[M]):
     def search(self, q: str) -> ColumnElement[bool]:
         return search.matches(self.session, self.model, q)
 
+    def _found(self, params: ListParams, q: str, cap: int) -> Page[Any]:
+        """A page of a search: in the chosen order, or what fits best first; then ids are found before rows are read."""
+        index = search.SearchIndex(self.session, self.model, q)
+        listed = self.listed(params.model_copy(update={"q": None}))
+        if params.sort:
+            found, few = index.sought(listed)
+            count = listing.count_up_to(index.newest(listed)[0], cap)
+            return self._page(found, params, count, cap, few=few)
+        page = search.Ranking(index, listed).page(params.cursor, params.limit, cap)
+        read, _count = self._rows(listed.where(self.model.id.in_(page.items)), None)
+        rows = {row.id: row for row in read}
+        return replace(page, items=[rows[row_id] for row_id in page.items])
+
     def _page(
-        self, statement: AnySelect, params: ListParams, count: ScalarSelect[int] | None = None, cap: int = 0
+        self,
+        statement: AnySelect,
+        params: ListParams,
+        count: ScalarSelect[int] | None = None,
+        cap: int = 0,
+        *,
+        few: bool = False,
     ) -> Page[Any]:
-        """`count` of all rows comes with the page's own query; without it the page has no total."""
+        """`count` of all rows comes with the page's own query; without it the page has no total.
+
+        `few`: SQLite finds the rows and sorts them, instead of walking the order's index to meet them.
+        """
         sort = params.sort or self.default_sort
         known = {"id": self.model.id, **self.sorts}
         name, descending = listing.parse_sort(sort, list(known))
@@ -84,6 +116,7 @@ class BaseCRUD(Generic[M]):
         key = getattr(column, "key", None) or name
         cursor = listing.decode_cursor(params.cursor, sort, column) if params.cursor else None
         back = cursor is not None and cursor.back
+        column = listing.unindexed(column) if few else column
         if cursor:
             statement = statement.where(listing.keyset(column, id_column, cursor, descending=descending))
         order = [by.desc() if descending != back else by.asc() for by in (column, id_column)]
@@ -106,6 +139,7 @@ class BaseCRUD(Generic[M]):
             prev=at(rows[0], before=True) if rows and (more if back else cursor is not None) else None,
             total=total,
             capped=capped,
+            cap=cap,
         )
 
     def _rows(self, statement: AnySelect, count: ScalarSelect[int] | None) -> tuple[list[Any], int | None]:

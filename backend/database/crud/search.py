@@ -16,7 +16,7 @@ from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
 
 SHOWN = 5
-READ = 50  # rows that are looked at for the best ones: an order over all matches would read them all
+READ = 20  # the newest that fit, looked at for the best
 
 
 class SearchCRUD:
@@ -26,27 +26,30 @@ class SearchCRUD:
         self.session = session
 
     def students(self, q: str) -> Sequence[AnyRow]:
-        columns = select(User.id, User.first_name, User.last_name, User.username, User.telegram_id, User.search_key)
+        columns = select(User.id, User.first_name, User.last_name, User.username, User.telegram_id)
         role = select(Role.id).where(Role.name == STUDENT).scalar_subquery()
         return self._best(columns.where(User.role_id == role), User, q)
 
     def lessons(self, q: str) -> Sequence[AnyRow]:
-        return self._best(select(Lesson.id, Lesson.title, Lesson.price, Lesson.is_free, Lesson.search_key), Lesson, q)
+        return self._best(select(Lesson.id, Lesson.title, Lesson.price, Lesson.is_free), Lesson, q)
 
     def courses(self, q: str) -> Sequence[AnyRow]:
-        columns = select(Course.id, Course.title, Course.total_price, Course.discount_price, Course.search_key)
+        columns = select(Course.id, Course.title, Course.total_price, Course.discount_price)
         return self._best(columns, Course, q)
 
     def promo_codes(self, q: str) -> Sequence[AnyRow]:
-        return self._best(select(PromoCode.id, PromoCode.code, PromoCode.search_key), PromoCode, q)
+        return self._best(select(PromoCode.id, PromoCode.code), PromoCode, q)
 
     def tickets(self, q: str) -> Sequence[AnyRow]:
         ticket = SupportTicket
-        columns = select(ticket.id, ticket.subject, ticket.status, User.first_name, User.last_name, ticket.search_key)
+        columns = select(ticket.id, ticket.subject, ticket.status, User.first_name, User.last_name)
         return self._best(columns.join(User, User.id == ticket.user_id), ticket, q)
 
     def _best(self, statement: AnySelect, model: type[Any], q: str) -> Sequence[AnyRow]:
-        """Those that begin with the text first, then in the order of their names."""
-        rows = self.session.execute(statement.where(search.matches(self.session, model, q)).limit(READ)).all()
-        start = search.normalise(q)
-        return sorted(rows, key=lambda row: (not row.search_key.startswith(start), row.search_key, row.id))[:SHOWN]
+        """In the order of their fitness: their ids are found, then the rows read."""
+        if not search.asks(q):
+            return []
+        ranking = search.Ranking(search.SearchIndex(self.session, model, q), statement, READ)
+        ids = [row_id for _level, row_id in ranking.behind(None, SHOWN)]
+        rows = {row.id: row for row in self.session.execute(statement.where(model.id.in_(ids)))} if ids else {}
+        return [rows[row_id] for row_id in ids]

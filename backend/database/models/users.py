@@ -71,7 +71,8 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
         return full_name(self.first_name, self.last_name)
 
     def search_text(self) -> str:
-        parts = (self.first_name, self.last_name, self.username, self.login, self.email, self.telegram_id)
+        username = self.username and f"@{self.username}"
+        parts = (self.first_name, self.last_name, username, self.login, self.email, self.telegram_id)
         return " ".join(str(part) for part in parts if part)
 
     def derive_keys(self) -> None:

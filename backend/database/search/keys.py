@@ -1,17 +1,11 @@
-"""Search by fragments over one normalised column, indexed by trigrams on both databases.
-
-SQLite: an FTS5 trigram table `<table>_search` kept by triggers. PostgreSQL: a GIN index on `search_key`. Terms under
-three letters have no trigram: they match the beginning of the key, through the ordinary index, or beside a longer term
-the beginning of any word.
-"""
+"""The normalised column that is searched, and what a typed text may mean."""
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, String, and_, column, event, or_, select, table, true
-from sqlalchemy.orm import Mapped, Mapper, Session, mapped_column
+from sqlalchemy import Connection, String, event
+from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
 SEARCH_LENGTH = 500
 TRIGRAM = 3
@@ -35,6 +29,12 @@ SPELLED = re.compile("|".join(SPELLINGS))
 LATIN = "`qwertyuiop[]asdfghjkl;'zxcvbnm,."
 CYRILLIC = "ейцукенгшщзхъфывапролджэячсмитьбю"
 TO_CYRILLIC, TO_LATIN = str.maketrans(LATIN, CYRILLIC), str.maketrans(CYRILLIC[1:], LATIN[1:])
+# A number as people write it down: "+418 220-907", "(418) 220.907".
+NUMBER = re.compile(r"\+?[\d(][\d\s().\-\u2010-\u2015]{3,}\d")
+
+HANDLE_MARK = "@"  # before a username, typed and in the key
+Term = tuple[str, ...]  # the words of which one must be there
+Way = tuple[Term, ...]  # the terms of which each must be there
 
 
 def normalise(value: str) -> str:
@@ -51,20 +51,35 @@ def sound(key: str) -> str:
 
 
 def key_of(value: str) -> str:
-    """What `search_key` holds: the normalised text, then how it sounds when that is something else."""
+    """What `search_key` holds: the normalised text, then how it sounds when that is something else.
+
+    A space stands around every word: with it a word's beginning of two letters has a trigram.
+    """
     key = normalise(value)
     told = sound(key)
-    return key if told == key else f"{key}{SOUND}{told}"[:SEARCH_LENGTH]
+    whole = f" {key} " if told == key else f" {key} {SOUND} {told} "
+    return whole[:SEARCH_LENGTH] if key else ""
 
 
-def alternatives(term: str) -> list[str]:
-    """What a typed word may have meant: itself, its other spellings, and the same keys in the other layout."""
+def alternatives(term: str) -> Term:
+    """What a typed word may have meant: itself, its other spellings, and the same keys in the other layout.
+
+    "@masha" is a username that begins so and nothing else.
+    """
+    if term.startswith(HANDLE_MARK):
+        return (term,)
     cyrillic = any("а" <= char <= "я" for char in term)
     other = term.translate(TO_LATIN if cyrillic else TO_CYRILLIC)
-    told = sound(term)
-    # Too short for a trigram; with the mark before it, it finds the beginning of the second half.
-    found = dict.fromkeys((term, told, other, f"{SOUND}{told}" if len(term) == len(told) == TRIGRAM - 1 else term))
-    return [word for word in found if len(word) >= min(len(term), TRIGRAM)]
+    found = dict.fromkeys((term, sound(term), other))
+    return tuple(word for word in found if len(word) >= min(len(term), TRIGRAM))
+
+
+def ways(q: str) -> tuple[Way, ...]:
+    """How a text can be read: word by word, and as one number when it is written like one."""
+    text = normalise(q)
+    read = tuple(alternatives(term) for term in text.split()[:TERMS] if term.strip(HANDLE_MARK))
+    digits = re.sub(r"\D", "", text) if NUMBER.fullmatch(text) else text
+    return (read,) if digits == text else (((digits,),), read)
 
 
 class Searchable:
@@ -93,29 +108,3 @@ def fill(row: Searchable) -> None:
 
 event.listen(Searchable, "before_insert", _fill, propagate=True)
 event.listen(Searchable, "before_update", _fill, propagate=True)
-
-
-def matches(session: Session, model: type[Any], q: str) -> ColumnElement[bool]:
-    """The rows of a searchable model that contain every word of `q`, in one of its spellings."""
-    terms = normalise(q.replace("@", " ")).split()[:TERMS]
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    narrowed = any(len(term) >= TRIGRAM for term in terms)
-    return and_(true(), *(_term(model, alternatives(term), sqlite=sqlite, narrowed=narrowed) for term in terms))
-
-
-def _term(model: type[Any], words: Iterable[str], *, sqlite: bool, narrowed: bool) -> ColumnElement[bool]:
-    """`narrowed`: another term has a trigram, a short one looks at what that finds for the beginning of a word."""
-    key = model.search_key
-    short = [word for word in words if len(word) < TRIGRAM]
-    long = [word for word in words if len(word) >= TRIGRAM]
-    found: list[ColumnElement[bool]] = [and_(key >= word, key < word + "\U0010ffff") for word in short]
-    if narrowed:
-        found += [key.contains(f"{before}{word}", autoescape=True) for word in short for before in (" ", SOUND)]
-    if long and sqlite:
-        name = f"{model.__tablename__}_search"
-        index = table(name, column("rowid"), column(name))
-        quoted = " OR ".join('"' + word.replace('"', '""') + '"' for word in long)
-        found.append(model.id.in_(select(index.c.rowid).where(index.c[name].match(quoted))))
-    else:
-        found += [key.contains(word, autoescape=True) for word in long]
-    return or_(*found)

@@ -1,0 +1,147 @@
+"""Who fits a text, and who fits it best: one index for the lists, the palette and the API.
+
+The best first: a username, whole words, beginnings of words, fragments; within each the newest. That order needs
+no sorting: each level is read from the index in the order of ids until the page is full, however many fit.
+"""
+
+import re
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select, true
+from sqlalchemy.orm import Session
+
+from backend.database.listing import AnySelect
+from backend.database.search.keys import HANDLE_MARK, TRIGRAM, Term, ways
+from backend.database.search.lookup import Formula, Found, Lookup
+
+HANDLE, WHOLE, START, PART = range(4)
+USERNAME = re.compile(r"[a-z][a-z0-9_]{2,31}")
+# SQLite keeps no statistics. Up to FEW hits are read and then sorted; with more, a walk along the list's own order soon
+# meets a page of them, and up to SOME it is worth knowing beforehand which they are.
+FEW, SOME = 500, 5_000
+
+
+def pieces(words: Term, level: int) -> list[str]:
+    """What stands in the key of a row where one of the words fits at this level."""
+    if level == HANDLE:
+        return [f" {HANDLE_MARK}{words[0].lstrip(HANDLE_MARK)} "]
+    if level == WHOLE:
+        return [f" {word} " for word in words]
+    if level == START:
+        return [f" {word}" for word in words] + [f" {HANDLE_MARK}{word}" for word in words if USERNAME.fullmatch(word)]
+    return [f" {word}" if len(words[0]) < TRIGRAM or word.startswith(HANDLE_MARK) else word for word in words]
+
+
+class SearchIndex:
+    """The rows of one model that fit one text."""
+
+    def __init__(self, session: Session, model: type[Any], q: str) -> None:
+        self.session = session
+        self.model = model
+        self.lookup = Lookup(session, model)
+        read = [way for way in ways(q) if way]
+        # Single letters alone say how a key begins, and how its other words do.
+        self.letters = [way for way in read if all(len(term[0]) == 1 for term in way)]
+        self.ways = [way for way in read if way not in self.letters]
+        self.asks = bool(read)
+        self.levels = self._levels()
+        self._hits: int | None = None
+
+    def _levels(self) -> list[int]:
+        """Those at which rows can fit, the best first."""
+        terms = [term for way in self.ways for term in way]
+        if not terms:
+            return [PART]
+        word = terms[0][0].removeprefix(HANDLE_MARK)
+        if len(terms) > 1 or not USERNAME.fullmatch(word):
+            return [WHOLE, START, PART]
+        # What can be nothing but a username is no whole word besides.
+        return [HANDLE, START, PART] if "_" in word or word != terms[0][0] else [HANDLE, WHOLE, START, PART]
+
+    def level_of(self, key: str) -> int:
+        """How well a key fits that is known to fit exactly."""
+        for level in self.levels:
+            if any(all(any(text in key for text in texts) for texts in group) for group in self._formula(level)):
+                return level
+        return PART
+
+    # -- conditions
+
+    def fits(self) -> ColumnElement[bool]:
+        """Every row that fits, for the WHERE of any statement."""
+        if not self.asks:
+            return true()
+        return self._exact(PART)
+
+    def sought(self, statement: AnySelect) -> tuple[AnySelect, bool]:
+        """The statement's rows that fit, for any order; whether it is better to find them first and sort them then."""
+        few = self.lookup.sqlite and self.hits() <= FEW
+        return (self.newest(statement)[0] if few else statement.where(self.fits())), few
+
+    def within(self, named: Any, target: Any) -> ColumnElement[bool]:
+        """Rows of another table whose column `named` is the `target` of a fitting row."""
+        found = select(target).where(self.fits())
+        if self.hits() <= SOME:
+            return named.in_(found)  # type: ignore[no-any-return] # a column's method
+        return found.where(target == named).correlate(named.class_).exists()
+
+    def newest(self, statement: AnySelect, level: int = PART) -> Found:
+        """The statement's rows that fit at this level or a better one, and the id in whose order they are read."""
+        if self.letters:
+            return statement.where(self._exact(level)), self.model.id
+        return self.lookup.joined(statement, self._formula(level))
+
+    def only(self, statement: AnySelect, level: int) -> Found:
+        """The same without those who fit better."""
+        better = [not_(self._read(other)) for other in self.levels if other < level]
+        found, order = self.newest(statement, level)
+        return found.where(*better), order
+
+    def _exact(self, level: int) -> ColumnElement[bool]:
+        if not self.lookup.sqlite or self.hits() > SOME:
+            return self._read(level)
+        found = [self.lookup.looked_up(self._formula(level))] if self.ways else []
+        return or_(*found, *self._begun(level, few=True))
+
+    def _read(self, level: int) -> ColumnElement[bool]:
+        return or_(self.lookup.read(self._formula(level)), *self._begun(level, few=False))
+
+    def _begun(self, level: int, *, few: bool) -> list[ColumnElement[bool]]:
+        """Rows whose first word begins with the first letter, and any word with each of the others."""
+        return [
+            and_(
+                or_(*(self.lookup.begins(text, few=few) for text in pieces(way[0], START))),
+                self.lookup.read([[pieces(term, START) for term in way]]),
+            )
+            for way in self.letters
+            if level == PART
+        ]
+
+    # -- how many
+
+    def hits(self) -> int:
+        """Exact finds, counted a little beyond SOME."""
+        if self._hits is None:
+            found = select(self.model.id)
+            if self.ways:
+                found, _order = self.lookup.joined(found, self._formula(PART))
+            if self.letters:
+                found = found.where(or_(*self._begun(PART, few=True)))
+            counted = select(func.count()).select_from(found.limit(SOME + 1).subquery())
+            self._hits = self.session.execute(counted).scalar_one()
+        return self._hits
+
+    # -- formulas
+
+    def _formula(self, level: int) -> Formula:
+        return [[pieces(term, level) for term in way] for way in self.ways]
+
+
+def asks(q: str) -> bool:
+    """Whether the text asks for anything at all."""
+    return any(ways(q))
+
+
+def matches(session: Session, model: type[Any], q: str) -> ColumnElement[bool]:
+    """The rows of a searchable model that fit the text."""
+    return SearchIndex(session, model, q).fits()
