@@ -16,6 +16,7 @@ from backend.core.metrics import Metrics
 from backend.core.middleware import Outermost
 from backend.core.ratelimit import RateLimiter
 from backend.core.static import PREFIX, assets
+from backend.core.stopping import with_signals
 from backend.database.crud.roles import ensure_roles
 from backend.database.schema import check_schema
 from backend.database.session import Database
@@ -31,6 +32,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     await run_in_threadpool(ensure_roles, app.state.database)
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
     memory.settle()
+    with_signals()
     async with school.followed(app), app.state.beside(app):
         yield
     app.state.database.dispose()

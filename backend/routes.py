@@ -18,6 +18,7 @@ from backend.crm import courses as crm_courses
 from backend.crm import dashboard as crm_dashboard
 from backend.crm import grants as crm_grants
 from backend.crm import history as crm_history
+from backend.crm import jobs as crm_jobs
 from backend.crm import lessons as crm_lessons
 from backend.crm import media as crm_media
 from backend.crm import outbox as crm_outbox
@@ -61,6 +62,7 @@ CRM: tuple[APIRouter, ...] = (
     crm_sales.router,
     crm_tickets.router,
     crm_outbox.router,
+    crm_jobs.router,
     crm_views.router,
 )
 OTHER: tuple[APIRouter, ...] = (api_system.router,)

@@ -14,10 +14,12 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backend.core import clock
 from backend.core.deps import UnitRoute
 from backend.core.permissions import ADMIN, AUTHOR, MANAGER, STUDENT, SUPPORT
 from backend.database.base import Base
 from backend.database.models.dispatches import Dispatch
+from backend.database.models.jobs import Job
 from backend.database.models.media import Media
 from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_ticket, make_user, make_view, save
 
@@ -164,6 +166,13 @@ POST   /dashboard/tickets/{ticket_id}/status                           AS
 POST   /dashboard/tickets/{ticket_id}/delete                           AS
 POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/cancel     AS
 POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/resend     AS
+GET    /dashboard/jobs/                                                AMWS
+GET    /dashboard/jobs/{job_id}                                        AMWS
+GET    /dashboard/jobs/{job_id}/events                                 AMWS
+GET    /dashboard/jobs/{job_id}/errors.csv                             AMWS
+POST   /dashboard/jobs/{job_id}/pause                                  AMWS
+POST   /dashboard/jobs/{job_id}/resume                                 AMWS
+POST   /dashboard/jobs/{job_id}/cancel                                 AMWS
 GET    /dashboard/outbox/                                              A
 POST   /dashboard/outbox/{dispatch_id}/resend                          A
 POST   /dashboard/outbox/{dispatch_id}/cancel                          A
@@ -224,11 +233,13 @@ def everything(db: Session) -> dict[str, str]:
     course, promo = make_course(db, [lesson]), make_promo(db)
     purchase, ticket = make_purchase(db, maria, lesson), make_ticket(db, maria)
     view = make_view(db, owner_id=1, is_shared=True)
+    job = Job(records="users", verb="close_access", state="done", ended_at=clock.now())
+    save(db, job)
     records = {
         "user_id": maria.id, "lesson_id": lesson.id, "course_id": course.id, "promo_id": promo.id, "media_id": file.id,
         "purchase_id": purchase.id, "payment_id": 1, "ticket_id": ticket.id, "message_id": 1, "dispatch_id": sent.id,
         "change_set_id": 1, "session_id": 999_999, "token_id": 999_999, "telegram_id": maria.telegram_id,
-        "view_id": view.id,
+        "view_id": view.id, "job_id": job.id,
     }  # fmt: skip
     return {name: str(value) for name, value in records.items()} | {"token": "x"}
 

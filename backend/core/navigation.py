@@ -75,6 +75,7 @@ SECTIONS: tuple[Section, ...] = (
 FOOT = Section(
     "",
     (
+        Item(N_("Jobs"), "hourglass", "crm:jobs:index", Permission.DASHBOARD_READ),
         Item(N_("Outbox"), "send", "crm:outbox:index", Permission.OPERATIONS_READ, key="X"),
         Item(N_("Sandbox"), "flask", "sandbox:index", Permission.DASHBOARD_READ, key="B"),
         Item(N_("Settings"), "settings", "crm:settings:index", Permission.PROFILE_WRITE),

@@ -154,6 +154,28 @@ LABELS: dict[str, str] = {
 }
 
 
+# What a job was told to do.
+VERBS: dict[str, str] = {
+    "open_access": N_("Open access"),
+    "close_access": N_("Close access"),
+    "put_on_sale": N_("Put on sale"),
+    "hide": N_("Hide"),
+    "change_price": N_("Change the price by percent"),
+    "add_to_course": N_("Add to a course"),
+    "switch_on": N_("Switch on"),
+    "switch_off": N_("Switch off"),
+    "set_end": N_("Set the end"),
+    "delete": N_("Delete"),
+    "undo": N_("Undo"),
+    "redo": N_("Redo"),
+    "import": N_("Import"),
+}
+
+
+def verb(name: str) -> str:
+    return _(VERBS[name]) if name in VERBS else name
+
+
 def entity(name: str) -> str:
     return _(ENTITIES[name]) if name in ENTITIES else name
 

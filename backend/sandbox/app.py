@@ -1,11 +1,8 @@
 """The sandbox as an application, and its place under /sandbox of another."""
 
-import signal
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,6 +11,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.core.context import Principal
+from backend.core.stopping import with_signals
 from backend.sandbox.errors import Json
 from backend.sandbox.guard import Guard
 from backend.sandbox.hub import Hub
@@ -129,19 +127,3 @@ def _add_page(app: FastAPI, sandbox: Sandbox, viewer: Callable[[Request], Princi
     if not sandbox.hub.world.students():
         for profile in NEWCOMERS:
             sandbox.hub.world.create_student(profile)
-
-
-def with_signals(stop: Callable[[], None]) -> None:
-    """Long polls end on SIGTERM and SIGINT: uvicorn waits for open requests before it stops us."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in (signal.SIGTERM, signal.SIGINT):
-        previous = signal.getsignal(number)
-        if not callable(previous):
-            continue
-
-        def handle(signum: int, frame: FrameType | None, previous: Callable[..., Any] = previous) -> None:
-            stop()
-            previous(signum, frame)
-
-        signal.signal(number, handle)

@@ -1,0 +1,130 @@
+"""Jobs as people see them: what runs, how far it has come, what it refused; pausing, going on, cancelling, undoing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response, StreamingResponse
+
+from backend.core.context import Principal
+from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, require
+from backend.core.errors import ForbiddenError, NotFoundError
+from backend.core.exports import Row, export_response, in_batches
+from backend.core.permissions import UNDO_RIGHTS, Permission
+from backend.core.stopping import stopping
+from backend.core.templating import render, render_part, see_other
+from backend.database.crud.jobs import JobCRUD
+from backend.database.listing import Page
+from backend.database.models.jobs import Job
+from backend.database.schemas.base import MAX_ID, ListParams
+from backend.database.session import Database
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+router = Routes(prefix="/dashboard/jobs", dependencies=[require(Permission.DASHBOARD_READ)])
+can_write = [require(*dict.fromkeys(UNDO_RIGHTS.values()))]
+Jobs = Annotated[JobCRUD, crud(JobCRUD)]
+JobId = Annotated[int, Path(ge=1, le=MAX_ID)]
+LOOK_SECONDS, HEARTBEAT_SECONDS = 0.3, 15.0
+LONGEST = 300.0  # of a live page; then it asks again, and is asked who it is
+CSV = ("id", "message")
+
+
+@router.get("/", name="crm:jobs:index")
+def index(request: Request, caller: Caller, jobs: Jobs, params: Annotated[ListParams, Query()]) -> Response:
+    owner = None if caller.me.may(Permission.OPERATIONS_READ) else caller.me.user_id
+    page = jobs.of(owner, params.model_copy(update={"q": None, "sort": None}))
+    return render(request, "jobs/index.html", page=page, params=params, list_url=request.url.path)
+
+
+@router.get("/{job_id}", name="crm:jobs:detail")
+def detail(request: Request, caller: Caller, jobs: Jobs, job_id: JobId) -> Response:
+    job = seen(caller.me, jobs.view(job_id))
+    return render_part(request, "jobs/detail.html", "jobs/_progress.html", job=job, may_act=may_act(caller.me, job))
+
+
+@router.get("/{job_id}/events", name="crm:jobs:events", dependencies=[detached])
+def events(request: Request, caller: Caller, database: DatabaseDep, job_id: JobId) -> Response:
+    with database.read() as session:
+        seen(caller.me, JobCRUD(session).view(job_id))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_told(request, database, job_id), media_type="text/event-stream", headers=headers)
+
+
+async def _told(request: Request, database: Database, job_id: int) -> AsyncIterator[str]:
+    """The progress as often as it changes; `over` when there is nothing more to tell."""
+    last, quiet, loop = "", 0.0, asyncio.get_running_loop()
+    end = loop.time() + LONGEST
+    yield "retry: 1000\n\n"
+    while loop.time() < end and not stopping.is_set() and not await request.is_disconnected():
+        part, going_on = await run_in_threadpool(_part, request, database, job_id)
+        if part != last:
+            last, quiet = part, 0.0
+            yield "".join(f"data: {line}\n" for line in part.splitlines()) + "\n"
+        elif quiet >= HEARTBEAT_SECONDS:
+            quiet = 0.0
+            yield ": still here\n\n"
+        if not going_on:
+            yield "event: over\ndata: over\n\n"
+            return
+        quiet += LOOK_SECONDS
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _part(request: Request, database: Database, job_id: int) -> tuple[str, bool]:
+    with database.read() as session:
+        job = JobCRUD(session).view(job_id)
+        part = render(request, "jobs/_progress.html", job=job, may_act=may_act(request.state.me, job), live=True)
+        return bytes(part.body).decode(), job.going_on
+
+
+@router.get("/{job_id}/errors.csv", name="crm:jobs:csv", dependencies=[detached])
+def errors(caller: Caller, database: DatabaseDep, job_id: JobId) -> Response:
+    with database.read() as session:
+        seen(caller.me, JobCRUD(session).view(job_id))
+
+    def read(session: "Session", cursor: str | None) -> Page[Row]:
+        page = JobCRUD(session).errors(job_id, ListParams(limit=100, cursor=cursor))
+        return Page([(row.row_id, row.message) for row in page.items], page.next)
+
+    return export_response("csv", f"job-{job_id}-errors", CSV, in_batches(database, read))
+
+
+@router.post("/{job_id}/pause", name="crm:jobs:pause", dependencies=can_write)
+def pause(request: Request, caller: Caller, jobs: Jobs, job_id: JobId) -> Response:
+    jobs.pause(acted_on(caller.me, jobs.view(job_id)).id)
+    return see_other(request, "crm:jobs:detail", job_id=job_id)
+
+
+@router.post("/{job_id}/resume", name="crm:jobs:resume", dependencies=can_write)
+def resume(request: Request, caller: Caller, jobs: Jobs, job_id: JobId) -> Response:
+    jobs.resume(acted_on(caller.me, jobs.view(job_id)).id)
+    return see_other(request, "crm:jobs:detail", job_id=job_id)
+
+
+@router.post("/{job_id}/cancel", name="crm:jobs:cancel", dependencies=can_write)
+def cancel(request: Request, caller: Caller, jobs: Jobs, job_id: JobId) -> Response:
+    jobs.cancel(acted_on(caller.me, jobs.view(job_id)).id)
+    return see_other(request, "crm:jobs:detail", job_id=job_id)
+
+
+def seen(me: Principal, job: Job) -> Job:
+    """Raises NotFoundError for the job of another, except to those who run the school's operations."""
+    if job.owner_id != me.user_id and not me.may(Permission.OPERATIONS_READ):
+        raise NotFoundError
+    return job
+
+
+def may_act(me: Principal, job: Job) -> bool:
+    right = UNDO_RIGHTS.get(job.records)
+    return right is not None and me.may(right)
+
+
+def acted_on(me: Principal, job: Job) -> Job:
+    """Raises NotFoundError, or ForbiddenError for whoever may not do to the records what the job does."""
+    if not may_act(me, seen(me, job)):
+        raise ForbiddenError
+    return job
