@@ -173,6 +173,7 @@ GET    /dashboard/jobs/{job_id}/errors.csv                             AMWS
 POST   /dashboard/jobs/{job_id}/pause                                  AMWS
 POST   /dashboard/jobs/{job_id}/resume                                 AMWS
 POST   /dashboard/jobs/{job_id}/cancel                                 AMWS
+POST   /dashboard/jobs/{job_id}/undo                                   AMWS
 GET    /dashboard/outbox/                                              A
 POST   /dashboard/outbox/{dispatch_id}/resend                          A
 POST   /dashboard/outbox/{dispatch_id}/cancel                          A

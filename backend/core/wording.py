@@ -81,6 +81,7 @@ COLUMNS: dict[str, str] = {
     "error": N_("Error"),
     "name": N_("Name"),
     "scopes": N_("Rights"),
+    "percent": N_("Percent"),
     "query": N_("Filters"),
     "list_name": N_("List"),
     "is_shared": N_("For everyone"),

@@ -8,10 +8,11 @@ from backend.core.deps import Caller, Routes, require
 from backend.core.errors import ForbiddenError
 from backend.core.i18n import _
 from backend.core.permissions import UNDO_RIGHTS, Permission
-from backend.core.templating import flash, go_to, local_path
+from backend.core.templating import flash, go_to, local_path, see_other
 from backend.database import history
 from backend.database.crud import blockers
 from backend.database.crud.history import HistoryCRUD
+from backend.database.crud.jobs import JobCRUD
 from backend.database.crud.undo import UndoCRUD
 from backend.database.crud.views import ViewCRUD
 from backend.database.schemas.base import MAX_ID
@@ -38,6 +39,9 @@ def undo(
         raise ForbiddenError
     if not caller.me.may(Permission.SETTINGS_WRITE):
         ViewCRUD(caller.session).refuse_others(change_set_id, caller.me.user_id)
+    jobs = JobCRUD(caller.session)
+    if jobs.is_long(change_set_id):
+        return see_other(request, "crm:jobs:detail", job_id=jobs.start_undo(change_set_id, caller.me.user_id).id)
     UndoCRUD(caller.session).undo(change_set_id)
     flash(request, _("Undone"), undo=history.change_set_id(caller.session))
     return go_to(request, local_path(next))

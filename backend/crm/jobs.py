@@ -10,11 +10,14 @@ from fastapi.responses import Response, StreamingResponse
 
 from backend.core.context import Principal
 from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, require
-from backend.core.errors import ForbiddenError, NotFoundError
+from backend.core.errors import ConflictError, ForbiddenError, NotFoundError
 from backend.core.exports import Row, export_response, in_batches
+from backend.core.i18n import _
 from backend.core.permissions import UNDO_RIGHTS, Permission
 from backend.core.stopping import stopping
 from backend.core.templating import render, render_part, see_other
+from backend.crm.history import may_undo
+from backend.database.crud import blockers
 from backend.database.crud.jobs import JobCRUD
 from backend.database.listing import Page
 from backend.database.models.jobs import Job
@@ -109,6 +112,18 @@ def resume(request: Request, caller: Caller, jobs: Jobs, job_id: JobId) -> Respo
 def cancel(request: Request, caller: Caller, jobs: Jobs, job_id: JobId) -> Response:
     jobs.cancel(acted_on(caller.me, jobs.view(job_id)).id)
     return see_other(request, "crm:jobs:detail", job_id=job_id)
+
+
+@router.post("/{job_id}/undo", name="crm:jobs:undo", dependencies=can_write)
+def undo(request: Request, caller: Caller, jobs: Jobs, job_id: JobId) -> Response:
+    """All that the job has changed, as a job of its own."""
+    job = acted_on(caller.me, jobs.view(job_id))
+    if job.change_set_id is None:
+        raise ConflictError(_("This job has changed nothing."), code="job_state")
+    may_undo(caller.me, blockers.roots(caller.session, job.change_set_id))
+    if blockers.touches_staff(caller.session, job.change_set_id):
+        raise ForbiddenError
+    return see_other(request, "crm:jobs:detail", job_id=jobs.start_undo(job.change_set_id, caller.me.user_id).id)
 
 
 def seen(me: Principal, job: Job) -> Job:

@@ -11,6 +11,7 @@ from backend.core import clock
 from backend.core.errors import AppError, InvalidError
 from backend.database import history
 from backend.database.history import Told
+from backend.database.rows import among
 from backend.database.schemas.base import Input
 
 BULK_NOW = 200  # rows; more are a job's
@@ -89,16 +90,15 @@ def words(error: AppError) -> str:
 
 def _run(crud: Any, verb: Verb, row_id: int, arguments: Any, outcome: Outcome) -> None:
     session = crud.session
-    before = session.info.get("change_set_id"), history.changes_told(session)
+    before = history.changes_told(session)
     try:
         with session.begin_nested():
             verb.run(crud, row_id, arguments)
             crud.flush()
     except AppError as error:
-        session.info["change_set_id"] = before[0]  # one that was opened for this row alone is gone with it
         outcome.errors.append((row_id, words(error)))
     else:
-        if history.changes_told(session) == before[1]:
+        if history.changes_told(session) == before:
             outcome.same += 1
         else:
             outcome.done += 1
@@ -132,7 +132,7 @@ def _changes(crud: Any, verb: Verb, ids: Sequence[int], arguments: Any, outcome:
     assert verb.values is not None
     model, changes = crud.model, list[Changed]()
     statement = crud.list_statement().with_only_columns(model.id, *(getattr(model, name) for name in verb.needs))
-    statement = statement.where(model.id.in_(ids)).order_by(None).order_by(model.id)
+    statement = statement.where(among(crud.session, model.id, ids)).order_by(None).order_by(model.id)
     rows = {row.id: row for row in crud.session.execute(statement.with_for_update(of=model))}
     for row_id in ids:
         row = rows.get(row_id)
@@ -162,7 +162,8 @@ def _write(crud: Any, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
         same.setdefault(tuple(sorted(after.items())), []).append(row_id)
     if len(same) * FEW <= len(changes) or len(same) == 1:
         for values, ids in same.items():
-            connection.execute(update(table).where(table.c.id.in_(ids)).values(dict(values) | common))
+            put = update(table).where(among(crud.session, table.c.id, ids))
+            connection.execute(put.values(dict(values) | common))
         return
     sent: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row_id, after in changes:

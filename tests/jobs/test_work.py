@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from backend.core import clock
+from backend.core.context import Actor, Door
 from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import current_language
 from backend.database.crud.jobs import JobCRUD
@@ -214,3 +215,60 @@ def test_rows_may_bring_data(db: Session, database: Database) -> None:
     with database.read() as session:
         assert JobCRUD(session).next_rows(job, 5) == [(1, {"a": 1}), (2, {})]
         assert (job.total, LessonCRUD(session).get_all().total) == (2, 0)
+
+
+def undo(database: Database, db: Session, job_id: int) -> int:
+    job = job_of(db, job_id)
+    with database.transaction(Actor(Door.WEB, job.owner_id)) as session:
+        assert job.change_set_id is not None
+        return JobCRUD(session).start_undo(job.change_set_id, job.owner_id).id
+
+
+def done(database: Database, job_id: int) -> None:
+    assert take(database) == job_id
+    while batch(database, job_id):
+        pass
+
+
+def test_a_job_is_undone_as_a_whole_and_done_again(db: Session, database: Database) -> None:
+    ids = lessons(db, 5)
+    hidden = start(database, "lessons", "hide", ids)
+    take(database)
+    batch(database, hidden)
+    with database.transaction() as session, pytest.raises(ConflictError, match="still goes on"):
+        JobCRUD(session).start_undo(job_of(db, hidden).change_set_id or 0, None)
+    while batch(database, hidden):
+        pass
+    db.execute(update(Lesson).where(Lesson.id == ids[1]).values(is_active=True))  # someone else was here
+
+    back = undo(database, db, hidden)
+    done(database, back)
+
+    job = job_of(db, back)
+    assert (job.kind, job.verb, job.records, job.total, job.position) == ("undo", "undo", "lessons", 5, 5)
+    assert (job.state, job.done, job.failed) == ("done", 4, 0)
+    assert db.scalar(select(func.count()).where(~Lesson.is_active)) == 0
+    told = db.scalars(select(ChangeSet).where(ChangeSet.id == job.change_set_id)).one()
+    assert (told.undoes_id, told.actor_id) == (job_of(db, hidden).change_set_id, job.owner_id)
+    with database.transaction() as session, pytest.raises(ConflictError, match="undone already"):
+        JobCRUD(session).start_undo(job_of(db, hidden).change_set_id or 0, None)
+
+    again = undo(database, db, back)
+    done(database, again)
+    assert (job_of(db, again).verb, job_of(db, again).done) == ("redo", 4)
+    assert db.scalar(select(func.count()).where(~Lesson.is_active)) == 4
+
+
+def test_an_undo_tells_what_it_leaves(db: Session, database: Database) -> None:
+    ids = lessons(db, 2)
+    dearer = start(database, "lessons", "change_price", ids, percent=100)
+    done(database, dearer)
+    db.execute(update(Lesson).where(Lesson.id == ids[0]).values(price=7))
+
+    done(database, back := undo(database, db, dearer))
+
+    assert (job_of(db, back).done, job_of(db, back).failed) == (1, 1)
+    with database.read() as session:
+        told = [(row.row_id, row.message) for row in JobCRUD(session).errors(back, ListParams()).items]
+    assert told == [(ids[0], f"lesson {ids[0]}, Price: Someone has changed this since.")]
+    assert list(db.scalars(select(Lesson.price).order_by(Lesson.id))) == [7, 101]

@@ -9,11 +9,13 @@ from backend.core.i18n import N_, _
 from backend.core.permissions import STUDENT, UNDO_RIGHTS
 from backend.database.base import Base
 from backend.database.models.history import Change, ChangeSet, ChangeSetPart
+from backend.database.models.jobs import GOING_ON, Job
 from backend.database.models.users import Role, User
 
 MONEY = N_("Money has moved here. It goes back with a refund, on the page of the purchase.")
 ACCESS = N_("Access is given and closed on the page of the purchase.")
 MESSAGE = N_("A message that was sent cannot be taken back.")
+RUNNING = N_("The job that does this still goes on. Cancel it first.")
 SECRET = N_("The values are secret and not kept, so there is nothing to put back.")
 ELSEWHERE = N_("This is changed back where it was set: in the settings.")
 STAFF = N_("Rights and accounts of the staff are not changed by an undo.")
@@ -23,7 +25,7 @@ BY_LABEL = {"password": SECRET, "sign_out": SECRET, "grant": ACCESS, "free": ACC
 
 
 def reasons(session: Session, sets: Sequence[ChangeSet]) -> dict[int, str]:
-    """By the number of the set; those that can be undone are left out. Two queries at most, whatever their sizes."""
+    """By the number of the set; those that can be undone are left out. Three queries at most, whatever their sizes."""
     part = ChangeSetPart
     parts = session.execute(
         select(part.change_set_id, part.root, part.entity).where(part.change_set_id.in_([s.id for s in sets]))
@@ -37,6 +39,8 @@ def reasons(session: Session, sets: Sequence[ChangeSet]) -> dict[int, str]:
             found[set_id] = ELSEWHERE
     found |= {set_id: _why(entity) for set_id, entity in _fixed_alone(session, fixed_in)}
     found |= {s.id: BY_LABEL[s.label] for s in sets if s.label in BY_LABEL}
+    unfinished = select(Job.change_set_id).where(Job.change_set_id.in_([s.id for s in sets]), Job.state.in_(GOING_ON))
+    found |= {set_id: RUNNING for set_id in session.scalars(unfinished) if set_id is not None}
     return {set_id: _(words) for set_id, words in found.items()}
 
 

@@ -5,22 +5,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, insert, literal, or_, select
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, func, insert, literal, or_, select
 from sqlalchemy.orm import joinedload
 
-from backend.core import clock
+from backend.core import clock, wording
 from backend.core.context import Actor, Door
 from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _, current_language
 from backend.database import history
 from backend.database.crud.base import BaseCRUD
 from backend.database.crud.registry import TABLES
+from backend.database.crud.undo import Clash, UndoCRUD
 from backend.database.listing import AnySelect, Page
+from backend.database.models.history import Change, ChangeSet
 from backend.database.models.jobs import GOING_ON, Job, JobError, JobRow
 from backend.database.schemas.base import ListParams
 from backend.database.verbs import apply
 
 LEASE = timedelta(seconds=15)
+UNDO_NOW = 1_000  # changes
 CHUNK = 5_000  # rows of one statement
 Data = Mapping[str, Any]
 
@@ -69,6 +72,22 @@ class JobCRUD(BaseCRUD[Job]):
         job.total = len(sent)
         self.flush()
         return job
+
+    def start_undo(self, change_set_id: int, owner: int | None) -> Job:
+        """The whole change set taken back, as a change set of its own. Raises ConflictError, NotFoundError."""
+        own = UndoCRUD(self.session).start(change_set_id)
+        mine = Change.change_set_id == change_set_id
+        root = self.session.scalars(select(Change.root).where(mine).limit(1)).one()
+        label = self.session.get_one(ChangeSet, own).label
+        job = self.prepared("undo", root, label, {"change_set_id": change_set_id}, owner)
+        job.change_set_id = own
+        job.total = self.session.scalar(select(func.count()).where(mine)) or 0
+        return self.add(job)
+
+    def is_long(self, change_set_id: int) -> bool:
+        """Whether a change set is too large to be taken back while someone waits."""
+        mine = select(Change.id).where(Change.change_set_id == change_set_id)
+        return self.session.execute(mine.offset(UNDO_NOW).limit(1)).first() is not None
 
     @staticmethod
     def prepared(kind: str, table: str, verb: str, arguments: Data, owner: int | None) -> Job:
@@ -212,7 +231,19 @@ def bulk(jobs: JobCRUD, job: Job, limit: int) -> Batch:
     return Batch(cursor, len(ids) < limit, len(ids), outcome.done, outcome.same, outcome.errors)
 
 
-STEPS: dict[str, Step] = {"bulk": bulk}
+def undo(jobs: JobCRUD, job: Job, limit: int) -> Batch:
+    """The newest changes that are not given back yet; what someone has changed since stays, and is told."""
+    outcome = UndoCRUD(jobs.session).slice(job.arguments["change_set_id"], job.cursor, limit)
+    errors = [(clash.entity_id, _clash(clash)) for clash in outcome.clashes]
+    return Batch(outcome.below, outcome.below is None, limit, outcome.done, 0, errors)
+
+
+def _clash(clash: Clash) -> str:
+    place = f"{wording.entity(clash.entity)} {clash.entity_id}"
+    return f"{place}, {wording.column(clash.name)}: {clash.why}" if clash.name else f"{place}: {clash.why}"
+
+
+STEPS: dict[str, Step] = {"bulk": bulk, "undo": undo}
 
 
 class _ErrorCRUD(BaseCRUD[JobError]):
