@@ -33,7 +33,9 @@ from backend.core.context import Principal
 from backend.core.forms import Form
 from backend.core.links import Links
 from backend.core.templating import render
-from backend.crm.desk import delivery, waited
+from backend.crm.desk import delivery
+from backend.crm.queue import queue_rows
+from backend.crm.waiting import waited
 from backend.database.listing import Cursor, Page, decode_cursor
 from backend.database.models.users import User
 from backend.database.schemas.tickets import QueueFilters
@@ -204,6 +206,7 @@ def ticket(request: Request) -> Response:
         chips=[],
         staff=staff,
         waited=waited,
+        queue_rows=queue_rows,
         thread=SimpleNamespace(ticket=found, lines=lines, events=[], earlier=0),
         ticket=found,
         timeline=[("line", line.at, line) for line in lines],

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from zlib import crc32
@@ -12,32 +12,20 @@ from fastapi import Request
 from backend.core import clock
 from backend.core.deps import Caller
 from backend.core.forms import Form
-from backend.core.i18n import _, ngettext
+from backend.core.i18n import _
 from backend.core.links import set_filters, url_with
 from backend.core.permissions import Permission
 from backend.core.text import short_day, zone
+from backend.crm.queue import queue_rows
+from backend.crm.waiting import LIST_URL, waited
 from backend.database.crud.desk import Counts, DeskCRUD, Event, Line, Thread
 from backend.database.crud.dispatches import ERRORS, UNKNOWN_ERROR
 from backend.database.crud.students import StudentPageCRUD
-from backend.database.listing import Page
-from backend.database.models.dispatches import Dispatch
+from backend.database.listing import AnyRow, Page
 from backend.database.models.tickets import SupportTicket
 from backend.database.schemas.tickets import QueueFilters
 
-PREFIX = "/dashboard/tickets"
-LIST_URL = PREFIX + "/"
-HOUR, DAY = 60, 24 * 60  # minutes
-LATE, LONG = timedelta(hours=24), timedelta(hours=1)
 MOVING = ("pending", "sending")
-
-
-@dataclass(frozen=True)
-class Wait:
-    """How long someone has waited. `kind` colours the badge."""
-
-    text: str
-    kind: str
-    icon: str
 
 
 @dataclass(frozen=True)
@@ -51,23 +39,6 @@ class Delivery:
     resend: bool = False
 
 
-def waited(since: datetime | None) -> Wait | None:
-    if since is None:
-        return None
-    passed = max(clock.now() - since, timedelta(0))
-    minutes = int(passed.total_seconds()) // 60
-    if minutes < HOUR:
-        text = _("%s min") % minutes
-    elif minutes < 2 * DAY:
-        text = _("%s h") % (minutes // HOUR)
-    else:
-        days = minutes // DAY
-        text = ngettext("%(num)s day", "%(num)s days", days) % {"num": days}
-    if passed >= LATE:
-        return Wait(text, "bad", "alert-circle")
-    return Wait(text, "warn" if passed >= LONG else "", "clock")
-
-
 def delivery(line: Line, ticket: SupportTicket) -> Delivery | None:
     """None for what is not sent at all."""
     if line.message.side != "staff" or line.message.internal:
@@ -79,7 +50,7 @@ def delivery(line: Line, ticket: SupportTicket) -> Delivery | None:
     return None
 
 
-def _way(row: Dispatch) -> Delivery:
+def _way(row: AnyRow) -> Delivery:
     match row.state:
         case "sent":
             return Delivery(_("delivered"), "checks")
@@ -163,6 +134,7 @@ class Desk:
             "chips": self._chips(),
             "staff": self.staff,
             "waited": waited,
+            "queue_rows": queue_rows,
             "thread": None,
         }
 

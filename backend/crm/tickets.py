@@ -14,7 +14,8 @@ from backend.core.i18n import _
 from backend.core.links import url_with
 from backend.core.permissions import Permission
 from backend.core.templating import flash, go_to, render, render_part, wants_fragment
-from backend.crm.desk import LIST_URL, PREFIX, Desk
+from backend.crm.desk import Desk
+from backend.crm.waiting import LIST_URL, PREFIX
 from backend.database import history, listing
 from backend.database.crud.desk import DeskCRUD
 from backend.database.crud.history import HistoryCRUD

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.permissions import AUTHOR, MANAGER, SUPPORT
-from backend.crm.desk import waited
+from backend.crm.waiting import waited
+from backend.database.crud.desk import DeskCRUD
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.tickets import TicketCRUD
 from backend.database.crud.users import UserCRUD
@@ -20,6 +21,7 @@ from backend.database.models.auth import AuthSession
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.tickets import Message, SupportTicket
 from backend.database.models.users import User
+from backend.database.schemas.tickets import QueueFilters
 from tests.conftest import SignIn
 from tests.factories import make_lesson, make_purchase, make_ticket, make_user
 
@@ -333,9 +335,9 @@ def test_a_page_asks_the_same_number_of_queries_whatever_it_shows(
 
 
 def test_a_long_queue_turns_its_pages_without_script(admin: TestClient, db: Session, masha: User) -> None:
-    made = [make_ticket(db, masha, waiting_since=clock.now() - timedelta(minutes=n)).id for n in range(53)]
+    made = [make_ticket(db, masha, waiting_since=clock.now() - timedelta(minutes=n)).id for n in range(28)]
     first = admin.get(DESK).text
-    assert rows(first) == made[::-1][:50]
+    assert rows(first) == made[::-1][:25]
     url = re.search(r'href="([^"]+cursor=[^"]+)" hx-boost="false" rel="next"', first)
     assert url is not None
     second = admin.get(url[1].replace("&amp;", "&")).text
@@ -363,3 +365,22 @@ def test_how_long_someone_waits_is_coloured() -> None:
         ("4 days", "bad"),
     ]
     assert waited(None) is None
+
+
+@pytest.mark.parametrize(
+    ("tab", "usual"), [("waiting", "waiting_since"), ("mine", "-last_message_at"), ("all", "-last_message_at")]
+)
+def test_a_tab_opens_as_its_usual_order_lists_it(db: Session, masha: User, tab: str, usual: str) -> None:
+    clerk = make_user(db)
+    for n in range(30):
+        waits = clock.now() - timedelta(minutes=n) if n % 7 else None
+        status = "closed" if n % 9 == 0 else "open"
+        moved = clock.now() - timedelta(hours=n % 5)
+        make_ticket(db, masha, waiting_since=waits, status=status, last_message_at=moved, assignee_id=clerk.id)
+    tickets = DeskCRUD(db)
+
+    opened = tickets.queue(QueueFilters(tab=tab), clerk.id)
+    listed = tickets.queue(QueueFilters(tab=tab, sort=usual), clerk.id)
+
+    assert [row.id for row in opened.items] == [row.id for row in listed.items]
+    assert (len(opened.items), opened.next, opened.prev, opened.total) == (25, listed.next, None, None)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased, joinedload
 
 from backend.database.crud.base import Filter
 from backend.database.crud.tickets import Ticket, TicketCRUD
-from backend.database.listing import AnySelect, Page
+from backend.database.listing import AnyRow, AnySelect, Cursor, Page
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.purchases import Purchase
@@ -18,6 +18,7 @@ from backend.database.models.tickets import Chat, Message, SupportTicket
 from backend.database.models.users import User, full_name
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.tickets import QueueFilters
+from backend.database.session import ask
 
 EXCERPT = 140
 MESSAGES = 500
@@ -35,15 +36,16 @@ class Counts:
 
 @dataclass(frozen=True)
 class Line:
-    """One message as the desk shows it; `dispatch` is its way to the student, if it has one."""
+    """One message as the desk shows it; `dispatch` is its way to the student, if it has one: the same row."""
 
-    message: Message
+    message: AnyRow
     author: str
-    dispatch: Dispatch | None
+    dispatch: AnyRow | None
 
     @property
     def at(self) -> datetime:
-        return self.message.created_at
+        made: datetime = self.message.created_at
+        return made
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,43 @@ def _number(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
     return select(func.count()).select_from(some).scalar_subquery()
 
 
+WAITS, MINE = Ticket.waiting_since.is_not(None), Ticket.assignee_id == bindparam("me")
 # Written out and not bound, as the partial index of such tickets has it.
 UNDONE = Ticket.status != literal_column("'closed'")
 COUNTS = select(
-    _number(Ticket.waiting_since.is_not(None)),
-    _number(Ticket.assignee_id == bindparam("me"), UNDONE),
+    _number(WAITS).label("waiting"),
+    _number(MINE, UNDONE).label("mine"),
 )
+# What a tab is sorted by, and what stands in it.
+TABS: dict[str, tuple[Any, tuple[ColumnElement[bool], ...]]] = {
+    "waiting": (Ticket.waiting_since, (WAITS,)),
+    "mine": (Ticket.last_message_at, (MINE, UNDONE)),
+    "all": (Ticket.last_message_at, ()),
+}
+
+
+def _opening(tab: str) -> AnySelect:
+    column, conditions = TABS[tab]
+    order = (column, Ticket.id) if tab == "waiting" else (column.desc(), Ticket.id.desc())
+    return QUEUE.where(*conditions).order_by(*order).limit(bindparam("number"))
+
+
+OPENING = {tab: _opening(tab) for tab in TABS}
 LINES = (
-    select(Message, User.first_name, User.last_name, Dispatch)
+    select(
+        Message.id,
+        Message.side,
+        Message.body,
+        Message.internal,
+        Message.sender_id,
+        Message.created_at,
+        User.first_name,
+        User.last_name,
+        Dispatch.state,
+        Dispatch.attempts,
+        Dispatch.not_before,
+        Dispatch.error,
+    )
     .join(Chat, Chat.id == Message.chat_id)
     .outerjoin(User, User.id == Message.sender_id)
     .outerjoin(Dispatch, Dispatch.message_id == Message.id)
@@ -122,7 +153,7 @@ LINES = (
     .limit(MESSAGES)
 )
 EVENT_ROWS = (
-    select(Change.before, Change.after, ChangeSet, User.first_name)
+    select(Change.before, Change.after, ChangeSet.at, ChangeSet.actor_id, ChangeSet.label, User.first_name)
     .join(ChangeSet, ChangeSet.id == Change.change_set_id)
     .outerjoin(User, User.id == ChangeSet.actor_id)
     .where(
@@ -174,6 +205,8 @@ class DeskCRUD(TicketCRUD):
 
     def queue(self, params: QueueFilters, me: int | None) -> Page[Any]:
         """The rows of a tab: who waits longest first; in the others what moved last first."""
+        if params.model_fields_set <= {"tab"}:
+            return self._tab(params, me)
         self._me = me
         usual = "waiting_since" if params.tab == "waiting" else "-last_message_at"
         asked = params.sort or usual
@@ -182,6 +215,16 @@ class DeskCRUD(TicketCRUD):
         params = params.model_copy(update={"sort": asked})
         statement = self.listed(params)
         return self._page(statement, params)  # the desk shows no total
+
+    def _tab(self, params: QueueFilters, me: int | None) -> Page[Any]:
+        """The first page of a tab and nothing else asked, as the desk opens: the same from a statement made once."""
+        column = TABS[params.tab][0]
+        rows = ask(self.session, OPENING[params.tab], me=me, number=params.limit + 1).all()
+        shown, more = rows[: params.limit], len(rows) > params.limit
+        if not more:
+            return Page(items=shown, total=None)
+        sort = column.key if params.tab == "waiting" else f"-{column.key}"
+        return Page(items=shown, next=Cursor(sort, getattr(shown[-1], column.key), shown[-1].id).encode(), total=None)
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
         found = super().conditions(params)
@@ -194,7 +237,8 @@ class DeskCRUD(TicketCRUD):
 
     def counts(self, me: int | None) -> Counts:
         """How many wait, how many of mine are not closed; each counted up to a cap."""
-        return Counts(*self.session.execute(COUNTS, {"me": me}).one())
+        found = ask(self.session, COUNTS, me=me).one()
+        return Counts(found.waiting, found.mine)
 
     # -- one ticket
 
@@ -202,8 +246,10 @@ class DeskCRUD(TicketCRUD):
         """Raises NotFoundError. Four queries however long it is."""
         people = joinedload(Ticket.user), joinedload(Ticket.assignee)
         ticket = self.get_by_id(ticket_id, *people)
-        rows = self.session.execute(LINES, {"ticket": ticket_id}).all()
-        lines = [Line(message, full_name(first, last), dispatch) for message, first, last, dispatch in reversed(rows)]
+        rows = ask(self.session, LINES, ticket=ticket_id).all()
+        lines = [
+            Line(row, full_name(row.first_name, row.last_name), row if row.state else None) for row in reversed(rows)
+        ]
         earlier = self._before(ticket_id, lines[0].message.id) if len(lines) == MESSAGES else 0
         return Thread(ticket, lines, self._events(ticket_id), earlier)
 
@@ -213,17 +259,17 @@ class DeskCRUD(TicketCRUD):
         return self.session.scalar(statement) or 0
 
     def _events(self, ticket_id: int) -> list[Event]:
-        rows = self.session.execute(EVENT_ROWS, {"ticket": ticket_id}).all()
+        rows = ask(self.session, EVENT_ROWS, ticket=ticket_id).all()
         return [
             Event(
-                made.at,
+                at,
                 {name: before.get(name) for name in TOLD if name in after},
                 {name: after[name] for name in TOLD if name in after},
-                made.actor_id,
+                actor_id,
                 actor or "",
-                made.label,
+                label,
             )
-            for before, after, made, actor in reversed(rows)
+            for before, after, at, actor_id, label, actor in reversed(rows)
             if any(name in after for name in TOLD)
         ]
 
@@ -231,12 +277,11 @@ class DeskCRUD(TicketCRUD):
 
     def card(self, user_id: int) -> Row[*tuple[Any, ...]]:
         """spent (Stars), purchases, tickets, open: what the desk says in short about a student."""
-        return self.session.execute(CARD, {"user": user_id}).one()
+        return ask(self.session, CARD, user=user_id).one()
 
     def others(self, ticket: SupportTicket, limit: int = 5) -> Sequence[Row[*tuple[Any, ...]]]:
         """The student's other tickets, the latest first."""
-        own = {"user": ticket.user_id, "ticket": ticket.id, "limit": limit}
-        return self.session.execute(OTHERS, own).all()
+        return ask(self.session, OTHERS, user=ticket.user_id, ticket=ticket.id, limit=limit).all()
 
     def names(self, *ids: int | None) -> dict[int, str]:
         """First names of people, whatever they do now."""

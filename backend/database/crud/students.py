@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 
 from backend.database.crud.base import BaseCRUD
 from backend.database.crud.entitlements import LIVE
@@ -13,8 +13,28 @@ from backend.database.models.orders import Order, Payment, Refund
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import User
+from backend.database.session import ask
 
 SHOWN, OFFERED = 20, 500
+PURCHASES = (
+    select(
+        Purchase.id,
+        Purchase.amount,
+        Purchase.status,
+        Purchase.is_test,
+        Purchase.revoked_at,
+        Purchase.payment_id,
+        Purchase.created_at,
+        Purchase.lesson_id,
+        Purchase.course_id,
+        func.coalesce(Lesson.title, Course.title).label("title"),
+    )
+    .outerjoin(Lesson, Lesson.id == Purchase.lesson_id)
+    .outerjoin(Course, Course.id == Purchase.course_id)
+    .where(Purchase.user_id == bindparam("user"))
+    .order_by(Purchase.created_at.desc(), Purchase.id.desc())
+    .limit(SHOWN)
+)
 
 
 class StudentPageCRUD(BaseCRUD[User]):
@@ -22,26 +42,7 @@ class StudentPageCRUD(BaseCRUD[User]):
 
     def purchases(self, user_id: int) -> Sequence[AnyRow]:
         """The latest purchases with what was bought."""
-        statement = (
-            select(
-                Purchase.id,
-                Purchase.amount,
-                Purchase.status,
-                Purchase.is_test,
-                Purchase.revoked_at,
-                Purchase.payment_id,
-                Purchase.created_at,
-                Purchase.lesson_id,
-                Purchase.course_id,
-                func.coalesce(Lesson.title, Course.title).label("title"),
-            )
-            .outerjoin(Lesson, Lesson.id == Purchase.lesson_id)
-            .outerjoin(Course, Course.id == Purchase.course_id)
-            .where(Purchase.user_id == user_id)
-            .order_by(Purchase.created_at.desc(), Purchase.id.desc())
-            .limit(SHOWN)
-        )
-        return self.session.execute(statement).all()
+        return ask(self.session, PURCHASES, user=user_id).all()
 
     def givable(self, user_id: int) -> dict[str, Sequence[AnyRow]]:
         """(id, title, is_active) of the lessons and courses that the student cannot open yet, by title.

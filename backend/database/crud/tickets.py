@@ -23,6 +23,7 @@ from backend.database.models.dispatches import Dispatch
 from backend.database.models.tickets import Chat, Message, SupportTicket
 from backend.database.models.users import Role, User, full_name
 from backend.database.schemas.tickets import StaffTicketForm, TicketCreate, TicketUpdate
+from backend.database.session import ask
 
 Ticket = SupportTicket
 NOTHING = timedelta(0)
@@ -261,7 +262,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
 
     def staff(self) -> Sequence[Person]:
         """Who may answer tickets, by name."""
-        rows = sorted(self.session.execute(ANSWERING), key=lambda row: (row.search_key, row.id))
+        rows = sorted(ask(self.session, ANSWERING), key=lambda row: (row.search_key, row.id))
         return [Person(row.id, full_name(row.first_name, row.last_name)) for row in rows if row.is_active]
 
     def delete(self, row_id: int) -> SupportTicket:

@@ -95,7 +95,7 @@ class ListParams(BaseModel):
     @field_validator("limit", mode="before")
     @classmethod
     def _default_limit(cls, value: Any) -> Any:
-        return 50 if value in (None, "") else value
+        return cls.model_fields["limit"].default if value in (None, "") else value
 
 
 class ListResponse(BaseModel, Generic[T]):

@@ -82,6 +82,7 @@ class QueueFilters(TicketFilters):
     """The page: `waiting` for an answer, `mine` that are not closed, or `all`."""
 
     tab: Literal["waiting", "mine", "all"] = "waiting"
+    limit: Annotated[int, Field(ge=1, le=100)] = 25  # two screens; the next ones load before their end is reached
     answered: bool | None = None
     opened_since: Moment | None = None
     opened_until: Moment | None = None
