@@ -96,6 +96,9 @@ POST   /dashboard/settings/tokens/{token_id}/revoke                    A
 POST   /dashboard/settings/school                                      A
 GET    /dashboard/                                                     AMWS
 GET    /dashboard/search                                               AMWS
+GET    /dashboard/history/                                             AMWS
+GET    /dashboard/history/export.csv                                   AMWS
+GET    /dashboard/history/{change_set_id}                              AMWS
 POST   /dashboard/history/{change_set_id}/undo                         AMWS
 GET    /dashboard/users/                                               AMS
 GET    /dashboard/users/export.csv                                     AMS

@@ -76,6 +76,7 @@ FOOT = Section(
     "",
     (
         Item(N_("Jobs"), "hourglass", "crm:jobs:index", Permission.DASHBOARD_READ),
+        Item(N_("History"), "history", "crm:history:index", Permission.HISTORY_READ, key="H"),
         Item(N_("Outbox"), "send", "crm:outbox:index", Permission.OPERATIONS_READ, key="X"),
         Item(N_("Sandbox"), "flask", "sandbox:index", Permission.DASHBOARD_READ, key="B"),
         Item(N_("Settings"), "settings", "crm:settings:index", Permission.PROFILE_WRITE),

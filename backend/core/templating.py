@@ -58,11 +58,15 @@ _request: ContextVar[Request] = ContextVar("template_request")
 
 @dataclass(frozen=True)
 class Toast:
-    """A short message; kind: good, info, warn or bad. `undo`: the change set that it takes back."""
+    """A short message; kind: good, info, warn or bad. `undo`: the change set that it takes back.
+
+    `redo`: which is an undo itself.
+    """
 
     text: str
     kind: str = "good"
     undo: int | None = None
+    redo: bool = False
 
 
 def prepare(*, debug: bool) -> None:
@@ -170,12 +174,12 @@ def go_to(request: Request, url: str) -> Response:
     return response
 
 
-def flash(request: Request, message: str, *, kind: str = "good", undo: int | None = None) -> None:
+def flash(request: Request, message: str, *, kind: str = "good", undo: int | None = None, redo: bool = False) -> None:
     """One toast with the answer: in the page, beside the fragment, or after the redirect.
 
     A second call replaces the first, so that a retried transaction does not speak twice.
     """
-    request.state.toast = Toast(message[:500], kind, undo)
+    request.state.toast = Toast(message[:500], kind, undo, redo)
 
 
 def principal(request: Request) -> Principal:

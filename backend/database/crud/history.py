@@ -1,28 +1,44 @@
 """Reading the history: of a record, of the school, of one change set."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.orm import Session, aliased, joinedload
 
+from backend.core.errors import NotFoundError
+from backend.core.i18n import _
+from backend.core.permissions import STUDENT
 from backend.database.crud import blockers
-from backend.database.models.history import Change, ChangeSet
+from backend.database.crud.base import BaseCRUD, Filter, exact
+from backend.database.crud.names import name_in, names
+from backend.database.listing import AnyRow, AnySelect, Page
+from backend.database.models.auth import ApiToken
+from backend.database.models.history import Change, ChangeSet, ChangeSetPart
+from backend.database.models.users import Role, User
+from backend.database.schemas.base import ListParams
+from backend.database.schemas.history import ChangesPage, HistoryFilters
 
 TIMELINE = 50
+SHOWN = 3  # changes of a set that a list names
+CAP = 1000  # a set with more has "1 000+" changes
+RARE = 2000  # sets of a kind; of more, walking all of them by time finds a page soon enough
+STAFF = 200
 
 
 @dataclass(frozen=True)
 class Entry:
     """One change set as a record's page shows it, with the changes of that record only.
 
-    `why`: why it cannot be undone; "" when it can.
+    `why`: why it cannot be undone; "" when it can. `taken`: it was undone, though perhaps done again since.
     """
 
     change_set: ChangeSet
     changes: Sequence[Change]
     undone: bool
     why: str
+    taken: bool = False
 
 
 class HistoryCRUD:
@@ -53,14 +69,162 @@ class HistoryCRUD:
         touched = select(Change).where(*mine, Change.change_set_id.in_(ids)).order_by(Change.id)
         for change in self.session.scalars(touched):
             changes.setdefault(change.change_set_id, []).append(change)
-        undone, why = (self.undone(ids), blockers.reasons(self.session, sets)) if undo and ids else (set(), {})
-        return [Entry(found, changes[found.id], found.id in undone, why.get(found.id, "")) for found in sets]
+        times, why = (self.times_undone(ids), blockers.reasons(self.session, sets)) if undo and ids else ({}, {})
+        return [
+            Entry(found, changes[found.id], times.get(found.id, 0) % 2 == 1, why.get(found.id, ""), found.id in times)
+            for found in sets
+        ]
 
     def undone(self, ids: Collection[int]) -> set[int]:
         """The sets of these whose changes do not hold now: undone, and the undo not undone in its turn."""
+        return {set_id for set_id, times in self.times_undone(ids).items() if times % 2}
+
+    def times_undone(self, ids: Collection[int]) -> dict[int, int]:
+        """How many undos and redos, each of the one before, follow each set that was undone."""
         undo = aliased(ChangeSet)
         first = select(ChangeSet.undoes_id.label("set_id"), ChangeSet.id.label("last"))
         chain = first.where(ChangeSet.undoes_id.in_(ids)).cte("chain", recursive=True)
         chain = chain.union_all(select(chain.c.set_id, undo.id).join(undo, undo.undoes_id == chain.c.last))
         counted = self.session.execute(select(chain.c.set_id, func.count()).group_by(chain.c.set_id))
-        return {set_id for set_id, times in counted if times % 2}
+        return dict(counted.all())
+
+
+@dataclass(frozen=True)
+class Line:
+    """A change set as the list shows it: who, when, and the first of its changes with their records' names."""
+
+    id: int
+    row: AnyRow
+    changes: Sequence[AnyRow]
+    size: int  # changes, CAP + 1 when there are more
+    undone: bool
+    names: Mapping[tuple[str, int], str]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.row, name)
+
+
+class HistoryListCRUD(BaseCRUD[ChangeSet]):
+    """All that has happened. `kinds`: the tables whose records the reader may see; None is all of them."""
+
+    model = ChangeSet
+    sorts: ClassVar[Mapping[str, Any]] = {"at": ChangeSet.at}
+    default_sort = "-at"
+    filters: ClassVar[Mapping[str, Filter]] = {
+        "actor_id": exact(ChangeSet.actor_id),
+        "door": exact(ChangeSet.door),
+        "since": ChangeSet.at.__ge__,
+        "until": ChangeSet.at.__lt__,
+    }
+
+    def __init__(self, session: Session, kinds: frozenset[str] | None = None) -> None:
+        super().__init__(session)
+        self.kinds = kinds
+
+    def missing(self, row_id: int) -> str:
+        return _("There is no change number %s.") % row_id
+
+    @classmethod
+    def list_statement(cls) -> AnySelect:
+        return (
+            select(
+                *(ChangeSet.id, ChangeSet.at, ChangeSet.door, ChangeSet.label, ChangeSet.undoes_id),
+                *(ChangeSet.actor_id, ChangeSet.ip, ChangeSet.request_id, User.first_name, User.last_name),
+                ApiToken.name.label("token"),
+            )
+            .outerjoin(User, User.id == ChangeSet.actor_id)
+            .outerjoin(ApiToken, ApiToken.id == ChangeSet.token_id)
+        )
+
+    def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
+        found = super().conditions(params)
+        if not isinstance(params, HistoryFilters):
+            return found
+        kinds = self.kinds
+        if params.kind is not None:
+            kinds = frozenset({params.kind}) if kinds is None else kinds & {params.kind}
+        if params.record is not None:
+            mine = Change.root == (params.kind or ""), Change.root_id == params.record
+            found.append(ChangeSet.id.in_(select(Change.change_set_id).where(*mine)))
+        return found if kinds is None else [*found, self._of_kinds(kinds)]
+
+    def _of_kinds(self, kinds: Collection[str]) -> ColumnElement[bool]:
+        """Few sets are named one by one; among many a walk through all of them by time finds some soon."""
+        part = ChangeSetPart
+        some = select(part.change_set_id).where(part.root.in_(kinds), part.lead).limit(RARE + 1)
+        ids = set(self.session.scalars(some))
+        if len(ids) <= RARE:
+            return ChangeSet.id.in_(ids)
+        return select(part.root).where(part.change_set_id == ChangeSet.id, part.root.in_(kinds)).exists()
+
+    def lines(self, params: HistoryFilters, *, cap: int) -> Page[Line]:
+        """The list, with seven queries or a few more for the names, whatever its rows and their sizes."""
+        page = self.get_all(params, cap=cap)
+        ids = [row.id for row in page.items]
+        changes, sizes, undone = self._first(ids), self._sizes(ids), HistoryCRUD(self.session).undone(ids)
+        flat = [change for some in changes.values() for change in some]
+        called = {(c.root, c.root_id): name_in(c.root, c.before | c.after) for c in flat if c.entity == c.root}
+        called |= names(self.session, {(change.root, change.root_id) for change in flat})
+        lines = [
+            Line(row.id, row, changes.get(row.id, ()), sizes.get(row.id, 0), row.id in undone, called)
+            for row in page.items
+        ]
+        return replace(page, items=lines)
+
+    def _mine(self, statement: AnySelect) -> AnySelect:
+        return statement if self.kinds is None else statement.where(Change.root.in_(self.kinds))
+
+    def _first(self, ids: Collection[int]) -> dict[int, list[AnyRow]]:
+        """A few changes of each set, however many it has."""
+        other = aliased(Change)
+        nth = select(other.id).where(other.change_set_id == ChangeSet.id).order_by(other.id).limit(1).offset(SHOWN - 1)
+        bound = func.coalesce(nth.correlate(ChangeSet).scalar_subquery(), 2**62)
+        statement = (
+            select(Change.change_set_id, Change.id, Change.entity, Change.root, Change.root_id, Change.op)
+            .add_columns(Change.before, Change.after)
+            .join(ChangeSet, (ChangeSet.id == Change.change_set_id) & (Change.id <= bound))
+            .where(ChangeSet.id.in_(ids))
+            .order_by(Change.id)
+        )
+        found: dict[int, list[AnyRow]] = {}
+        for change in self.session.execute(self._mine(statement)):
+            found.setdefault(change.change_set_id, []).append(change)
+        return found
+
+    def _sizes(self, ids: Collection[int]) -> dict[int, int]:
+        some = select(literal(1)).where(Change.change_set_id == ChangeSet.id).limit(CAP + 1).correlate(ChangeSet)
+        size = select(func.count()).select_from(some.subquery()).scalar_subquery()
+        rows = self.session.execute(select(ChangeSet.id, size).where(ChangeSet.id.in_(ids)))
+        return dict(rows.all())
+
+    def line(self, change_set_id: int) -> Line:
+        """Raises NotFoundError, also when the reader may see none of it."""
+        row = self.session.execute(self.list_statement().where(ChangeSet.id == change_set_id)).one_or_none()
+        changes = self._first([change_set_id]).get(change_set_id, [])
+        if row is None or (self.kinds is not None and not changes):
+            raise NotFoundError(self.missing(change_set_id))
+        undone = HistoryCRUD(self.session).undone([change_set_id])
+        size = self._sizes([change_set_id]).get(change_set_id, 0)
+        return Line(row.id, row, changes, size, bool(undone), {})
+
+    def changes(self, change_set_id: int, params: ChangesPage) -> Page[Any]:
+        """What the set changed, in the order in which it happened; of what the reader may see."""
+        statement = self._mine(select(Change).where(Change.change_set_id == change_set_id))
+        return _ChangeCRUD(self.session).paged(statement, params)
+
+    def undone_by(self, change_set_id: int) -> int | None:
+        return self.session.scalar(select(ChangeSet.id).where(ChangeSet.undoes_id == change_set_id))
+
+    def staff(self) -> list[tuple[str, str]]:
+        """(id, name) of those whose changes one may look for, by name."""
+        student = select(Role.id).where(Role.name == STUDENT).scalar_subquery()
+        statement = select(User.id, User.first_name, User.last_name).where(User.role_id != student)
+        rows = self.session.execute(statement.order_by(User.search_key, User.id).limit(STAFF))
+        return [(str(row.id), " ".join(filter(None, row[1:]))) for row in rows]
+
+
+class _ChangeCRUD(BaseCRUD[Change]):
+    model = Change
+
+    def paged(self, statement: AnySelect, params: ChangesPage) -> Page[Any]:
+        return self._page(statement, params.model_copy(update={"sort": "id"}))

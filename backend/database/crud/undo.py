@@ -29,10 +29,11 @@ MORE = 1000  # how far a slice reaches on so that an order is put back as a whol
 class UndoConflictError(ConflictError):
     code = "changed_since"
 
-    def __init__(self, clashes: Sequence[Clash]) -> None:
+    def __init__(self, clashes: Sequence[Clash], *, partly: bool) -> None:
         fields = {clash.name: str(clash.now) for clash in clashes if clash.name}
         super().__init__(clashes[0].why, fields=fields)
         self.clashes = clashes
+        self.partly = partly  # there is a rest that could be undone
 
 
 class UndoCRUD:
@@ -51,8 +52,14 @@ class UndoCRUD:
             part = self.slice(change_set_id, whole.below)
             whole = Outcome(whole.done + part.done, whole.clashes + part.clashes, part.below)
         if whole.clashes and not (rest and whole.done):
-            raise UndoConflictError(whole.clashes)
+            raise UndoConflictError(whole.clashes, partly=whole.done > 0)
         return whole
+
+    def taken_away(self, change_set_id: int) -> list[tuple[str, int]]:
+        """The records that stand no more because the set that made them was undone; a few of many."""
+        made = Change.change_set_id == change_set_id, Change.op == "create", Change.entity == Change.root
+        rows = self.session.execute(select(Change.root, Change.root_id).where(*made).limit(SLICE))
+        return [(root, row_id) for root, row_id in rows]
 
     def start(self, change_set_id: int) -> int:
         """Opens the undo's own change set and gives its number, for `history.resume` in the transactions of a job."""

@@ -1,0 +1,145 @@
+"""Changes as a page shows them: records with names and links, columns and values in words, texts word by word."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from backend.core import wording
+from backend.core.context import Principal
+from backend.core.i18n import _
+from backend.core.permissions import ROLE_TITLES, Permission
+from backend.core.textdiff import Piece, compare
+from backend.database.crud.names import NAMED, Record, name_in, names, without_page
+from backend.database.history import NOISE
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+P = Permission
+NUMBERED = ("purchases", "payments")  # never deleted
+EMPTY = (None, "", False)
+LONG = 60  # characters; a longer text is compared word by word
+# Who may read what in the history, by the table of the record.
+READ_RIGHTS: Mapping[str, Permission] = {
+    "users": P.USERS_READ,
+    "lessons": P.LESSONS_READ,
+    "courses": P.COURSES_READ,
+    "media": P.LESSONS_READ,
+    "promo_codes": P.PROMO_CODES_READ,
+    "support_tickets": P.TICKETS_READ,
+    "chats": P.TICKETS_READ,
+    "orders": P.PURCHASES_READ,
+    "payments": P.PURCHASES_READ,
+    "purchases": P.PURCHASES_READ,
+    "refunds": P.PURCHASES_READ,
+}
+LISTS = {
+    "users": "/dashboard/users/",
+    "lessons": "/dashboard/lessons/",
+    "courses": "/dashboard/courses/",
+    "promo_codes": "/dashboard/promo-codes/",
+    "support_tickets": "/dashboard/tickets/",
+    "purchases": "/dashboard/sales/",
+    "payments": "/dashboard/sales/payments/",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column that changed. `pieces`: of a long text."""
+
+    label: str
+    before: str = ""
+    after: str = ""
+    pieces: Sequence[Piece] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    op: str
+    entity: str
+    fields: Sequence[Field]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What happened to one record and its children."""
+
+    kind: str
+    name: str
+    url: str  # "" when it has no page or is gone
+    rows: Sequence[Row]
+
+
+def readable(me: Principal) -> frozenset[str] | None:
+    """The tables whose history a person may read; None is all of them."""
+    if me.may(P.SETTINGS_WRITE):
+        return None
+    return frozenset(table for table, right in READ_RIGHTS.items() if me.may(right))
+
+
+def record_url(table: str, row_id: int) -> str:
+    """The page of a record; "" for those without one."""
+    return f"{LISTS[table]}{row_id}" if table in LISTS else ""
+
+
+def numbered(table: str, row_id: int, name: str = "") -> str:
+    """What a record is called; by its number when it has no name."""
+    if table == "roles" and name in ROLE_TITLES:
+        return _(ROLE_TITLES[name])
+    return name or f"{wording.entity(table)} № {row_id}"
+
+
+def records(session: "Session", changes: Iterable[Any]) -> list[Shown]:
+    """Changes that follow each other on one record stand together."""
+    changes = list(changes)
+    standing = names(session, _named(changes))
+    called = {(c.root, c.root_id): name_in(c.root, c.before | c.after) for c in changes if c.entity == c.root}
+    hidden, shown = without_page(session, standing), []
+    for root, some in groupby(changes, key=lambda change: (change.root, change.root_id)):
+        name = standing.get(root) or called.get(root) or ""
+        there = (root in standing and root not in hidden) or root[0] in NUMBERED
+        url = record_url(*root) if there else ""
+        rows = [_row(change, standing) for change in some]
+        shown.append(Shown(root[0], numbered(*root, name), url, rows))
+    return shown
+
+
+def _named(changes: Iterable[Any]) -> set[Record]:
+    found = {(change.root, change.root_id) for change in changes}
+    for change in changes:
+        for name, value in (*change.before.items(), *change.after.items()):
+            if name in NAMED and isinstance(value, int):
+                found.add((NAMED[name], value))
+    return found
+
+
+def _row(change: Any, standing: Mapping[Record, str]) -> Row:
+    if change.op == "update":
+        fields = [
+            _changed(name, change.before.get(name), change.after.get(name), standing)
+            for name in dict.fromkeys([*change.before, *change.after])
+        ]
+        return Row(change.op, change.entity, fields)
+    image = change.after if change.op == "create" else change.before
+    told = [(name, value) for name, value in image.items() if name in wording.COLUMNS and name not in NOISE]
+    kept = [(wording.column(name), said(name, value, standing)) for name, value in told if value not in EMPTY]
+    made = change.op == "create"
+    fields = [Field(name, after=words) if made else Field(name, before=words) for name, words in kept]
+    return Row(change.op, change.entity, fields)
+
+
+def _changed(name: str, before: Any, after: Any, standing: Mapping[Record, str]) -> Field:
+    label = wording.column(name)
+    if isinstance(before, str) and isinstance(after, str) and max(len(before), len(after)) > LONG:
+        return Field(label, pieces=compare(before, after))
+    return Field(label, said(name, before, standing), said(name, after, standing))
+
+
+def said(name: str, value: Any, standing: Mapping[Record, str]) -> str:
+    """A value in words; a number that names a record as that record's name."""
+    table = NAMED.get(name)
+    if table is None or not isinstance(value, int):
+        return wording.value(value, name)
+    return numbered(table, value, standing.get((table, value), ""))

@@ -1,0 +1,59 @@
+"""What records are called, for pages that name records of every kind."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.core.permissions import STUDENT
+from backend.database.models.courses import Course
+from backend.database.models.lessons import Lesson
+from backend.database.models.media import Media
+from backend.database.models.promo_codes import PromoCode
+from backend.database.models.tickets import SupportTicket
+from backend.database.models.users import Role, User
+
+Record = tuple[str, int]
+COLUMNS: Mapping[str, tuple[Any, ...]] = {
+    "users": (User.id, User.first_name, User.last_name),
+    "roles": (Role.id, Role.name),
+    "lessons": (Lesson.id, Lesson.title),
+    "courses": (Course.id, Course.title),
+    "media": (Media.id, Media.filename),
+    "promo_codes": (PromoCode.id, PromoCode.code),
+    "support_tickets": (SupportTicket.id, SupportTicket.subject),
+}
+# What a column of any table names.
+NAMED = {
+    "user_id": "users", "assignee_id": "users", "sender_id": "users", "uploader_id": "users", "role_id": "roles",
+    "lesson_id": "lessons", "course_id": "courses", "media_id": "media", "promo_id": "promo_codes",
+    "ticket_id": "support_tickets",
+}  # fmt: skip
+
+
+def names(session: Session, records: Iterable[Record]) -> dict[Record, str]:
+    """Of those that still stand: a query for each kind that has names."""
+    wanted: dict[str, set[int]] = {}
+    for table, row_id in records:
+        wanted.setdefault(table, set()).add(row_id)
+    found: dict[Record, str] = {}
+    for table in wanted.keys() & COLUMNS.keys():
+        columns = COLUMNS[table]
+        for row_id, *parts in session.execute(select(*columns).where(columns[0].in_(wanted[table]))):
+            found[table, row_id] = " ".join(filter(None, parts))
+    return found
+
+
+def without_page(session: Session, records: Iterable[Record]) -> set[Record]:
+    """The members of staff among them: only students have pages of their own."""
+    people = {row_id for table, row_id in records if table == "users"}
+    student = select(Role.id).where(Role.name == STUDENT).scalar_subquery()
+    found = session.scalars(select(User.id).where(User.id.in_(people), User.role_id != student)) if people else ()
+    return {("users", row_id) for row_id in found}
+
+
+def name_in(table: str, image: Mapping[str, Any]) -> str:
+    """What a record is called in an image of it."""
+    columns = COLUMNS.get(table, ())[1:]
+    return " ".join(str(image[column.key]) for column in columns if image.get(column.key))

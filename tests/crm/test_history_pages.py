@@ -1,0 +1,193 @@
+"""The history's pages: what was done, by whom, what exactly, and undo with its conflicts."""
+
+import re
+
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.core.permissions import AUTHOR, SUPPORT
+from backend.database.models.history import ChangeSet
+from backend.database.models.lessons import Lesson
+from tests.conftest import SignIn
+from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_user
+
+URL = "/dashboard/history/"
+EN = {"Accept-Language": "en"}
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+def rows(browser: TestClient, query: str = "") -> list[str]:
+    page = browser.get(f"{URL}{query}", headers=EN)
+    assert page.status_code == 200, page.text
+    return re.findall(r'class="ly-strong text-reset" href="[^"]+">([^<]+)</a>', page.text)
+
+
+def latest(db: Session) -> int:
+    return db.scalars(select(ChangeSet.id).order_by(ChangeSet.id.desc())).first() or 0
+
+
+def test_the_list_names_what_was_done(admin: TestClient, db: Session) -> None:
+    lesson = make_lesson(db, title="Scales")
+    admin.post(f"/dashboard/lessons/{lesson.id}/toggle", data={"is_active": ""})
+    make_promo(db)
+
+    assert rows(admin)[:3] == ["Created promo code", "Changed lesson", "Created lesson"]
+    assert rows(admin, "?door=web") == ["Changed lesson"]
+    assert rows(admin, f"?kind=lessons&record={lesson.id}") == ["Changed lesson", "Created lesson"]
+    assert rows(admin, "?kind=promo_codes") == ["Created promo code"]
+    assert rows(admin, "?actor_id=1") == ["Changed lesson"]
+    assert rows(admin, "?since=2000-01-01&until=2000-01-02") == []
+    page = admin.get(URL, headers=EN).text
+    assert "Scales" in page
+
+
+def test_pages_go_on_where_they_ended(admin: TestClient, db: Session) -> None:
+    made = [make_lesson(db).id for _ in range(5)]
+    first = admin.get(f"{URL}?kind=lessons&limit=3", headers=EN).text
+    following = re.search(r'href="([^"]+)" rel="next"', first)
+    assert following is not None
+    second = admin.get(following[1].replace("&amp;", "&"), headers=EN).text
+    ids = re.findall(r'id="change-(\d+)"', first) + re.findall(r'id="change-(\d+)"', second)
+    assert (len(ids), sorted(ids, key=int, reverse=True)) == (len(made), ids)
+
+
+def test_the_number_of_queries_does_not_follow_the_rows(admin: TestClient, db: Session, queries: list[str]) -> None:
+    make_lesson(db)
+    admin.get(URL)
+    queries.clear()
+    admin.get(URL)
+    few = len(queries)
+    for _ in range(3):
+        make_lesson(db)
+    queries.clear()
+    admin.get(URL)
+    # The session; the page with its count; first changes, sizes, undone, names; the staff to choose from.
+    assert len(queries) == few == 8
+
+
+def test_a_page_shows_each_field_before_and_after(admin: TestClient, db: Session) -> None:
+    words = " ".join(f"слово{n}" for n in range(60))
+    lesson = make_lesson(db, title="Scales", price=10, text_content=words)
+    data = {"title": "Scales", "price": "20", "text_content": words.replace("слово30", "новое"), "is_active": "true"}
+    assert admin.post(f"/dashboard/lessons/{lesson.id}", data=data).status_code == 303
+
+    page = admin.get(f"{URL}{latest(db)}", headers=EN).text
+
+    assert re.findall(r"<(del|ins)>([^<]+)</\1>", page) == [
+        *(("del", "10\xa0★"), ("ins", "20\xa0★")),
+        *(("del", "слово30"), ("ins", "новое")),
+    ]
+    told = text_of(page)
+    assert ("слово29" in told, "слово5 " in told) == (True, False)
+    assert f"/dashboard/lessons/{lesson.id}" in page
+    assert ("in the dashboard" in told, "Анна" in told) == (True, True)
+
+
+def test_undo_and_redo_take_turns_on_the_page(admin: TestClient, db: Session) -> None:
+    lesson = make_lesson(db, price=10)
+    admin.post(f"/dashboard/lessons/{lesson.id}/toggle", data={"is_active": ""})
+    edit = latest(db)
+    words = []
+    for _ in range(2):
+        url = f"{URL}{latest(db)}"
+        words += re.findall(r"</svg>(Undo|Redo)", admin.get(url, headers=EN).text)
+        assert admin.post(f"{url}/undo", data={"next": url}).headers["location"] == url
+        db.expire_all()
+        words.append(str(db.get_one(Lesson, lesson.id).is_active))
+    assert words == ["Undo", "True", "Redo", "False"]
+    page = admin.get(f"{URL}{edit}", headers=EN).text
+    assert "How it was taken back" in page
+    assert "</svg>Undo" not in page.split("<main")[1]
+
+
+def test_the_toast_after_an_undo_offers_redo(admin: TestClient, db: Session) -> None:
+    lesson = make_lesson(db)
+    admin.post(f"/dashboard/lessons/{lesson.id}/toggle", data={"is_active": ""})
+    toast = re.search(r'action="([^"]+/undo)".*?>(\w+)</button>', admin.get("/dashboard/", headers=EN).text, re.DOTALL)
+    assert toast is not None
+    assert toast[2] == "Undo"
+
+    admin.post(toast[1], data={"next": "/dashboard/lessons/"})
+    again = re.search(r'action="([^"]+/undo)".*?>(\w+)</button>', admin.get("/dashboard/", headers=EN).text, re.DOTALL)
+
+    assert again is not None
+    assert (again[2], again[1]) == ("Redo", f"{URL}{latest(db)}/undo")
+
+
+def test_a_clash_is_shown_field_by_field_with_a_choice(admin: TestClient, db: Session) -> None:
+    lesson = make_lesson(db, title="Scales", price=10)
+    lesson.title, lesson.price = "Chords", 20
+    db.commit()
+    edit = latest(db)
+    lesson.price = 99
+    db.commit()
+
+    refused = admin.post(f"{URL}{edit}/undo", data={"next": "/dashboard/lessons/"}, headers=EN)
+
+    assert refused.status_code == 409
+    told = text_of(refused.text)
+    assert "Nothing has been undone yet." in told
+    assert re.search(r"Chords\s+Price\s+Stands now\s+99 ★\s+The undo would put\s+10 ★", told.replace("\xa0", " "))
+    db.expire_all()
+    assert (db.get_one(Lesson, lesson.id).title, latest(db)) == ("Chords", edit + 1)
+
+    done = admin.post(f"{URL}{edit}/undo", data={"next": "/dashboard/lessons/", "rest": "true"})
+
+    assert done.headers["location"] == "/dashboard/lessons/"
+    db.expire_all()
+    found = db.get_one(Lesson, lesson.id)
+    assert (found.title, found.price) == ("Scales", 99)
+
+
+def test_the_undo_of_a_new_record_leads_to_its_list(admin: TestClient, db: Session) -> None:
+    data = {"title": "New", "price": "5", "is_active": "true"}
+    page = admin.post("/dashboard/lessons/", data=data).headers["location"]
+
+    answer = admin.post(f"{URL}{latest(db)}/undo", data={"next": page})
+
+    assert answer.headers["location"] == "/dashboard/lessons/"
+    assert db.scalars(select(Lesson.id)).all() == []
+
+
+def test_money_says_why_it_has_no_undo(admin: TestClient, db: Session) -> None:
+    make_purchase(db, make_user(db), make_lesson(db))
+    page = admin.get(f"{URL}{latest(db)}", headers=EN).text
+    assert "It goes back with a refund" in page
+    assert "</svg>Undo" not in page.split("<main")[1]
+
+
+def test_people_see_the_history_of_what_they_may_see(staff: SignIn, db: Session) -> None:
+    student = make_user(db, first_name="Secret")
+    of_student = latest(db)
+    make_course(db, [make_lesson(db)])
+    of_course = latest(db)
+
+    author, support = staff(AUTHOR), staff(SUPPORT)
+
+    assert set(rows(author)) == {"Created course, created lesson of the course", "Created lesson"}
+    assert author.get(f"{URL}{of_student}").status_code == 404
+    assert author.get(f"{URL}{of_course}").status_code == 200
+    assert "Secret" in support.get(f"{URL}{of_student}", headers=EN).text
+    assert rows(author, f"?kind=users&record={student.id}") == []
+    assert "do not have the right to change this" in support.get(f"{URL}{of_course}", headers=EN).text
+
+
+def test_a_csv_of_what_is_listed(admin: TestClient, db: Session) -> None:
+    lesson = make_lesson(db, title="=Scales")
+    found = admin.get(f"{URL}export.csv?kind=lessons", headers=EN).text.splitlines()
+    assert found[0].removeprefix("\ufeff") == "id,at,who,door,what,records,undone,ip,request_id"
+    assert (len(found), "'=Scales" in found[1], str(lesson.title) in found[1]) == (2, True, True)
+
+
+def test_hostile_addresses_get_an_answer(admin: TestClient) -> None:
+    for query in ("?kind=nothing", "?record=0", "?actor_id=x", "?since=never", "?door=window", "?limit=0"):
+        assert admin.get(f"{URL}{query}").status_code == 422, query
+    for query in ("?cursor=zzz", "?sort=door"):
+        assert admin.get(f"{URL}{query}").status_code == 400, query
+    for path in ("999999", "9223372036854775807"):
+        assert admin.get(f"{URL}{path}").status_code == 404, path
+    assert admin.get(f"{URL}9223372036854775808").status_code == 422
