@@ -18,6 +18,7 @@ from backend.crm import courses as crm_courses
 from backend.crm import dashboard as crm_dashboard
 from backend.crm import grants as crm_grants
 from backend.crm import history as crm_history
+from backend.crm import imports as crm_imports
 from backend.crm import jobs as crm_jobs
 from backend.crm import lessons as crm_lessons
 from backend.crm import media as crm_media
@@ -52,6 +53,7 @@ CRM: tuple[APIRouter, ...] = (
     crm_dashboard.router,
     crm_search.router,
     crm_history.router,
+    *crm_imports.routers,  # before the lists: /dashboard/users/import is nobody
     crm_users.router,
     crm_grants.router,
     crm_lessons.router,

@@ -21,7 +21,17 @@ from backend.database.base import Base
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.jobs import Job
 from backend.database.models.media import Media
-from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_ticket, make_user, make_view, save
+from tests.factories import (
+    make_course,
+    make_import,
+    make_lesson,
+    make_promo,
+    make_purchase,
+    make_ticket,
+    make_user,
+    make_view,
+    save,
+)
 
 ROLES = {"A": ADMIN, "M": MANAGER, "W": AUTHOR, "S": SUPPORT, "L": STUDENT}
 
@@ -135,6 +145,38 @@ POST   /dashboard/courses/{course_id}/lessons                          AW
 POST   /dashboard/courses/{course_id}/lessons/{lesson_id}/remove       AW
 POST   /dashboard/courses/{course_id}/lessons/{lesson_id}/move         AW
 POST   /dashboard/courses/{course_id}/order                            AW
+GET    /dashboard/users/import/                                       AM
+POST   /dashboard/users/import/                                       AM
+GET    /dashboard/users/import/sample.csv                             AM
+GET    /dashboard/users/import/{import_id}                            AM
+POST   /dashboard/users/import/{import_id}/check                      AM
+POST   /dashboard/users/import/{import_id}/start                      AM
+POST   /dashboard/users/import/{import_id}/drop                       AM
+GET    /dashboard/users/import/{import_id}/problems.csv               AM
+GET    /dashboard/lessons/import/                                     AW
+POST   /dashboard/lessons/import/                                     AW
+GET    /dashboard/lessons/import/sample.csv                           AW
+GET    /dashboard/lessons/import/{import_id}                          AW
+POST   /dashboard/lessons/import/{import_id}/check                    AW
+POST   /dashboard/lessons/import/{import_id}/start                    AW
+POST   /dashboard/lessons/import/{import_id}/drop                     AW
+GET    /dashboard/lessons/import/{import_id}/problems.csv             AW
+GET    /dashboard/courses/import/                                     AW
+POST   /dashboard/courses/import/                                     AW
+GET    /dashboard/courses/import/sample.csv                           AW
+GET    /dashboard/courses/import/{import_id}                          AW
+POST   /dashboard/courses/import/{import_id}/check                    AW
+POST   /dashboard/courses/import/{import_id}/start                    AW
+POST   /dashboard/courses/import/{import_id}/drop                     AW
+GET    /dashboard/courses/import/{import_id}/problems.csv             AW
+GET    /dashboard/promo-codes/import/                                 AM
+POST   /dashboard/promo-codes/import/                                 AM
+GET    /dashboard/promo-codes/import/sample.csv                       AM
+GET    /dashboard/promo-codes/import/{import_id}                      AM
+POST   /dashboard/promo-codes/import/{import_id}/check                AM
+POST   /dashboard/promo-codes/import/{import_id}/start                AM
+POST   /dashboard/promo-codes/import/{import_id}/drop                 AM
+GET    /dashboard/promo-codes/import/{import_id}/problems.csv         AM
 GET    /dashboard/media/{media_id}                                     AW
 GET    /dashboard/promo-codes/                                         AM
 GET    /dashboard/promo-codes/export.csv                               AM
@@ -235,6 +277,7 @@ def everything(db: Session) -> dict[str, str]:
     sent = Dispatch(dedupe_key="x", chat_id=maria.telegram_id or 0, user_id=maria.id, method="sendMessage", params={})
     save(db, file, sent)
     course, promo = make_course(db, [lesson]), make_promo(db)
+    table = make_import(db, "users", [["700000001", "Мария"]], ["telegram_id", "first_name"])
     purchase, ticket = make_purchase(db, maria, lesson), make_ticket(db, maria)
     view = make_view(db, owner_id=1, is_shared=True)
     job = Job(records="users", verb="close_access", state="done", ended_at=clock.now())
@@ -242,8 +285,8 @@ def everything(db: Session) -> dict[str, str]:
     records = {
         "user_id": maria.id, "lesson_id": lesson.id, "course_id": course.id, "promo_id": promo.id, "media_id": file.id,
         "purchase_id": purchase.id, "payment_id": 1, "ticket_id": ticket.id, "message_id": 1, "dispatch_id": sent.id,
-        "change_set_id": 1, "session_id": 999_999, "token_id": 999_999, "telegram_id": maria.telegram_id,
-        "view_id": view.id, "job_id": job.id,
+        "change_set_id": 1, "import_id": table.id, "session_id": 999_999, "token_id": 999_999,
+        "telegram_id": maria.telegram_id, "view_id": view.id, "job_id": job.id,
     }  # fmt: skip
     return {name: str(value) for name, value in records.items()} | {"token": "x"}
 

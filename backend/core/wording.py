@@ -142,6 +142,7 @@ LABELS: dict[str, str] = {
     "expire": N_("time ran out"),
     "chargeback": N_("money taken back by Telegram"),
     "revoke_grant": N_("access taken back"),
+    "import": N_("import of a file"),
     "open_access": N_("access opened"),
     "close_access": N_("access closed"),
     "put_on_sale": N_("put on sale"),

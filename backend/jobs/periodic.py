@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from backend.core import clock
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.idempotency import IdempotencyCRUD
+from backend.database.crud.imports import ImportCRUD
 from backend.database.crud.jobs import JobCRUD
 from backend.database.crud.leases import LeaseCRUD
 from backend.database.crud.orders import OrderCRUD
@@ -23,6 +24,7 @@ from backend.database.session import Database
 log = structlog.get_logger()
 
 KEYS_KEPT = timedelta(hours=48)
+IMPORTS_KEPT = timedelta(days=3)
 SESSIONS_KEPT = timedelta(days=1)
 ROWS_KEPT = timedelta(days=7)  # which rows a job was meant for
 
@@ -47,7 +49,8 @@ def purge(session: Session) -> bool:
     IdempotencyCRUD(session).purge(now - KEYS_KEPT)
     ThrottleCRUD(session).purge()
     session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < now - SESSIONS_KEPT))
-    return JobCRUD(session).purge(now - ROWS_KEPT)
+    files = ImportCRUD(session).purge(now - IMPORTS_KEPT)
+    return JobCRUD(session).purge(now - ROWS_KEPT) or files
 
 
 CHORES = (Chore("expire-orders", 30, expire_orders), Chore("purge", 3600, purge))

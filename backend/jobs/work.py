@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from backend.core.errors import UnavailableError
+from backend.database.crud.intake import work as _imports  # noqa: F401 - brings its step
 from backend.database.crud.jobs import STEPS, JobCRUD
 from backend.database.session import Database
 

@@ -1,7 +1,10 @@
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
+from tests.conftest import SignIn
+from tests.crm.pages import english_admin
 from tests.doors import browser, sign_in, token_of
 
 
@@ -12,3 +15,8 @@ def own(app: FastAPI) -> TestClient:
     sign_in(client)
     client.headers["X-CSRF-Token"] = token_of(client.get("/dashboard/settings/"))
     return client
+
+
+@pytest.fixture
+def reader(sign_in: SignIn, db: Session) -> TestClient:
+    return english_admin(sign_in, db)

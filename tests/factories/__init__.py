@@ -10,6 +10,7 @@ from backend.core import clock
 from backend.database.base import Base
 from backend.database.crud.users import UserCRUD
 from backend.database.models.courses import Course, CourseLesson
+from backend.database.models.imports import Import, ImportRow
 from backend.database.models.lessons import Lesson
 from backend.database.models.orders import Order, OrderLine, Payment
 from backend.database.models.promo_codes import PromoCode
@@ -100,3 +101,13 @@ def make_ticket(db: Session, user: User, **fields: Any) -> SupportTicket:
     ticket.chat = Chat(kind="ticket", messages=[first])
     save(db, ticket)
     return ticket
+
+
+def make_import(db: Session, target: str, rows: list[list[str]], columns: list[str], **fields: Any) -> Import:
+    """A checked file of the admin; its rows would make records."""
+    plan = {"columns": columns, "key": columns[0]}
+    values = {"owner_id": 1, "filename": "table.csv", "state": "checked", "header": columns, "size": len(rows)}
+    table = Import(**{"target": target, "plan": plan} | values | fields)
+    save(db, table)
+    save(db, *(ImportRow(import_id=table.id, number=n, cells=row, verdict="new") for n, row in enumerate(rows, 2)))
+    return table

@@ -257,7 +257,7 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
             takes_something_off(percent, values.get("discount_amount", promo.discount_amount))
         except ValueError as error:
             raise InvalidError(fields={"discount_percent": str(error)}) from None
-        self._room(promo, values.get("max_uses"))
+        self.room(promo, values.get("max_uses"))
         return self.assign(promo, values)
 
     def _free_code(self, code: str, but: int | None = None) -> None:
@@ -267,7 +267,7 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
             raise ConflictError(words, code="code_taken", fields={"code": words})
 
     @staticmethod
-    def _room(promo: PromoCode, max_uses: int | None) -> None:
+    def room(promo: PromoCode, max_uses: int | None) -> None:
         if max_uses is not None and max_uses < promo.current_uses:
             raise InvalidError(fields={"max_uses": _("It has been used %s times already.") % promo.current_uses})
 

@@ -5,6 +5,7 @@ from backend.database.models import (  # noqa: F401 - imported for their tables
     courses,
     dispatches,
     history,
+    imports,
     jobs,
     lessons,
     media,

@@ -21,9 +21,13 @@ MAX_ID = 2**63 - 1
 MAX_STARS = 1_000_000
 
 
+def storable(value: str) -> bool:
+    """A database or a browser can hold it: no NUL, no lone surrogate."""
+    return not ("\0" in value or any("\ud800" <= char <= "\udfff" for char in value))
+
+
 def clean_text(value: str) -> str:
-    """Refuses what a database or a browser cannot hold: NUL and lone surrogates."""
-    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    if not storable(value):
         raise ValueError(N_("This text holds a character that cannot be stored."))
     return value
 
