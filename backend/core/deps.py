@@ -237,6 +237,11 @@ class Current:
         return self._unit.session
 
     @property
+    def settings(self) -> Settings:
+        settings: Settings = self._unit.request.app.state.settings
+        return settings
+
+    @property
     def actor(self) -> Actor:
         """Whom the history names, for the transactions of a detached route."""
         return self._unit.actor

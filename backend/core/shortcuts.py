@@ -44,6 +44,7 @@ GROUPS: tuple[Group, ...] = (
             Shortcut(N_("Next row"), ("J",), "next", "KeyJ"),
             Shortcut(N_("Previous row"), ("K",), "previous", "KeyK"),
             Shortcut(N_("Open the row"), ("Enter",)),
+            Shortcut(N_("Choose the row"), ("X",), "choose", "KeyX"),
             Shortcut(N_("Create"), ("C",), "create", "KeyC"),
             Shortcut(N_("Edit"), ("E",), "edit", "KeyE"),
             Shortcut(N_("Answer the ticket"), ("R",), "reply", "KeyR"),

@@ -125,20 +125,21 @@ def render_part(request: Request, page_name: str, part_name: str, status: int = 
 
 
 def render_list(request: Request, folder: str, *, page: object, params: BaseModel, **context: Any) -> HTMLResponse:
-    """`<folder>/index.html` or its fragment `<folder>/_table.html`, with `list_url`.
+    """`<folder>/index.html` or its fragment `<folder>/_table.html`, with `list_url`."""
+    names = f"{folder}/index.html", f"{folder}/_table.html"
+    return render_list_at(request, names, page=page, params=params, **context)
+
+
+def render_list_at(
+    request: Request, names: tuple[str, str], *, page: object, params: BaseModel, **context: Any
+) -> HTMLResponse:
+    """A list as a page or as its fragment.
 
     The address bar gets the tidy address: typing replaces it, a choice adds a step to go back to,
     scrolling does neither.
     """
     context.setdefault("list_url", request.url.path)
-    response = render_part(
-        request,
-        f"{folder}/index.html",
-        f"{folder}/_table.html",
-        page=page,
-        params=params,
-        **context,
-    )
+    response = render_part(request, *names, page=page, params=params, **context)
     if wants_fragment(request) and not getattr(params, "cursor", None):
         typed = request.headers.get("HX-Source", "").startswith("input")
         header = "HX-Replace-Url" if typed else "HX-Push-Url"

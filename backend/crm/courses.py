@@ -1,29 +1,46 @@
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Request
 from fastapi.responses import Response
 
-from backend.core import conflicts
+from backend.core import conflicts, text
 from backend.core.deps import Caller, Routes, crud, require
 from backend.core.errors import InvalidError
-from backend.core.exports import csv_response
 from backend.core.forms import Form, form_of
-from backend.core.i18n import _
+from backend.core.i18n import N_, _, ngettext
 from backend.core.permissions import Permission
 from backend.core.templating import (
     flash,
     render,
-    render_list,
     render_part,
     see_other,
     wants_fragment,
 )
 from backend.crm.deeplinks import deep_link
+from backend.crm.table import (
+    CHANGED,
+    CREATED,
+    NUMBER,
+    PERCENT,
+    Action,
+    Column,
+    Edit,
+    Screen,
+    Table,
+    attributes,
+    between,
+    cells,
+    choice,
+    empty,
+    install,
+    relation,
+)  # fmt: skip
 from backend.database import history, listing
+from backend.database.crud.catalogue import Sales
 from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
+from backend.database.crud.lessons import LessonCRUD
 from backend.database.crud.settings import SettingCRUD
-from backend.database.listing import Page
 from backend.database.models.courses import Course
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.courses import (
@@ -31,6 +48,8 @@ from backend.database.schemas.courses import (
     CourseDraft,
     CourseFilters,
     CourseForm,
+    CourseListFilters,
+    CourseUpdate,
     MoveLesson,
     PlaceLesson,
 )
@@ -40,41 +59,57 @@ router = Routes(prefix="/dashboard/courses", dependencies=[require(Permission.CO
 can_write = [require(Permission.COURSES_WRITE)]
 Courses = Annotated[CourseCRUD, crud(CourseCRUD)]
 Settings = Annotated[SettingCRUD, crud(SettingCRUD)]
-Filters = Annotated[CourseFilters, Query()]
 CourseId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Sent = Annotated[Form[CourseForm], form_of(CourseForm)]
 FIELDS = ("title", "description", "total_price", "discount_price", "is_active")
-CSV = (
-    "id",
-    "title",
-    "total_price",
-    "discount_price",
-    "is_active",
-    "lessons",
-    "sales",
-    "revenue",
-    "created_at",
-)
 PICK = 30  # courses in the column beside an open one
 
 
-@router.get("/", name="crm:courses:index")
-def index(request: Request, courses: Courses, params: Filters) -> Response:
-    page = courses.catalogue(params, cap=listing.PAGE_CAP)
-    return render_list(request, "courses", page=page, params=params)
+def _title(row: Any, _screen: Screen) -> str:
+    note = ngettext("%(num)s lesson", "%(num)s lessons", row.lessons) % {"num": row.lessons}
+    return cells.titled(f"/dashboard/courses/{row.id}", row.title, note)
 
 
-@router.get("/export.csv", name="crm:courses:csv")
-def export(courses: Courses, params: Filters) -> Response:
-    """Everything that fits the filters, not the first page alone."""
-    everything = params.model_copy(update={"limit": listing.API_CAP, "cursor": None})
-    rows = courses.catalogue(everything, cap=listing.API_CAP).items
-    return csv_response("courses", CSV, (_cells(row) for row in rows))
+def _price(row: Any, _screen: Screen) -> str:
+    full = f'<s class="ly-quiet ly-xs">{text.number(row.total_price)}</s> ' if row.discount_price is not None else ""
+    return f"{full}{text.money(row.asked_price)}{cells.small(cells.on_sale(row))}"
 
 
-def _cells(row: Any) -> list[object]:
-    figures = {"sales": row.sales.count, "revenue": row.sales.revenue}
-    return [figures[name] if name in figures else getattr(row, name) for name in CSV]
+TABLE = Table(
+    name="courses", key="course", crud=CourseCRUD, params=CourseListFilters, update=CourseUpdate, edit=True,
+    prefix="/dashboard/courses", title=N_("Courses"), search=N_("Title"), label=lambda row: row.title,
+    write=Permission.COURSES_WRITE, new=("crm:courses:new", N_("Course")), none="courses/_none.html",
+    columns=(
+        Column("title", N_("Course"), _title, sort="title", edit=Edit(link=True)),
+        Column("status", N_("Status"), lambda row, _s: cells.on_sale(row), "ly-col-md"),
+        Column("total_price", N_("Price"), _price, "is-end", "total_price", desc=True, edit=Edit("number")),
+        Column("sales", N_("Sales"), lambda row, _s: text.number(row.sales.count), "is-end ly-num ly-col-md"),
+        Column("revenue", N_("Revenue"), lambda row, _s: text.money(row.sales.revenue), "is-end ly-col-md"),
+        CREATED,
+        Column(
+            "discount_price", N_("Price with discount"), cells.money("discount_price"), "is-end", hidden=True,
+            edit=Edit("number"),
+        ),
+        CHANGED, NUMBER,
+    ),
+    filters=(
+        choice("is_active", N_("Status"), ("true", N_("On sale")), ("false", N_("Hidden"))),
+        between("price", N_("Price"), "price_min", "price_max", unit=" ★"),
+        empty("discount", N_("Discount"), N_("without a discount"), N_("with a discount")),
+        relation("lesson_id", N_("Lesson"), LessonCRUD),
+    ),
+    actions=(
+        Action("put_on_sale", N_("Put on sale"), "eye", fits=lambda row: not row.is_active),
+        Action("hide", N_("Hide"), "eye-off", fits=lambda row: row.is_active),
+        Action("change_price", N_("Change the price"), "percentage", fields=(PERCENT,)),
+        Action("delete", N_("Delete"), "trash", bad=True),
+    ),
+    export={
+        **attributes("id", "title", "total_price", "discount_price", "is_active", "lessons"),
+        "sales": lambda row: row.sales.count, "revenue": lambda row: row.sales.revenue, **attributes("created_at"),
+    },
+)  # fmt: skip
+install(router, TABLE)
 
 
 @router.get("/new", name="crm:courses:new", dependencies=can_write)
@@ -109,8 +144,8 @@ def detail(request: Request, caller: Caller, courses: Courses, settings: Setting
     return render(
         request,
         "courses/detail.html",
-        pick=courses.catalogue(CourseFilters(limit=PICK), cap=listing.PAGE_CAP),
-        sold=courses.line(course_id).sales,
+        pick=courses.shown(CourseFilters(limit=PICK), cap=listing.PAGE_CAP),
+        sold=courses.sales([course_id]).get(course_id, Sales()),
         buyers=courses.buyers(course_id) if me.may(Permission.PURCHASES_READ) else None,
         timeline=_timeline(caller, course_id) if me.may(Permission.HISTORY_READ) else None,
         link=deep_link(request, settings, f"course_{course_id}"),
@@ -154,8 +189,6 @@ def toggle(
     course = courses.set_active(course_id, form.data is not None and form.data.is_active)
     told = _("“%s” is on sale") if course.is_active else _("“%s” is hidden")
     flash(request, told % course.title, undo=history.change_set_id(caller.session))
-    if wants_fragment(request):
-        return render(request, "courses/_row.html", page=Page(items=[courses.line(course_id)]))
     return see_other(request, "crm:courses:detail", course_id=course_id)
 
 

@@ -1,67 +1,126 @@
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Request
 from fastapi.responses import Response
+from markupsafe import escape
 
-from backend.core import conflicts
+from backend.core import atoms, conflicts, text
+from backend.core.atoms import icon
 from backend.core.deps import Caller, Routes, crud, require
 from backend.core.errors import InvalidError
-from backend.core.exports import csv_response
 from backend.core.forms import Form, form_of, number
-from backend.core.i18n import _
+from backend.core.i18n import N_, _
 from backend.core.media import UPLOAD_BODY
 from backend.core.permissions import Permission
 from backend.core.templating import (
     flash,
     render,
-    render_list,
     render_part,
     see_other,
-    wants_fragment,
 )
 from backend.crm.deeplinks import deep_link
 from backend.crm.media import Upload, uploaded_video
-from backend.database import history, listing
+from backend.crm.table import (
+    CHANGED,
+    CREATED,
+    NUMBER,
+    PERCENT,
+    Action,
+    Column,
+    Edit,
+    Field,
+    Screen,
+    Table,
+    attributes,
+    between,
+    cells,
+    choice,
+    empty,
+    install,
+    relation,
+)  # fmt: skip
+from backend.database import history
+from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.lessons import LessonCRUD
 from backend.database.crud.media import MediaCRUD
 from backend.database.crud.settings import SettingCRUD
-from backend.database.listing import Page
 from backend.database.models.lessons import Lesson
 from backend.database.schemas.base import MAX_ID
-from backend.database.schemas.lessons import LessonDraft, LessonFilters, LessonForm, Switch
+from backend.database.schemas.lessons import LessonDraft, LessonForm, LessonListFilters, LessonUpdate, Switch
 
 router = Routes(prefix="/dashboard/lessons", dependencies=[require(Permission.LESSONS_READ)])
 can_write = [require(Permission.LESSONS_WRITE)]
 Lessons = Annotated[LessonCRUD, crud(LessonCRUD)]
 Settings = Annotated[SettingCRUD, crud(SettingCRUD)]
-Filters = Annotated[LessonFilters, Query()]
 LessonId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Sent = Annotated[Form[LessonForm], form_of(LessonForm)]
 Video = Annotated[Upload, uploaded_video]
 # What a person types; the video goes its own way.
 FIELDS = ("title", "description", "price", "is_free", "is_active", "text_content")
-CSV = ("id", "title", "price", "is_free", "is_active", "sales", "revenue", "courses", "created_at")
 
 
-@router.get("/", name="crm:lessons:index")
-def index(request: Request, lessons: Lessons, params: Filters) -> Response:
-    page = lessons.catalogue(params, cap=listing.PAGE_CAP)
-    return render_list(request, "lessons", page=page, params=params)
+def _title(row: Any, _screen: Screen) -> str:
+    parts = [f"{icon('video', 'icon-sm')} {_('video')}" if row.has_video else "", _("text") if row.has_text else ""]
+    return cells.titled(
+        f"/dashboard/lessons/{row.id}", row.title, ", ".join(filter(None, parts)) or _("nothing inside yet")
+    )
 
 
-@router.get("/export.csv", name="crm:lessons:csv")
-def export(lessons: Lessons, params: Filters) -> Response:
-    """Everything that fits the filters, not the first page alone."""
-    everything = params.model_copy(update={"limit": listing.API_CAP, "cursor": None})
-    rows = lessons.catalogue(everything, cap=listing.API_CAP).items
-    return csv_response("lessons", CSV, (_cells(row) for row in rows))
+def _state(row: Any, _screen: Screen | None = None) -> str:
+    free = atoms.badge("accent", "gift", _("Free")) if row.is_free else ""
+    return f'<span class="ly-badges">{cells.on_sale(row)}{free}</span>'
 
 
-def _cells(row: Any) -> list[object]:
-    courses = ", ".join(course.title for course in row.courses)
-    figures = {"sales": row.sales.count, "revenue": row.sales.revenue, "courses": courses}
-    return [figures[name] if name in figures else getattr(row, name) for name in CSV]
+def _price(row: Any, _screen: Screen) -> str:
+    return f"{text.money(0 if row.is_free else row.price)}{cells.small(_state(row))}"
+
+
+def _courses(row: Any, _screen: Screen) -> str:
+    named = [
+        f'<a class="text-reset" href="/dashboard/courses/{course.id}">{escape(course.title)}</a>'
+        for course in row.courses[:2]
+    ]
+    rest = len(row.courses) - len(named)
+    return ", ".join(named) + (f" +{rest}" if rest else "")
+
+
+IN_COURSE = Field("course_id", N_("Course"), choices=CourseCRUD)
+TABLE = Table(
+    name="lessons", key="lesson", crud=LessonCRUD, params=LessonListFilters, update=LessonUpdate, edit=True,
+    prefix="/dashboard/lessons", title=N_("Lessons"), search=N_("Title"), label=lambda row: row.title,
+    write=Permission.LESSONS_WRITE, new=("crm:lessons:new", N_("Lesson")), none="lessons/_none.html",
+    columns=(
+        Column("title", N_("Lesson"), _title, sort="title", edit=Edit(link=True)),
+        Column("status", N_("Status"), _state, "ly-col-md"),
+        Column("price", N_("Price"), _price, "is-end", "price", desc=True, edit=Edit("number")),
+        Column("sales", N_("Sales"), lambda row, _s: text.number(row.sales.count), "is-end ly-num ly-col-md"),
+        Column("revenue", N_("Revenue"), lambda row, _s: text.money(row.sales.revenue), "is-end ly-col-md"),
+        Column("courses", N_("Courses"), _courses, "ly-col-lg ly-sm ly-soft ly-aside"),
+        CREATED,
+        CHANGED, NUMBER,
+    ),
+    filters=(
+        choice("is_active", N_("Status"), ("true", N_("On sale")), ("false", N_("Hidden"))),
+        choice("is_free", N_("Access"), ("true", N_("Free lesson")), ("false", N_("Paid lesson"))),
+        between("price", N_("Price"), "price_min", "price_max", unit=" ★"),
+        empty("video", N_("Video"), N_("without a video"), N_("with a video")),
+        relation("course_id", N_("Course"), CourseCRUD),
+    ),
+    actions=(
+        Action("put_on_sale", N_("Put on sale"), "eye", fits=lambda row: not row.is_active),
+        Action("hide", N_("Hide"), "eye-off", fits=lambda row: row.is_active),
+        Action("change_price", N_("Change the price"), "percentage", fields=(PERCENT,)),
+        Action("add_to_course", N_("Add to a course"), "books", fields=(IN_COURSE,)),
+        Action("delete", N_("Delete"), "trash", bad=True),
+    ),
+    export={
+        **attributes("id", "title", "price", "is_free", "is_active"),
+        "sales": lambda row: row.sales.count, "revenue": lambda row: row.sales.revenue,
+        "courses": lambda row: ", ".join(course.title for course in row.courses), **attributes("created_at"),
+    },
+)  # fmt: skip
+install(router, TABLE)
 
 
 @router.get("/new", name="crm:lessons:new", dependencies=can_write)
@@ -94,7 +153,7 @@ def detail(request: Request, caller: Caller, lessons: Lessons, settings: Setting
         request,
         "lessons/detail.html",
         lesson=lesson,
-        row=lessons.line(lesson_id),
+        row=lessons.row_of(lesson_id),
         buyers=lessons.buyers(lesson_id) if me.may(Permission.PURCHASES_READ) else None,
         timeline=_timeline(caller, lesson_id) if me.may(Permission.HISTORY_READ) else None,
         link=deep_link(request, settings, f"lesson_{lesson_id}"),
@@ -145,8 +204,6 @@ def toggle(
     lesson = lessons.set_active(lesson_id, form.data is not None and form.data.is_active)
     told = _("“%s” is on sale") if lesson.is_active else _("“%s” is hidden")
     flash(request, told % lesson.title, undo=history.change_set_id(caller.session))
-    if wants_fragment(request):
-        return render(request, "lessons/_row.html", page=Page(items=[lessons.line(lesson_id)]))
     return see_other(request, "crm:lessons:detail", lesson_id=lesson_id)
 
 

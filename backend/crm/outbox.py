@@ -2,17 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Request
 from fastapi.responses import Response
+from markupsafe import escape
 
-from backend.core.deps import Routes, SettingsDep, crud, require
-from backend.core.i18n import _
+from backend.core import atoms, clock, text
+from backend.core.deps import Current, Routes, crud, require
+from backend.core.i18n import N_, _
 from backend.core.permissions import Permission
-from backend.core.templating import flash, render, render_list, see_other, wants_fragment
+from backend.core.templating import flash, see_other
 from backend.crm.desk import explain
-from backend.database import listing
+from backend.crm.table import Action, Column, Screen, Table, cells, choice, install, relation
 from backend.database.crud.outbox import OutboxCRUD
-from backend.database.listing import Page
+from backend.database.crud.users import StudentCRUD
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.dispatches import OutboxFilters
 
@@ -23,24 +25,70 @@ DispatchId = Annotated[int, Path(ge=1, le=MAX_ID)]
 SHOWN = 120
 
 
-@router.get("/", name="crm:outbox:index")
-def index(
-    request: Request,
-    outbox: Outbox,
-    settings: SettingsDep,
-    params: Annotated[OutboxFilters, Query()],
-) -> Response:
-    page = outbox.get_all(params, cap=listing.PAGE_CAP)
-    return render_list(
-        request,
-        "outbox",
-        page=page,
-        params=params,
-        paused_until=outbox.paused_until(),
-        bot_on=settings.bot_on,
-        explain=explain,
-        what=what,
-    )
+def _recipient(row: Any, screen: Screen) -> str:
+    shown = cells.buyer(row.user_id, _name(row), screen, row.method)
+    return f'{shown}<span class="ly-only-sm ly-sm ly-quiet ly-cut ly-what">{escape(what(row))}</span>'
+
+
+def _name(row: Any) -> str:
+    return cells.name_of(row) or str(row.chat_id)
+
+
+def _message(row: Any, _screen: Screen) -> str:
+    return f'<span class="ly-cut d-block ly-what">{escape(what(row))}</span>'
+
+
+def _state(row: Any, _screen: Screen) -> str:
+    kind, sign, label = STATES[row.state]
+    note = ""
+    if row.error:
+        said = row.error.partition(": ")[2]
+        note = escape(explain(row.error)) + (f": <span hx-ignore>{escape(said)}</span>" if said else "")
+    elif row.state == "pending" and row.not_before > clock.now():
+        note = text.datetime_(row.not_before)
+    small = f'<small class="d-block ly-xs ly-quiet">{note}</small>' if note else ""
+    return f"{atoms.badge(kind, sign, _(label))}{small}"
+
+
+def _when(row: Any, _screen: Screen) -> str:
+    return text.ago(row.sent_at or row.created_at)
+
+
+def _about(caller: Current, _params: Any, _page: Any) -> dict[str, Any]:
+    settings = caller.settings
+    return {"paused_until": OutboxCRUD(caller.session).paused_until(), "bot_on": settings.bot_on}
+
+
+STATES = {
+    "pending": ("", "clock", N_("Queued")), "sending": ("info", "send", N_("Being sent")),
+    "sent": ("good", "checks", N_("Sent")),
+    "failed": ("bad", "alert-circle", N_("Failed")), "cancelled": ("", "ban", N_("Cancelled")),
+}  # fmt: skip
+TABLE = Table(
+    name="outbox", key="dispatch", crud=OutboxCRUD, params=OutboxFilters, prefix="/dashboard/outbox", label=_name,
+    title=N_("Outbox"), search="", write=Permission.SETTINGS_WRITE, none="outbox/_none.html", tabs="outbox/_notes.html",
+    extra=_about,
+    page=lambda row: f"/dashboard/users/{row.user_id}" if row.user_id else "/dashboard/outbox/",
+    columns=(
+        Column("recipient", N_("Recipient"), _recipient),
+        Column("message", N_("Message"), _message, "ly-col-md"),
+        Column("state", N_("State"), _state),
+        Column("attempts", N_("Tries"), cells.number("attempts"), "is-end ly-num ly-col-lg"),
+        Column("created_at", N_("When"), _when, "is-end ly-quiet ly-sm ly-col-md", "created_at", desc=True),
+    ),
+    filters=(
+        choice(
+            "state", N_("State"), ("unsent", N_("Not sent yet")), ("waiting", N_("Queued")), ("failed", N_("Failed")),
+            ("sent", N_("Sent")), ("cancelled", N_("Cancelled")), ("all", N_("All")),
+        ),
+        relation("user_id", N_("Student"), StudentCRUD),
+    ),
+    actions=(
+        Action("resend", N_("Send again"), "refresh", fits=lambda row: row.state == "failed"),
+        Action("cancel", N_("Cancel"), "x", fits=lambda row: row.state in ("pending", "failed") and not row.refund_id),
+    ),
+)  # fmt: skip
+install(router, TABLE)
 
 
 def what(row: Any) -> str:
@@ -49,22 +97,15 @@ def what(row: Any) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
-def _row(request: Request, outbox: OutboxCRUD, dispatch_id: int) -> Response:
-    if wants_fragment(request):
-        page = Page(items=[outbox.get_row(dispatch_id)])
-        return render(request, "outbox/_row.html", page=page, explain=explain, what=what)
-    return see_other(request, "crm:outbox:index")
-
-
 @router.post("/{dispatch_id}/resend", name="crm:outbox:resend", dependencies=can_write)
 def resend(request: Request, outbox: Outbox, dispatch_id: DispatchId) -> Response:
     outbox.send_again(dispatch_id)
     flash(request, _("The message leaves again"))
-    return _row(request, outbox, dispatch_id)
+    return see_other(request, "crm:outbox:index")
 
 
 @router.post("/{dispatch_id}/cancel", name="crm:outbox:cancel", dependencies=can_write)
 def cancel(request: Request, outbox: Outbox, dispatch_id: DispatchId) -> Response:
     outbox.withdraw(dispatch_id)
     flash(request, _("The message will not be sent"), kind="info")
-    return _row(request, outbox, dispatch_id)
+    return see_other(request, "crm:outbox:index")

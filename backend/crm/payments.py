@@ -1,58 +1,97 @@
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Form, Path, Query, Request
+from fastapi import Form, Path, Request
 from fastapi.responses import Response
+from markupsafe import escape
 
+from backend.core import atoms, text
 from backend.core.deps import Caller, Routes, crud, require
-from backend.core.exports import csv_response
-from backend.core.i18n import _
+from backend.core.i18n import N_, _
 from backend.core.permissions import Permission
-from backend.core.templating import flash, go_to, local_path, render, render_list
-from backend.core.text import zone
-from backend.crm.sales import timeline
-from backend.database import listing
+from backend.core.templating import flash, go_to, local_path, render
+from backend.crm.sales import TEST, timeline
+from backend.crm.table import NUMBER, Column, Screen, Table, attributes, between, cells, choice, install, relation, when
 from backend.database.crud.payments import RefundCRUD
 from backend.database.crud.sales import PaymentListCRUD, SaleCRUD
+from backend.database.crud.users import StudentCRUD
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.sales import PaymentFilters
 
 router = Routes(prefix="/dashboard/sales/payments", dependencies=[require(Permission.PURCHASES_READ)])
-Payments = Annotated[PaymentListCRUD, crud(PaymentListCRUD)]
 Sales = Annotated[SaleCRUD, crud(SaleCRUD)]
 Refunds = Annotated[RefundCRUD, crud(RefundCRUD)]
-Filters = Annotated[PaymentFilters, Query()]
 PaymentId = Annotated[int, Path(ge=1, le=MAX_ID)]
-CSV = (
-    "id",
-    "created_at",
-    "payer_telegram_id",
-    "first_name",
-    "last_name",
-    "username",
-    "title",
-    "amount",
-    "currency",
-    "status",
-    "refund_status",
-    "is_test",
-    "provider_charge_id",
-)
 
 
-@router.get("/", name="crm:payments:index")
-def index(request: Request, caller: Caller, payments: Payments, sales: Sales, params: Filters) -> Response:
-    page = payments.get_all(params.asked(zone(caller.me.timezone)), cap=listing.PAGE_CAP)
-    buyer = sales.buyer(params.user_id)
-    return render_list(request, "sales/payments", page=page, params=params, buyer=buyer)
+def _url(row: Any) -> str:
+    """Of the sale that it paid for, or its own."""
+    return f"/dashboard/sales/{row.purchase_id}" if row.purchase_id else f"/dashboard/sales/payments/{row.id}"
 
 
-@router.get("/export.csv", name="crm:payments:csv")
-def export(caller: Caller, payments: Payments, params: Filters) -> Response:
-    """Everything that fits the filters, not the first page alone."""
-    everything = {"limit": listing.API_CAP, "cursor": None}
-    asked = params.asked(zone(caller.me.timezone)).model_copy(update=everything)
-    rows = payments.get_all(asked, cap=listing.API_CAP).items
-    return csv_response("payments", CSV, ([getattr(row, name) for name in CSV] for row in rows))
+def _payer(row: Any, screen: Screen) -> str:
+    name = cells.name_of(row) if row.user_id else _("unknown person")
+    shown = cells.buyer(row.user_id, name, screen, row.payer_telegram_id or "")
+    link = f'<a class="d-block ly-cut" href="{_url(row)}">{escape(_title(row))}</a>'
+    moment = f'<span class="ly-quiet ly-xs">{text.ago(row.created_at)}</span>'
+    return f"{shown}{cells.small(f'{link}{_state(row)} {moment}')}"
+
+
+def _title(row: Any) -> str:
+    return row.title or _("nothing of ours")
+
+
+def _thing(row: Any, _screen: Screen) -> str:
+    return f'<a class="ly-strong text-reset ly-cut" href="{_url(row)}">{escape(_title(row))}</a>'
+
+
+def _amount(row: Any, _screen: Screen) -> str:
+    return text.money(row.amount) if row.currency == "XTR" else f"{text.number(row.amount)} {escape(row.currency)}"
+
+
+def _state(row: Any, _screen: Screen | None = None) -> str:
+    found = [STATES[key] for key in (row.status, row.refund_status) if key in STATES]
+    badges = [atoms.badge(kind, sign, _(label)) for kind, sign, label in found]
+    badges += [atoms.badge("info", "flask", _("Test"))] if row.is_test else []
+    return f'<span class="ly-badges">{" ".join(badges)}</span>'
+
+
+STATES = {
+    "settled": ("good", "check", N_("Received")), "unmatched": ("warn", "alert-triangle", N_("Without an order")),
+    "done": ("", "arrow-back-up", N_("Returned")), "failed": ("bad", "alert-circle", N_("Refund failed")),
+    "requested": ("warn", "clock", N_("Is being returned")),
+}  # fmt: skip
+TABLE = Table(
+    name="payments", key="payment", crud=PaymentListCRUD, params=PaymentFilters, prefix="/dashboard/sales/payments",
+    title=N_("Payments"), search=N_("Payer or payment number"), label=_title, page=_url,
+    none="sales/payments/_none.html", tabs="sales/_tabs.html",
+    columns=(
+        Column("payer", N_("Payer"), _payer),
+        Column("title", N_("What for"), _thing, "ly-no-sm"),
+        Column("amount", N_("Amount"), _amount, "is-end", "amount", desc=True),
+        Column("status", N_("Status"), _state, "ly-no-sm"),
+        Column("provider_charge_id", N_("Payment number"), cells.code("provider_charge_id"), "ly-col-lg ly-sm"),
+        when("created_at", N_("When"), "ly-no-sm"),
+        NUMBER,
+    ),
+    filters=(
+        choice(
+            "status", N_("Status"), ("settled", N_("Received")), ("unmatched", N_("Without an order")),
+            ("refunded", N_("Returned")),
+        ),
+        choice(
+            "refund", N_("Money back"), ("requested", N_("Is being returned")), ("done", N_("Returned")),
+            ("failed", N_("Refund failed")),
+        ),
+        between("day", N_("Date"), "since", "until", kind="date"),
+        TEST,
+        relation("user_id", N_("Student"), StudentCRUD),
+    ),
+    export=attributes(
+        "id", "created_at", "payer_telegram_id", "first_name", "last_name", "username", "title", "amount", "currency",
+        "status", "refund_status", "is_test", "provider_charge_id",
+    ),
+)  # fmt: skip
+install(router, TABLE)
 
 
 @router.get("/{payment_id}", name="crm:payments:detail")

@@ -3,36 +3,49 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
+from markupsafe import escape
 
-from backend.core import conflicts
+from backend.core import atoms, clock, conflicts, text
 from backend.core.deps import Caller, Routes, crud, require
 from backend.core.errors import AppError, InvalidError
-from backend.core.exports import csv_response
 from backend.core.forms import Form, form_of
-from backend.core.i18n import _
+from backend.core.i18n import N_, _, current_language
 from backend.core.permissions import Permission
 from backend.core.templating import (
     flash,
     render,
-    render_list,
     render_part,
     see_other,
-    wants_fragment,
 )
 from backend.core.text import from_local_input
 from backend.crm.deeplinks import deep_link
-from backend.database import history, listing
+from backend.crm.table import (
+    NUMBER,
+    Action,
+    Column,
+    Edit,
+    Field,
+    Screen,
+    Table,
+    attributes,
+    between,
+    cells,
+    choice,
+    empty,
+    install,
+    when,
+)  # fmt: skip
+from backend.database import history
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.promo_codes import PromoCodeCRUD
 from backend.database.crud.settings import SettingCRUD
-from backend.database.listing import Page
 from backend.database.models.promo_codes import PromoCode
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.lessons import Switch
 from backend.database.schemas.promo_codes import (
     PromoCodeCreate,
-    PromoCodeFilters,
     PromoCodeForm,
+    PromoCodeListFilters,
     PromoCodeUpdate,
 )
 
@@ -40,11 +53,9 @@ router = Routes(prefix="/dashboard/promo-codes", dependencies=[require(Permissio
 can_write = [require(Permission.PROMO_CODES_WRITE)]
 PromoCodes = Annotated[PromoCodeCRUD, crud(PromoCodeCRUD)]
 Settings = Annotated[SettingCRUD, crud(SettingCRUD)]
-Filters = Annotated[PromoCodeFilters, Query()]
 PromoId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Sent = Annotated[Form[PromoCodeForm], form_of(PromoCodeForm)]
 FIELDS = ("code", "discount_percent", "discount_amount", "max_uses", "expires_at", "is_active")
-CSV = ("id", *FIELDS[:4], "current_uses", *FIELDS[4:], "created_at")
 # Telegram takes 64 of these characters behind ?start=, "promo_" among them.
 DEEP_LINK = re.compile(r"[A-Za-z0-9_-]{1,58}")
 # What the cards of an empty list begin with.
@@ -55,18 +66,68 @@ STARTERS: dict[str, dict[str, object]] = {
 }
 
 
-@router.get("/", name="crm:promo_codes:index")
-def index(request: Request, promos: PromoCodes, params: Filters) -> Response:
-    page = promos.get_all(params, cap=listing.PAGE_CAP)
-    return render_list(request, "promo_codes", page=page, params=params)
+def _worth(row: Any, _screen: Screen | None = None) -> str:
+    gap = text.NBSP if current_language.get() == "ru" else ""
+    parts = [f"{text.MINUS}{row.discount_percent}{gap}%"] if row.discount_percent else []
+    parts += [f"{text.MINUS}{text.money(row.discount_amount)}"] if row.discount_amount else []
+    return f" {_('and')} ".join(parts)
 
 
-@router.get("/export.csv", name="crm:promo_codes:csv")
-def export(promos: PromoCodes, params: Filters) -> Response:
-    """Everything that fits the filters, not the first page alone."""
-    everything = params.model_copy(update={"limit": listing.API_CAP, "cursor": None})
-    rows = promos.get_all(everything, cap=listing.API_CAP).items
-    return csv_response("promo-codes", CSV, ([getattr(row, name) for name in CSV] for row in rows))
+def _state(row: Any, _screen: Screen | None = None) -> str:
+    if not row.is_active:
+        return atoms.badge("", "ban", _("Off"))
+    if row.expires_at and row.expires_at <= clock.now():
+        return atoms.badge("", "clock", _("Expired"))
+    if row.max_uses is not None and row.current_uses >= row.max_uses:
+        return atoms.badge("warn", "checks", _("Used up"))
+    return atoms.badge("good", "circle-check", _("Works"))
+
+
+def _code(row: Any, _screen: Screen) -> str:
+    url, code = f"/dashboard/promo-codes/{row.id}", escape(row.code)
+    link = f'<a class="ly-strong text-reset ly-cut" href="{url}"><code>{code}</code></a>'
+    return f"{link}{cells.small(f'{_worth(row)} {_state(row)}')}"
+
+
+def _uses(row: Any, _screen: Screen) -> str:
+    if row.max_uses is None:
+        return text.number(row.current_uses)
+    return _("%(used)s of %(max)s") % {"used": text.number(row.current_uses), "max": text.number(row.max_uses)}
+
+
+NUM, INT = "is-end ly-num", Edit("number")
+ENDLESS = N_("without end")
+TABLE = Table(
+    name="promo_codes", key="promo", crud=PromoCodeCRUD, params=PromoCodeListFilters, update=PromoCodeUpdate, edit=True,
+    prefix="/dashboard/promo-codes", title=N_("Promo codes"), search=N_("Code"), label=lambda row: row.code,
+    write=Permission.PROMO_CODES_WRITE, new=("crm:promo_codes:new", N_("Promo code")), none="promo_codes/_none.html",
+    columns=(
+        Column("code", N_("Code"), _code, sort="code", edit=Edit(link=True)),
+        Column("worth", N_("Takes off"), _worth, "ly-no-sm ly-num"),
+        Column("current_uses", N_("Used"), _uses, "is-end ly-num", "current_uses", desc=True),
+        Column("status", N_("Status"), _state, "ly-no-sm"),
+        Column("expires_at", N_("Valid until"), cells.moment("expires_at", ENDLESS), "ly-quiet ly-sm ly-col-lg"),
+        when("created_at", N_("Created"), "ly-col-md"),
+        Column("discount_percent", N_("Percent"), cells.number("discount_percent"), NUM, hidden=True, edit=INT),
+        Column("discount_amount", N_("Stars off"), cells.money("discount_amount"), NUM, hidden=True, edit=INT),
+        Column("max_uses", N_("Uses at most"), cells.number("max_uses"), NUM, hidden=True, edit=INT),
+        NUMBER,
+    ),
+    filters=(
+        choice("is_active", N_("Status"), ("true", N_("On")), ("false", N_("Off"))),
+        between("percent", N_("Percent"), "percent_min", "percent_max", unit=" %"),
+        between("used", N_("Used"), "used_min", "used_max"),
+        empty("expires", N_("Valid until"), ENDLESS, N_("has an end")),
+    ),
+    actions=(
+        Action("switch_on", N_("Switch on"), "circle-check", fits=lambda row: not row.is_active),
+        Action("switch_off", N_("Switch off"), "ban", fits=lambda row: row.is_active),
+        Action("set_end", N_("Set the end"), "calendar", fields=(Field("expires_at", N_("Valid until"), "moment"),)),
+        Action("delete", N_("Delete"), "trash", bad=True),
+    ),
+    export=attributes("id", *FIELDS[:4], "current_uses", *FIELDS[4:], "created_at"),
+)  # fmt: skip
+install(router, TABLE)
 
 
 @router.get("/new", name="crm:promo_codes:new", dependencies=can_write)
@@ -134,8 +195,6 @@ def toggle(
     promo = promos.set_active(promo_id, form.data is not None and form.data.is_active)
     told = _("The code %s works") if promo.is_active else _("The code %s is switched off")
     flash(request, told % promo.code, undo=history.change_set_id(caller.session))
-    if wants_fragment(request):
-        return render(request, "promo_codes/_row.html", page=Page(items=[promo]))
     return see_other(request, "crm:promo_codes:detail", promo_id=promo_id)
 
 

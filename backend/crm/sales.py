@@ -2,71 +2,118 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Form as Field
-from fastapi import Path, Query, Request
+from fastapi import Path, Request
 from fastapi.responses import Response
+from markupsafe import escape
 
-from backend.core.deps import Caller, Routes, crud, require
-from backend.core.exports import csv_response
+from backend.core import atoms, text
+from backend.core.deps import Caller, Current, Routes, crud, require
 from backend.core.forms import Form, form_of
-from backend.core.i18n import _
+from backend.core.i18n import N_, _
 from backend.core.permissions import Permission
-from backend.core.templating import flash, go_to, local_path, render, render_list, render_part, see_other
+from backend.core.templating import flash, go_to, local_path, render, render_part, see_other
 from backend.core.text import zone
-from backend.database import listing
+from backend.crm.table import (
+    NUMBER,
+    Column,
+    Screen,
+    Table,
+    attributes,
+    between,
+    cells,
+    choice,
+    install,
+    relation,
+    when,
+)  # fmt: skip
+from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
+from backend.database.crud.lessons import LessonCRUD
+from backend.database.crud.promo_codes import PromoCodeCRUD
 from backend.database.crud.purchases import is_grant
 from backend.database.crud.sales import Sale, SaleCRUD
+from backend.database.crud.users import StudentCRUD
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.purchases import PurchaseRefund
 from backend.database.schemas.sales import SaleFilters
 
 router = Routes(prefix="/dashboard/sales", dependencies=[require(Permission.PURCHASES_READ)])
 Sales = Annotated[SaleCRUD, crud(SaleCRUD)]
-Filters = Annotated[SaleFilters, Query()]
 PurchaseId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Sent = Annotated[Form[PurchaseRefund], form_of(PurchaseRefund)]
 can_refund = [require(Permission.PURCHASES_REFUND)]
 can_grant = [require(Permission.PURCHASES_GRANT)]
-CSV = (
-    "id",
-    "created_at",
-    "user_id",
-    "first_name",
-    "last_name",
-    "username",
-    "title",
-    "amount",
-    "status",
-    "revoked_at",
-    "is_test",
-    "payment_id",
-)
 
 
-@router.get("/", name="crm:sales:index")
-def index(request: Request, caller: Caller, sales: Sales, params: Filters) -> Response:
-    asked = params.asked(zone(caller.me.timezone))
-    page = sales.get_all(asked, cap=listing.PAGE_CAP)
-    return render_list(
-        request,
-        "sales",
-        page=page,
-        params=params,
-        totals=None if page.capped or params.cursor else sales.totals(asked),
-        lessons=sales.lessons(),
-        courses=sales.courses(),
-        buyer=sales.buyer(params.user_id),
-        promo=sales.promo(params.promo_id),
-    )
+def _buyer(row: Any, screen: Screen) -> str:
+    shown = cells.buyer(row.user_id, cells.name_of(row), screen, f"@{row.username}" if row.username else "")
+    link = f'<a class="d-block ly-cut" href="{screen.table.url_of(row)}">{escape(row.title)}</a>'
+    moment = f'<span class="ly-quiet ly-xs">{text.ago(row.created_at)}</span>'
+    return f"{shown}{cells.small(f'{link}{_state(row)} {moment}')}"
 
 
-@router.get("/export.csv", name="crm:sales:csv")
-def export(caller: Caller, sales: Sales, params: Filters) -> Response:
-    """Everything that fits the filters, not the first page alone."""
-    everything = {"limit": listing.API_CAP, "cursor": None}
-    asked = params.asked(zone(caller.me.timezone)).model_copy(update=everything)
-    rows = sales.get_all(asked, cap=listing.API_CAP).items
-    return csv_response("purchases", CSV, ([getattr(row, name) for name in CSV] for row in rows))
+def _thing(row: Any, screen: Screen) -> str:
+    return cells.titled(screen.table.url_of(row), row.title, _("lesson") if row.lesson_id else _("course"))
+
+
+def _state(row: Any, _screen: Screen | None = None) -> str:
+    test = atoms.badge("info", "flask", _("Test")) if row.is_test else ""
+    return f'<span class="ly-badges">{_how(row)}{test}</span>'
+
+
+def _how(row: Any) -> str:
+    gift = row.payment_id.startswith("grant:")
+    if row.revoked_at:
+        return atoms.badge("", "ban", _("Taken back")) if gift else atoms.badge("bad", "arrow-back-up", _("Returned"))
+    if row.status in UNFINISHED:
+        kind, sign, label = UNFINISHED[row.status]
+        return atoms.badge(kind, sign, _(label))
+    if gift:
+        return atoms.badge("accent", "gift", _("Gift"))
+    return atoms.badge("good", "check", _("Paid")) if row.amount else atoms.badge("info", "gift", _("Free"))
+
+
+def _totals(caller: Current, params: Any, page: Any) -> dict[str, Any]:
+    """The sums above the list, while it is short enough to be counted."""
+    if page.capped or params.cursor:
+        return {"totals": None}
+    return {"totals": SaleCRUD(caller.session).totals(params.asked(zone(caller.me.timezone)))}
+
+
+UNFINISHED = {"failed": ("bad", "alert-circle", N_("Failed")), "pending": ("warn", "clock", N_("Pending"))}
+TEST = choice("is_test", N_("Test sales"), ("false", N_("without them")), ("true", N_("only them")))
+TABLE = Table(
+    name="sales", key="purchase", crud=SaleCRUD, params=SaleFilters, prefix="/dashboard/sales", title=N_("Purchases"),
+    search=N_("Student or payment number"), label=lambda row: row.title, none="sales/_none.html",
+    tabs="sales/_tabs.html", above="sales/_totals.html", extra=_totals,
+    columns=(
+        Column("student", N_("Student"), _buyer),
+        Column("title", N_("What"), _thing, "ly-no-sm"),
+        Column("amount", N_("Amount"), cells.money("amount"), "is-end", "amount", desc=True),
+        Column("status", N_("Status"), _state, "ly-no-sm"),
+        when("created_at", N_("When"), "ly-no-sm"),
+        Column("payment_id", N_("Payment number"), cells.code("payment_id"), "ly-col-lg ly-quiet ly-sm", hidden=True),
+        NUMBER,
+    ),
+    filters=(
+        choice(
+            "state", N_("Status"), ("paid", N_("Paid")), ("returned", N_("Returned")), ("gift", N_("Gift")),
+            ("free", N_("Free")), ("open", N_("Access open")),
+        ),
+        between("day", N_("Date"), "since", "until", kind="date"),
+        relation("lesson_id", N_("Lesson"), LessonCRUD),
+        relation("course_id", N_("Course"), CourseCRUD),
+        relation("user_id", N_("Student"), StudentCRUD),
+        relation("promo_id", N_("Promo code"), PromoCodeCRUD),
+        TEST,
+        choice("earned", N_("Revenue"), ("true", N_("counts")), ("false", N_("does not count"))),
+    ),
+    export=attributes(
+        "id", "created_at", "user_id", "first_name", "last_name", "username", "title", "amount", "status", "revoked_at",
+        "is_test", "payment_id",
+    ),
+)  # fmt: skip
+install(router, TABLE)
 
 
 @router.get("/{purchase_id}", name="crm:sales:detail")

@@ -1,53 +1,107 @@
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Request
 from fastapi.responses import Response
 
-from backend.core import conflicts
+from backend.core import atoms, conflicts
 from backend.core.deps import Caller, Routes, crud, require
 from backend.core.errors import AppError
-from backend.core.exports import csv_response
 from backend.core.forms import Form, form_of
-from backend.core.i18n import _
+from backend.core.i18n import N_, _
 from backend.core.permissions import Permission
-from backend.core.templating import flash, render, render_list, render_part, see_other, wants_fragment
-from backend.core.text import zone
-from backend.database import history, listing
+from backend.core.templating import flash, render, render_part, see_other
+from backend.crm.table import (
+    NUMBER,
+    Action,
+    Column,
+    Edit,
+    Screen,
+    Table,
+    attributes,
+    between,
+    cells,
+    choice,
+    empty,
+    install,
+    relation,
+    when,
+)  # fmt: skip
+from backend.database import history
+from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
+from backend.database.crud.lessons import LessonCRUD
 from backend.database.crud.students import StudentPageCRUD
 from backend.database.crud.users import StudentCRUD
-from backend.database.listing import Page
-from backend.database.models.users import User
+from backend.database.models.users import User, full_name
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.lessons import Switch
-from backend.database.schemas.users import NewStudentForm, StudentFilters, StudentForm
+from backend.database.schemas.users import NewStudentForm, StudentFilters, StudentForm, UserUpdate
 
 router = Routes(prefix="/dashboard/users", dependencies=[require(Permission.USERS_READ)])
 can_write = [require(Permission.USERS_WRITE)]
 Students = Annotated[StudentCRUD, crud(StudentCRUD)]
 Pages = Annotated[StudentPageCRUD, crud(StudentPageCRUD)]
-Filters = Annotated[StudentFilters, Query()]
 UserId = Annotated[int, Path(ge=1, le=MAX_ID)]
 FIELDS = tuple(name for name in StudentForm.model_fields if name != "version")
-CSV = (
-    "id", "first_name", "last_name", "username", "telegram_id", "is_active", "blocked_bot_at", "waiting", "purchases",
-    "spent", "source", "last_seen_at", "created_at",
+
+
+def _person(row: Any, _screen: Screen) -> str:
+    note = f"@{row.username}" if row.username else row.telegram_id or ""
+    shown = atoms.person(row.id, full_name(row.first_name, row.last_name), f"/dashboard/users/{row.id}", note)
+    unusual = row.waiting or row.blocked_bot_at or not row.is_active
+    return f"{shown}{cells.small(_state(row))}" if unusual else shown
+
+
+def _state(row: Any, _screen: Screen | None = None) -> str:
+    if not row.is_active:
+        return atoms.badge("bad", "ban", _("Access closed"))
+    if row.blocked_bot_at:
+        return atoms.badge("bad", "ban", _("Blocked the bot"))
+    if row.waiting:
+        return atoms.badge("warn", "message-2", _("Waits for an answer"))
+    return atoms.badge("good", "circle-check", _("Studies"))
+
+
+LANGUAGES = Edit("choice", options=(("ru", N_("Russian")), ("en", N_("English"))))
+TABLE = Table(
+    name="users", key="user", crud=StudentCRUD, params=StudentFilters, update=UserUpdate, edit=True,
+    prefix="/dashboard/users", title=N_("Students"), search=N_("Name, @username or ID"), label=cells.name_of,
+    write=Permission.USERS_WRITE, new=("crm:users:new", N_("Student")), none="users/_none.html",
+    columns=(
+        Column("name", N_("Student"), _person, sort="name"),
+        Column("status", N_("Status"), _state, "ly-no-sm"),
+        Column("purchases", N_("Purchases"), cells.number("purchases"), "is-end ly-num ly-col-md"),
+        Column("spent", N_("Spent"), cells.money("spent"), "is-end"),
+        Column("source", N_("Came from"), cells.plain("source"), "ly-quiet ly-sm ly-col-lg"),
+        when("last_seen_at", N_("In the bot"), sort=False),
+        when("created_at", N_("Joined"), "ly-col-md"),
+        Column("first_name", N_("First name"), cells.plain("first_name"), hidden=True, edit=Edit()),
+        Column("last_name", N_("Last name"), cells.plain("last_name"), hidden=True, edit=Edit()),
+        Column("username", N_("Username"), cells.plain("username"), "ly-sm", hidden=True, edit=Edit()),
+        Column("telegram_id", "Telegram ID", cells.plain("telegram_id"), "is-end ly-num ly-quiet ly-sm", hidden=True),
+        Column("ui_language", N_("Language"), cells.plain("ui_language"), "ly-sm", hidden=True, edit=LANGUAGES),
+        NUMBER,
+    ),
+    filters=(
+        choice("is_active", N_("Access"), ("true", N_("Open")), ("false", N_("Closed"))),
+        choice("bought", N_("Bought"), ("yes", N_("something")), ("no", N_("nothing yet"))),
+        choice("waiting", N_("Ticket"), ("true", N_("waits for an answer")), ("false", N_("nothing waits"))),
+        between("joined", N_("Joined"), "joined_since", "joined_until", kind="date"),
+        empty("username", N_("Username"), N_("has none"), N_("has one")),
+        relation("lesson_id", N_("Bought the lesson"), LessonCRUD),
+        relation("course_id", N_("Bought the course"), CourseCRUD),
+    ),
+    actions=(
+        Action("open_access", N_("Open access"), "lock-open", fits=lambda row: not row.is_active),
+        Action("close_access", N_("Close access"), "ban", bad=True, fits=lambda row: row.is_active),
+        Action("delete", N_("Delete"), "trash", bad=True),
+    ),
+    export=attributes(
+        "id", "first_name", "last_name", "username", "telegram_id", "is_active", "blocked_bot_at", "waiting",
+        "purchases", "spent", "source", "last_seen_at", "created_at",
+    ),
 )  # fmt: skip
-
-
-@router.get("/", name="crm:users:index")
-def index(request: Request, caller: Caller, students: Students, params: Filters) -> Response:
-    page = students.get_all(params.asked(zone(caller.me.timezone)), cap=listing.PAGE_CAP)
-    return render_list(request, "users", page=page, params=params)
-
-
-@router.get("/export.csv", name="crm:users:csv")
-def export(caller: Caller, students: Students, params: Filters) -> Response:
-    """Everything that fits the filters, not the first page alone."""
-    everything = {"limit": listing.API_CAP, "cursor": None}
-    asked = params.asked(zone(caller.me.timezone)).model_copy(update=everything)
-    rows = students.get_all(asked, cap=listing.API_CAP).items
-    return csv_response("students", CSV, ([getattr(row, name) for name in CSV] for row in rows))
+install(router, TABLE)
 
 
 @router.get("/new", name="crm:users:new", dependencies=can_write)
@@ -75,7 +129,7 @@ def detail(request: Request, caller: Caller, students: Students, pages: Pages, u
         request,
         "users/detail.html",
         student=student,
-        row=students.get_row(user_id),
+        row=students.row_of(user_id),
         purchases=pages.purchases(user_id) if caller.me.may(Permission.PURCHASES_READ) else None,
         tickets=pages.tickets(user_id) if caller.me.may(Permission.TICKETS_READ) else None,
         refunds=pages.refunds(user_id),
@@ -140,8 +194,6 @@ def toggle(
     student = students.set_active(user_id, form.data is not None and form.data.is_active)
     told = _("Access is open again") if student.is_active else _("Access is closed")
     flash(request, told, undo=history.change_set_id(caller.session))
-    if wants_fragment(request):
-        return render(request, "users/_row.html", page=Page(items=[students.get_row(user_id)]))
     return see_other(request, "crm:users:detail", user_id=user_id)
 
 

@@ -4,6 +4,8 @@ import "./htmx.js";
 import "./forms.js";
 import "./shell.js";
 import "./lists.js";
+import "./choosing.js";
+import "./cells.js";
 import "./palette.js";
 import "./keys.js";
 

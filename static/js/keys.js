@@ -1,5 +1,6 @@
 // Keys: the bindings are the rows of the sheet (templates/shell/_keys.html), by the place of a key and not by its letter, so
 // that they work in any layout. Each person can switch single keys off, there or in the settings.
+import { toggle } from "./choosing.js";
 import { open as palette } from "./palette.js";
 import { show } from "./toasts.js";
 import { words } from "./words.js";
@@ -7,7 +8,7 @@ import { words } from "./words.js";
 const sheet = document.getElementById("keys");
 const works = sheet?.querySelector("[data-keys-on]"); // the person's own switch
 const SEQUENCE = 1200; // how long G waits for its letter
-const rows = "#list-rows > tr a[href]:not(.ly-item), [data-queue] li > a";
+const rows = "#list-rows > tr a[href]:not(.ly-item, .ly-rowmenu), [data-queue] li > a";
 
 // One link a row: the first.
 function links() {
@@ -34,6 +35,14 @@ function click(selector) {
   return Boolean(found);
 }
 
+// The form of the row that has the focus.
+function editRow() {
+  const link = document.activeElement.closest?.("#list-rows > tr")?.querySelector("[data-rowmenu]");
+  if (!link || !document.querySelector("[data-row-edit]")) return false;
+  location.assign(`${link.pathname}/edit`);
+  return true;
+}
+
 function focus(selector) {
   const found = document.querySelector(selector);
   found?.focus();
@@ -48,7 +57,8 @@ const actions = {
   next: () => walk(1),
   previous: () => walk(-1),
   create: () => click(".ly-head .btn-primary[href$='/new']"),
-  edit: () => click(".ly-actions a[href$='/edit']"),
+  edit: () => editRow() || click(".ly-actions a[href$='/edit']"),
+  choose: () => toggle(document.activeElement.closest?.("#list-rows > tr")),
   reply: () => focus(".ly-compose textarea"),
   go: (row) => location.assign(row.dataset.url) ?? true,
 };

@@ -1,4 +1,4 @@
-// Lists: the count of rows on screen, and popovers that close when their choice has been made.
+// Lists: the count of rows on screen, popovers that close when their choice has been made.
 import { number } from "./words.js";
 
 function count() {

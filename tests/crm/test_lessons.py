@@ -185,23 +185,25 @@ def test_a_missing_lesson_is_a_page_that_says_so(admin: TestClient) -> None:
 # -- toggle and delete
 
 
-def test_the_toggle_swaps_the_row(admin: TestClient, db: Session) -> None:
+def test_the_button_says_which_state_is_wanted(admin: TestClient, db: Session) -> None:
     lesson = make_lesson(db)
     url = f"{URL}{lesson.id}/toggle"
 
-    hidden = admin.post(url, data={"is_active": ""}, headers=PARTIAL)
+    for sent, active in (("", False), ("", False), ("true", True)):
+        assert admin.post(url, data={"is_active": sent}).headers["location"] == f"{URL}{lesson.id}"
+        assert stored(db, lesson.id).is_active is active
 
-    assert hidden.text.strip().startswith(f'<tr id="lesson-{lesson.id}">')
-    assert "Hidden" in one(f"<table>{hidden.text}</table>", "tr").text()
-    assert one(hidden.text, "[data-toast] p").text() == "“Свет из окна” is hidden"
+
+def test_a_verb_swaps_its_row(admin: TestClient, db: Session) -> None:
+    lesson = make_lesson(db)
+
+    hidden = admin.post(URL + "bulk", data={"verb": "hide", "ids": str(lesson.id)}, headers=PARTIAL)
+
+    row = hidden.text[hidden.text.index("<tr") : hidden.text.index("</tr>") + 5]
+    assert row.startswith(f'<tr id="lesson-{lesson.id}" data-not="hide">')
+    assert row in admin.get(URL).text
+    assert one(hidden.text, "[data-toast] p").text() == "Hide: 1"
     assert stored(db, lesson.id).is_active is False
-    row = hidden.text.partition("<hx-partial")[0].strip()
-    assert same(row) in same(admin.get(URL).text)
-    # Saying it twice is saying it once.
-    admin.post(url, data={"is_active": ""}, headers=PARTIAL)
-    assert stored(db, lesson.id).is_active is False
-    assert admin.post(url, data={"is_active": "true"}).headers["location"] == f"{URL}{lesson.id}"
-    assert stored(db, lesson.id).is_active is True
 
 
 def test_delete_and_undo(admin: TestClient, db: Session) -> None:

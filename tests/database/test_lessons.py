@@ -20,12 +20,12 @@ def test_a_line_counts_what_was_paid_and_kept(db: Session) -> None:
     make_purchase(db, make_user(db), lesson, status="pending")
     make_purchase(db, make_user(db), lesson, lesson_id=None, course_id=course.id, amount=90)
 
-    line = LessonCRUD(db).line(lesson.id)
+    line = LessonCRUD(db).row_of(lesson.id)
 
     assert (line.sales, line.courses) == (Sales(2, 160), [CourseName(course.id, "Портрет")])
     assert (line.title, line.price) == ("Свет из окна", 100)
     with pytest.raises(NotFoundError, match="no lesson 99"):
-        LessonCRUD(db).line(99)
+        LessonCRUD(db).row_of(99)
 
 
 def test_the_latest_buyers_come_first(db: Session) -> None:

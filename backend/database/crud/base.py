@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, CursorResult, ScalarSelect, select, update
+from sqlalchemy import ColumnElement, CursorResult, ScalarSelect, Select, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.interfaces import ORMOption
@@ -21,6 +21,7 @@ from backend.database.schemas.base import MAX_ID, ListParams
 from backend.database.verbs import Verb
 
 M = TypeVar("M", bound=Base)
+CHOICES = 20
 COUNT = "all_rows"  # the column of a list's query that holds the count
 Filter = Callable[[Any], ColumnElement[bool]]
 
@@ -37,6 +38,7 @@ class BaseCRUD(Generic[M]):
     sorts: ClassVar[Mapping[str, Any]] = {}
     default_sort: ClassVar[str] = "-id"
     filters: ClassVar[Mapping[str, Filter]] = {}
+    called: ClassVar[tuple[Any, ...]] = ()  # the columns that name a row when it is offered as a choice
     verbs: ClassVar[Mapping[str, Verb]] = {}
 
     def __init__(self, session: Session) -> None:
@@ -53,23 +55,66 @@ class BaseCRUD(Generic[M]):
         """The list with its search text and filters, neither sorted nor paged."""
         return _list_statement(cast("Any", type(self))).where(*self.conditions(params))
 
-    def get_all(self, params: ListParams | None = None, *, cap: int = listing.API_CAP) -> Page[Any]:
-        """A page of the filtered, sorted list with its capped count: one query whatever the rows.
+    def get_all(self, params: ListParams | None = None, *, cap: int | None = listing.API_CAP) -> Page[Any]:
+        """A page of the filtered, sorted list with its count up to `cap`: one query whatever the rows.
 
         Raises AppError `bad_cursor` or `bad_sort` (400).
         """
         params = params or ListParams()
-        if params.q:
+        if params.q and cap is not None:
             cap = cap if cap == listing.API_CAP else listing.SEARCH_CAP
             if self.is_indexed() and search.asks(params.q):
                 return self._found(params, params.q, cap)
         statement = self.listed(params)
+        if cap is None:
+            return self._page(statement, params)
         return self._page(statement, params, listing.count_up_to(statement, cap), cap)
 
     @classmethod
     def is_indexed(cls) -> bool:
         """Whether a search asks this table's index alone: without a chosen order what fits best comes first then."""
         return issubclass(cls.model, search.Searchable) and cls.search is BaseCRUD.search
+
+    def shown(self, params: ListParams, *, cap: int | None = None) -> Page[Any]:
+        """A page as the CRM shows it, each row with what `dressed` adds."""
+        page = self.get_all(params, cap=cap)
+        return replace(page, items=self.dressed(page.items))
+
+    def dressed(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """What a domain's list shows beside the columns of `list_statement`, with queries of its own for all rows."""
+        return rows
+
+    def rows_of(self, ids: Sequence[int]) -> Sequence[Any]:
+        """Rows as the CRM's list shows them, in the order of their ids; the missing ones are left out."""
+        statement = self.list_statement().where(self.model.id.in_(ids)).order_by(self.model.id)
+        return self.dressed(self._rows(statement, None)[0])
+
+    def ids_of(self, params: ListParams) -> Select[int]:
+        """The ids of everything that the filters let through."""
+        return self.listed(params).with_only_columns(self.model.id, maintain_column_froms=True).order_by(None)
+
+    def matching(self, params: ListParams, most: int) -> Sequence[int] | None:
+        """The same ids at once, in order; None when there are more than `most`."""
+        statement = self.ids_of(params).order_by(self.model.id).limit(most + 1)
+        found: Sequence[int] = self.session.scalars(statement).all()
+        return found if len(found) <= most else None
+
+    def row_of(self, row_id: int) -> Any:
+        """One row as the CRM's list shows it. Raises NotFoundError."""
+        found = self.rows_of([row_id]) if 1 <= row_id <= MAX_ID else ()
+        if not found:
+            raise NotFoundError(self.missing(row_id))
+        return found[0]
+
+    def options(self, q: str, row_id: int | None = None) -> list[tuple[int, str]]:
+        """Rows as a choice, (id, name): those that fit the text, by name, at most 20; or the one with this id."""
+        statement = self.list_statement().with_only_columns(self.model.id, *self.called)
+        if row_id is not None:
+            statement = statement.where(self.model.id == row_id)
+        elif q:
+            statement = statement.where(self.search(q))
+        found = self.session.execute(statement.order_by(self.model.search_key, self.model.id).limit(CHOICES))
+        return [(key, " ".join(filter(None, names))) for key, *names in found]
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
         """The WHERE of a list, from its search text and filters."""

@@ -21,7 +21,7 @@ from backend.database.models.lessons import Lesson
 from backend.database.models.orders import OrderLine
 from backend.database.models.purchases import Purchase
 from backend.database.schemas.base import ListParams
-from backend.database.schemas.courses import MAX_LESSONS, CourseFilters
+from backend.database.schemas.courses import MAX_LESSONS
 from backend.database.verbs import DELETE, Verb, named, switching
 
 
@@ -79,7 +79,18 @@ class CourseCRUD(BaseCRUD[Course]):
         "total_price": Course.total_price,
     }
     default_sort = "-created_at"
-    filters: ClassVar[Mapping[str, Filter]] = {"is_active": exact(Course.is_active)}
+    called = (Course.title,)
+    filters: ClassVar[Mapping[str, Filter]] = {
+        "is_active": exact(Course.is_active),
+        "price_min": lambda stars: Course.total_price >= stars,
+        "price_max": lambda stars: Course.total_price <= stars,
+        "discount": lambda value: (
+            Course.discount_price.is_not(None) if value == "yes" else Course.discount_price.is_(None)
+        ),
+        "lesson_id": lambda lesson_id: Course.id.in_(
+            select(CourseLesson.course_id).where(CourseLesson.lesson_id == lesson_id)
+        ),
+    }
     verbs: ClassVar[Mapping[str, Verb]] = named(
         switching("put_on_sale", on=True),
         switching("hide", on=False),
@@ -98,21 +109,11 @@ class CourseCRUD(BaseCRUD[Course]):
         places = self.places([course.id for course in page.items])
         return replace(page, items=[CourseView(course, places.get(course.id, [])) for course in page.items])
 
-    def catalogue(self, params: CourseFilters, *, cap: int) -> Page[CourseLine]:
-        """The list with sales and numbers of lessons: four queries whatever the rows."""
-        page = self.get_all(params, cap=cap)
-        ids = [course.id for course in page.items]
+    def dressed(self, rows: Sequence[Any]) -> Sequence[CourseLine]:
+        """The rows with sales and numbers of lessons: two queries whatever their number."""
+        ids = [course.id for course in rows]
         sales, lessons = self.sales(ids), self._lesson_counts(ids)
-        return replace(
-            page,
-            items=[CourseLine(c, lessons.get(c.id, 0), sales.get(c.id, Sales())) for c in page.items],
-        )
-
-    def line(self, course_id: int) -> CourseLine:
-        """One row of the list. Raises NotFoundError."""
-        course = self.get_by_id(course_id)
-        sales, lessons = self.sales([course_id]), self._lesson_counts([course_id])
-        return CourseLine(course, lessons.get(course_id, 0), sales.get(course_id, Sales()))
+        return [CourseLine(c, lessons.get(c.id, 0), sales.get(c.id, Sales())) for c in rows]
 
     def view(self, course_id: int) -> CourseView:
         """Raises NotFoundError."""

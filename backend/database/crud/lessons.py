@@ -1,7 +1,7 @@
 """Lessons: the catalogue, its content, and who may read it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -22,7 +22,7 @@ from backend.database.models.orders import OrderLine
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from backend.database.schemas.base import ListParams
-from backend.database.schemas.lessons import LessonFilters, ToCourse
+from backend.database.schemas.lessons import ToCourse
 from backend.database.schemas.media import MediaContent
 from backend.database.verbs import DELETE, Verb, named, switching
 
@@ -67,11 +67,16 @@ class LessonCRUD(BaseCRUD[Lesson]):
         "title": Lesson.search_key,
     }
     default_sort = "-created_at"
+    called = (Lesson.title,)
     filters: ClassVar[Mapping[str, Filter]] = {
         "is_active": exact(Lesson.is_active),
         "is_free": exact(Lesson.is_free),
         "price_min": lambda stars: Lesson.price >= stars,
         "price_max": lambda stars: Lesson.price <= stars,
+        "video": lambda value: _has_video() if value == "yes" else ~_has_video(),
+        "course_id": lambda course_id: Lesson.id.in_(
+            select(CourseLesson.lesson_id).where(CourseLesson.course_id == course_id)
+        ),
     }
     verbs: ClassVar[Mapping[str, Verb]] = named(
         switching("put_on_sale", on=True),
@@ -107,21 +112,11 @@ class LessonCRUD(BaseCRUD[Lesson]):
         """The list with the content, for those who may edit it."""
         return _FullLessonCRUD(self.session).get_all(params, cap=cap)
 
-    def catalogue(self, params: LessonFilters, *, cap: int) -> Page[LessonLine]:
-        """The list with sales and courses: four queries whatever the rows."""
-        page = self.get_all(params, cap=cap)
-        ids = [row.id for row in page.items]
+    def dressed(self, rows: Sequence[Any]) -> Sequence[LessonLine]:
+        """The rows with sales and courses: two queries whatever their number."""
+        ids = [row.id for row in rows]
         sales, courses = self.sales(ids), self.courses(ids)
-        lines = [LessonLine(row.id, row, sales.get(row.id, Sales()), courses.get(row.id, ())) for row in page.items]
-        return replace(page, items=lines)
-
-    def line(self, lesson_id: int) -> LessonLine:
-        """One row of the list. Raises NotFoundError."""
-        row = self.session.execute(self.list_statement().where(Lesson.id == lesson_id)).one_or_none()
-        if row is None:
-            raise NotFoundError(self.missing(lesson_id))
-        sales, courses = self.sales([lesson_id]), self.courses([lesson_id])
-        return LessonLine(lesson_id, row, sales.get(lesson_id, Sales()), courses.get(lesson_id, ()))
+        return [LessonLine(row.id, row, sales.get(row.id, Sales()), courses.get(row.id, ())) for row in rows]
 
     def sales(self, lesson_ids: Sequence[int]) -> Mapping[int, Sales]:
         """Sales of lessons by themselves (not through a course)."""

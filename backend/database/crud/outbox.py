@@ -1,7 +1,7 @@
 """The outbox as its page shows it, and what a person may do about a message there."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sqlalchemy import ColumnElement, select
 
@@ -15,6 +15,7 @@ from backend.database.models.tickets import Chat, Message
 from backend.database.models.users import User
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.dispatches import OutboxFilters
+from backend.database.verbs import Verb, named
 
 STATES = {
     "unsent": ("pending", "sending", "failed"),
@@ -27,6 +28,10 @@ STATES = {
 
 class OutboxCRUD(DispatchCRUD):
     filters: ClassVar[Mapping[str, Filter]] = {}
+    verbs: ClassVar[Mapping[str, Verb]] = named(
+        Verb("resend", lambda outbox, row_id, _given: outbox.send_again(row_id)),
+        Verb("cancel", lambda outbox, row_id, _given: outbox.withdraw(row_id)),
+    )
 
     @classmethod
     def list_statement(cls) -> AnySelect:
@@ -55,10 +60,6 @@ class OutboxCRUD(DispatchCRUD):
             if params.user_id is not None:
                 found.append(Dispatch.user_id == params.user_id)
         return found
-
-    def get_row(self, dispatch_id: int) -> Any:
-        """One row as the list shows it."""
-        return self.session.execute(self.list_statement().where(Dispatch.id == dispatch_id)).one()
 
     def send_again(self, dispatch_id: int) -> None:
         """Raises ConflictError unless it has failed, NotFoundError."""

@@ -70,7 +70,17 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
         "current_uses": PromoCode.current_uses,
     }
     default_sort = "-created_at"
-    filters: ClassVar[Mapping[str, Filter]] = {"is_active": exact(PromoCode.is_active)}
+    called = (PromoCode.code,)
+    filters: ClassVar[Mapping[str, Filter]] = {
+        "is_active": exact(PromoCode.is_active),
+        "percent_min": lambda percent: PromoCode.discount_percent >= percent,
+        "percent_max": lambda percent: PromoCode.discount_percent <= percent,
+        "used_min": lambda uses: PromoCode.current_uses >= uses,
+        "used_max": lambda uses: PromoCode.current_uses <= uses,
+        "expires": lambda value: (
+            PromoCode.expires_at.is_not(None) if value == "yes" else PromoCode.expires_at.is_(None)
+        ),
+    }
     verbs: ClassVar[Mapping[str, Verb]] = named(
         switching("switch_on", on=True),
         switching("switch_off", on=False),

@@ -50,6 +50,7 @@ class UserCRUD(BaseCRUD[User]):
     model = User
     sorts: ClassVar[Mapping[str, Any]] = {"created_at": User.created_at, "name": User.search_key}
     default_sort = "-created_at"
+    called = (User.first_name, User.last_name)
     filters: ClassVar[Mapping[str, Filter]] = {
         "is_active": exact(User.is_active),
         "telegram_id": exact(User.telegram_id),
@@ -179,19 +180,15 @@ class StudentCRUD(UserCRUD):
             raise NotFoundError(self.missing(row_id))
         return user
 
-    def get_row(self, row_id: int) -> AnyRow:
-        """One student as the list shows them. Raises NotFoundError."""
-        row = self.session.execute(self.list_statement().where(User.id == row_id)).one_or_none()
-        if row is None:
-            raise NotFoundError(self.missing(row_id))
-        return row
-
     filters: ClassVar[Mapping[str, Filter]] = {
         **UserCRUD.filters,
         "bought": lambda value: _bought() if value == "yes" else ~_bought(),
         "waiting": lambda value: _waiting() if value else ~_waiting(),
         "joined_since": User.created_at.__ge__,
         "joined_until": User.created_at.__lt__,
+        "username": lambda value: _named() if value == "yes" else ~_named(),
+        "lesson_id": lambda lesson_id: _holds(Purchase.lesson_id == lesson_id),
+        "course_id": lambda course_id: _holds(Purchase.course_id == course_id),
     }
 
     @classmethod
@@ -202,6 +199,7 @@ class StudentCRUD(UserCRUD):
             User.first_name,
             User.last_name,
             User.username,
+            User.ui_language,
             User.telegram_id,
             User.language_code,
             User.source,
@@ -222,6 +220,16 @@ def _purchases() -> tuple[Any, Any]:
     real = live & ~Purchase.is_test
     stars = select(func.coalesce(func.sum(Purchase.amount), 0)).where(real).correlate(User).scalar_subquery()
     return number, stars
+
+
+def _named() -> ColumnElement[bool]:
+    return func.coalesce(User.username, "") != ""
+
+
+def _holds(what: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Bought or was given a lesson or course, and has it still."""
+    live = Purchase.status == "completed", Purchase.revoked_at.is_(None)
+    return User.id.in_(select(Purchase.user_id).where(what, *live))
 
 
 def _bought() -> ColumnElement[bool]:

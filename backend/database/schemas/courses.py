@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -66,6 +66,15 @@ class CourseForm(Input):
 
 class CourseFilters(ListParams):
     is_active: bool | None = None
+
+
+class CourseListFilters(CourseFilters):
+    """The CRM's list: what a person may ask about courses besides."""
+
+    price_min: Stars | None = None
+    price_max: Stars | None = None
+    discount: Literal["yes", "no"] | None = None
+    lesson_id: Id | None = None
 
 
 class CourseLessonResponse(Output):

@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -86,6 +86,13 @@ class LessonFilters(ListParams):
     is_free: bool | None = None
     price_min: Annotated[Stars | None, Field(description="Stars")] = None
     price_max: Annotated[Stars | None, Field(description="Stars")] = None
+
+
+class LessonListFilters(LessonFilters):
+    """The CRM's list: what a person may ask about lessons besides."""
+
+    video: Literal["yes", "no"] | None = None
+    course_id: Id | None = None
 
 
 class LessonResponse(Output):

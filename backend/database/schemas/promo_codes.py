@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -93,6 +93,16 @@ class PromoCodeUpdate(Input):
 
 class PromoCodeFilters(ListParams):
     is_active: bool | None = None
+
+
+class PromoCodeListFilters(PromoCodeFilters):
+    """The CRM's list: what a person may ask about codes besides."""
+
+    percent_min: Percent | None = None
+    percent_max: Percent | None = None
+    used_min: Annotated[int | None, Field(ge=0, le=MAX_USES)] = None
+    used_max: Annotated[int | None, Field(ge=0, le=MAX_USES)] = None
+    expires: Literal["yes", "no"] | None = None
 
 
 class PromoCodeResponse(Output):

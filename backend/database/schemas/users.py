@@ -76,6 +76,9 @@ class StudentFilters(UserFilters):
     waiting: bool | None = None
     joined_since: Day | None = None
     joined_until: Day | None = None
+    username: Literal["yes", "no"] | None = None
+    lesson_id: Id | None = None
+    course_id: Id | None = None
 
     def asked(self, zone: tzinfo) -> "StudentFilters":
         """The same for the database: moments instead of days."""

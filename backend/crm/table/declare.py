@@ -1,0 +1,178 @@
+"""What a domain says about its list."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from operator import attrgetter
+from typing import Any
+
+from pydantic import BaseModel
+
+from backend.core.i18n import N_, _
+from backend.core.permissions import Permission
+from backend.core.text import number
+from backend.database.crud.base import BaseCRUD
+
+# (a row, the screen it stands on) -> HTML, with everything from outside escaped.
+Cell = Callable[[Any, Any], str]
+Options = tuple[tuple[str, str], ...]  # (value, what a person reads)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A cell that can be changed where it stands. `kind`: text, number, switch, choice."""
+
+    kind: str = "text"
+    field: str = ""  # of the domain's update schema; the column's name by itself
+    options: Options = ()
+    link: bool = False  # the cell holds a link: only the pencil beside it opens the editor
+
+
+@dataclass(frozen=True)
+class Column:
+    """`sort`: the parameter's value; `desc`: the first click sorts down; `hidden`: only on demand."""
+
+    name: str
+    label: str
+    cell: Cell
+    cls: str = ""
+    sort: str = ""
+    desc: bool = False
+    hidden: bool = False
+    edit: Edit | None = None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A chip of the filter bar. `names` are the query parameters that it sets.
+
+    `find`: whose records a relation offers.
+    """
+
+    name: str
+    label: str
+    names: tuple[str, ...]
+    options: Options = ()
+    kind: str = "number"
+    unit: str = ""
+    find: type[BaseCRUD[Any]] | None = None
+
+    def shown(self, on: Mapping[str, Any]) -> str:
+        """What the chip says while the filter is on, else ""."""
+        if self.options:
+            value = on.get(self.name)
+            words = dict(self.options).get(str(value))
+            return _(words) if words else str(value) if value is not None else ""
+        if self.kind == "relation":
+            return str(on.get(self.name) or "")
+        low, high = (self._value(on.get(name)) for name in (self.names * 2)[:2])
+        if low and high:
+            return f"{low}\u2013{high}{self.unit}"
+        if low or high:
+            return f"{'≥' if low else '≤'}\u00a0{low or high}{self.unit}"
+        return ""
+
+    def _value(self, value: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, datetime | date):
+            return value.isoformat()[:10]
+        return number(value) if isinstance(value, int | float) and self.kind == "number" else str(value)[:10]
+
+
+def choice(name: str, label: str, *options: tuple[str, str]) -> Filter:
+    """One of some values; a boolean's are "true", "false"."""
+    return Filter(name, label, (name,), options)
+
+
+def between(name: str, label: str, low: str, high: str, *, kind: str = "number", unit: str = "") -> Filter:
+    """Two ends, each optional; kind "number" or "date"."""
+    return Filter(name, label, (low, high), (), kind, unit)
+
+
+def empty(name: str, label: str, without: str = N_("is empty"), having: str = N_("is filled")) -> Filter:
+    """Whether there is anything; the parameter is "yes" or "no"."""
+    return Filter(name, label, (name,), (("no", without), ("yes", having)))
+
+
+def relation(name: str, label: str, find: type[BaseCRUD[Any]]) -> Filter:
+    """A record of another domain, looked for by text; the parameter is its id."""
+    return Filter(name, label, (name,), (), "relation", find=find)
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a verb asks before it runs: a field of its `arguments`. `choices`: a record of that domain."""
+
+    name: str
+    label: str
+    kind: str = "number"
+    choices: type[BaseCRUD[Any]] | None = None
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """A verb of the domain (BaseCRUD.verbs) as the list offers it.
+
+    `fits` says of which rows alone it is offered in their menus; `told` counts what was done ("%(num)s lesson ...").
+    """
+
+    verb: str
+    label: str
+    icon: str
+    bad: bool = False
+    fields: tuple[Field, ...] = ()
+    fits: Callable[[Any], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A list of the CRM. `name` is the domain's, as in `crm:<name>:index`; `key` begins the ids of its rows.
+
+    `label`: what a row is called; `page`: the address of a row's page; `edit`: it has a form at <page>/edit;
+    `update`: the schema of an edited cell; `export`: the columns of its files; `none`, `tabs`, `above`: templates of
+    the empty state, above the list, and above the list as part of what filters change; `extra`: what these need,
+    (caller, params, page) -> mapping.
+    """
+
+    name: str
+    key: str
+    crud: type[BaseCRUD[Any]]
+    params: type[BaseModel]
+    prefix: str
+    title: str
+    search: str
+    label: Callable[[Any], str]
+    columns: tuple[Column, ...]
+    filters: tuple[Filter, ...] = ()
+    actions: tuple[Action, ...] = ()
+    export: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+    update: type[BaseModel] | None = None
+    read: Permission = Permission.DASHBOARD_READ
+    write: Permission | None = None
+    page: Callable[[Any], str] | None = None
+    new: tuple[str, str] | None = None  # (route, label) of the primary action
+    menu: bool = True
+    none: str = ""  # template of the empty state
+    above: str = ""  # template above the list: tabs, sums
+    extra: Callable[[Any, Any, Any], Mapping[str, Any]] | None = None
+    tabs: str = ""
+    edit: bool = False
+
+    def url_of(self, row: Any) -> str:
+        return self.page(row) if self.page else f"{self.prefix}/{row.id}"
+
+    def column(self, name: str) -> Column | None:
+        return next((column for column in self.columns if column.name == name), None)
+
+    def action(self, verb: str) -> Action | None:
+        return next((action for action in self.actions if action.verb == verb), None)
+
+
+def attributes(*names: str) -> dict[str, Callable[[Any], object]]:
+    """Columns of a file that are attributes of the row."""
+    return {name: attrgetter(name) for name in names}
+
+
+PERCENT = Field("percent", N_("Percent"), hint=N_("-20 makes it a fifth cheaper, 10 a tenth dearer"))

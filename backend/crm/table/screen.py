@@ -1,0 +1,247 @@
+"""What one request shows of a table: the columns it asks for, its rows as HTML, the answers around them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from markupsafe import Markup, escape
+from pydantic import BaseModel, Field, ValidationError, create_model, field_validator
+
+from backend.core import clock
+from backend.core.atoms import icon
+from backend.core.context import Principal
+from backend.core.deps import Caller, Current
+from backend.core.i18n import _, current_language
+from backend.core.links import set_filters, url_with
+from backend.core.templating import render_list_at
+from backend.core.text import current_timezone, zone
+from backend.crm.table.cells import pencil
+from backend.crm.table.declare import Column, Filter, Table
+from backend.database import listing
+from backend.database.crud.base import BaseCRUD
+from backend.database.listing import Page
+
+DENSITIES = ("normal", "dense")
+LONGEST = 40
+
+
+class Look(BaseModel):
+    """How a list looks, in its address beside what it shows."""
+
+    cols: Annotated[list[str], Field(max_length=LONGEST, description="Columns, when not the usual ones")] = []
+    density: Annotated[str | None, Field(max_length=10)] = None
+
+    @field_validator("cols", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        texts = value if isinstance(value, list) else [value or ""]
+        return [name for text in texts if isinstance(text, str) for name in text.split(",") if name][:LONGEST]
+
+    @field_validator("density")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return value if value in DENSITIES[1:] else None
+
+
+@cache
+def screen_params(params: type[BaseModel]) -> type[BaseModel]:
+    """A domain's parameters with those of the look."""
+    return create_model(f"{params.__name__}Screen", __base__=(Look, params))
+
+
+def read_query(request: Request, model: type[BaseModel]) -> Any:
+    """The query as these parameters; unknown names are not looked at. Raises RequestValidationError."""
+    query = request.query_params
+    sent: dict[str, Any] = {name: query[name] for name in model.model_fields if name in query}
+    if "cols" in sent:
+        sent["cols"] = query.getlist("cols")
+    try:
+        return model.model_validate(sent)
+    except ValidationError as error:
+        found = [{**problem, "loc": ("query", *problem["loc"])} for problem in error.errors()]
+        raise RequestValidationError(found) from None
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One list for one person; the caller is known once the endpoint runs."""
+
+    table: Table
+    request: Request
+    caller: Current
+    params: Any
+
+    @property
+    def me(self) -> Principal:
+        return self.caller.me
+
+    @cached_property
+    def data(self) -> BaseCRUD[Any]:
+        return self.table.crud(self.caller.session)
+
+    @cached_property
+    def columns(self) -> Sequence[Column]:
+        """Those that the address names, in the table's order; the usual ones when it names none that exist."""
+        chosen = set(self.params.cols)
+        first, *rest = self.table.columns
+        found = [column for column in rest if column.name in chosen]
+        return [first, *(found or [column for column in rest if not column.hidden])]
+
+    @property
+    def asked(self) -> Any:
+        """The parameters with moments instead of days, on the clock of whoever asks."""
+        return self.params.asked(zone(self.me.timezone)) if hasattr(self.params, "asked") else self.params
+
+    def page(self) -> Page[Any]:
+        return self.data.shown(self.asked, cap=listing.PAGE_CAP)
+
+    def url(self, tail: str = "") -> str:
+        """An address below the table's with the same parameters."""
+        return url_with(self.params, f"{self.table.prefix}/{tail}")
+
+    @property
+    def may_write(self) -> bool:
+        return self.table.write is not None and self.me.may(self.table.write)
+
+    @property
+    def actions(self) -> Sequence[Any]:
+        return self.table.actions if self.may_write else ()
+
+    @property
+    def dense(self) -> bool:
+        return bool(self.params.density)
+
+    @property
+    def sort(self) -> str:
+        return self.params.sort or self.table.crud.default_sort
+
+    def chips(self) -> list[tuple[Filter, str]]:
+        """The filters with what each says; "" while it is off."""
+        on = set_filters(self.params)
+        for each in self.table.filters:
+            if each.find and each.name in on:
+                named = each.find(self.caller.session).options("", on[each.name])
+                on[each.name] = named[0][1] if named else f"№ {on[each.name]}"
+        return [(each, each.shown(on)) for each in self.table.filters]
+
+    def rows(self, items: Iterable[Any]) -> Markup:
+        """The rows as HTML, made of the columns' functions."""
+        draw = _Row(self, [self._cell(column) for column in self.columns])
+        return Markup("".join(map(_once(self, draw), items)))  # noqa: S704 - the functions of the columns escape
+
+    def _cell(self, column: Column) -> tuple[str, Callable[[Any, Any], str], str]:
+        """(what opens the cell, its content, what closes it); an editable one is a button or has a pencil."""
+        edit = column.edit if self.may_write and self.table.update is not None else None
+        opening = f'<td class="{column.cls}">' if column.cls else "<td>"
+        if edit is None:
+            return opening, column.cell, "</td>"
+        label = escape(_("Change: %s") % _(column.label))
+        if edit.link:
+            return opening, column.cell, f"{pencil(column.name, label)}</td>"
+        button = f'<button type="button" class="ly-cell" data-edit="{column.name}" title="{label}">'
+        return opening + button, column.cell, "</button></td>"
+
+
+def screen_of(table: Table) -> Any:
+    """The table as one request asks for it, as a dependency."""
+    model = screen_params(table.params)
+
+    async def build(request: Request, caller: Caller) -> Screen:
+        return Screen(table, request, caller, read_query(request, model))
+
+    return Depends(build)
+
+
+_drawn: dict[tuple[Any, ...], str] = {}
+DRAWN = 4_000  # rows, about 5 MB
+
+
+def _once(screen: Screen, draw: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A row with the same values looks the same to the same kind of reader for a minute: it is drawn once.
+
+    Lists are read again and again (Back, typing, several people), and drawing is most of their cost.
+    """
+    minute = int(clock.now().timestamp()) // 60
+    look = (
+        screen.table.name, tuple(column.name for column in screen.columns), screen.me.permissions,
+        current_language.get(), current_timezone.get(), minute,
+    )  # fmt: skip
+
+    def drawn(row: Any) -> str:
+        if not isinstance(row, tuple):
+            return draw(row)
+        key = (look, tuple(row))
+        try:
+            found = _drawn.get(key)
+        except TypeError:  # it holds a JSON value
+            return draw(row)
+        if found is None:
+            if len(_drawn) >= DRAWN:
+                _drawn.clear()
+            found = _drawn[key] = draw(row)
+        return found
+
+    return drawn
+
+
+class _Row:
+    """Draws one row after another; what all of them share is put together once."""
+
+    def __init__(self, screen: Screen, cells: Sequence[tuple[str, Callable[[Any, Any], str], str]]) -> None:
+        self.screen = screen
+        self.first, self.rest = cells[0], cells[1:]
+        self.table = screen.table
+        self.choosing = bool(screen.actions)
+        self.menu = self.table.menu and screen.may_write
+        self.pick, self.more = str(escape(_("Select: %s"))), str(escape(_("Actions: %s")))
+        self.dots = icon("dots-vertical")
+        self.fitting = [action for action in screen.actions if action.fits is not None]
+
+    def __call__(self, row: Any) -> str:
+        screen, table = self.screen, self.table
+        opening, content, closing = self.first
+        name = escape(table.label(row)) if self.choosing or self.menu else ""
+        parts = [f'<tr id="{table.key}-{row.id}"{self._state(row)}>', opening]
+        if self.choosing:
+            parts.append(
+                f'<input class="form-check-input ly-tick" type="checkbox" name="ids" value="{row.id}" form="bulk"'
+                f' aria-label="{self.pick % name}">'
+            )
+        parts += content(row, screen), closing
+        for opening, content, closing in self.rest:
+            parts += opening, content(row, screen), closing
+        if self.menu:
+            parts.append(
+                f'<td class="is-tight ly-no-sm"><a class="btn btn-ghost btn-icon btn-sm ly-rowmenu" data-rowmenu'
+                f' href="{escape(table.url_of(row))}" aria-label="{self.more % name}">{self.dots}</a></td>'
+            )
+        parts.append("</tr>")
+        return "".join(parts)
+
+    def _state(self, row: Any) -> str:
+        """The verbs that this row's menu leaves out."""
+        useless = [action.verb for action in self.fitting if action.fits is not None and not action.fits(row)]
+        return f' data-not="{" ".join(useless)}"' if useless else ""
+
+
+def respond(screen: Screen) -> Response:
+    """The page or, for htmx, its changing part."""
+    page, table = screen.page(), screen.table
+    more = table.extra(screen.caller, screen.params, page) if table.extra else {}  # noqa: S610 - no Django here
+    names = "table/index.html", "table/_table.html"
+    url = f"{table.prefix}/"
+    return render_list_at(screen.request, names, page=page, params=screen.params, list_url=url, screen=screen, **more)
+
+
+def respond_row(screen: Screen, rows: Iterable[Any]) -> Markup:
+    """Rows that take the place of their old selves, wherever the list shows them."""
+    return Markup("").join(
+        Markup('<hx-partial hx-target="#{}-{}" hx-swap="outerHTML">{}</hx-partial>').format(
+            screen.table.key, row.id, screen.rows([row])
+        )
+        for row in rows
+    )
