@@ -17,30 +17,21 @@ from backend.core.forms import Form, form_of
 from backend.core.i18n import _
 from backend.core.permissions import Permission
 from backend.core.templating import flash, go_to, render_part, see_other, url_of
+from backend.crm.table.declare import TABLES
+from backend.crm.table.screen import screen_params
 from backend.database import history
 from backend.database.crud.views import ViewCRUD
 from backend.database.models.views import SavedView
 from backend.database.schemas.base import MAX_ID
-from backend.database.schemas.courses import CourseFilters
-from backend.database.schemas.dispatches import OutboxFilters
-from backend.database.schemas.lessons import LessonFilters
-from backend.database.schemas.promo_codes import PromoCodeFilters
-from backend.database.schemas.sales import PaymentFilters, SaleFilters
-from backend.database.schemas.users import StudentFilters
 from backend.database.schemas.views import ViewCreate, ViewMarks, ViewQuery, ViewUpdate
 
 router = Routes(prefix="/dashboard/views", dependencies=[require(Permission.PROFILE_WRITE)])
 Views = Annotated[ViewCRUD, crud(ViewCRUD)]
 ViewId = Annotated[int, Path(ge=1, le=MAX_ID)]
-LISTS: dict[str, type[BaseModel]] = {
-    "users": StudentFilters,
-    "lessons": LessonFilters,
-    "courses": CourseFilters,
-    "promo_codes": PromoCodeFilters,
-    "sales": SaleFilters,
-    "payments": PaymentFilters,
-    "outbox": OutboxFilters,
-}
+
+
+def params_of(list_name: str) -> type[BaseModel]:
+    return screen_params(TABLES[list_name].params)
 
 
 @router.get("/{view_id}", name="crm:views:open")
@@ -50,7 +41,7 @@ def open_view(request: Request, caller: Caller, views: Views, view_id: ViewId) -
 
 def opened(request: Request, view: SavedView) -> Response:
     """On to the list. What it does not take any more is left out and named."""
-    query, dropped = saved.fitting(LISTS[view.list_name], view.query)
+    query, dropped = saved.fitting(params_of(view.list_name), view.query)
     if dropped:
         told = _("The view “%(name)s” asks for what is not there any more: %(what)s. Here is the rest of it.")
         flash(request, told % {"name": view.name, "what": ", ".join(dropped)}, kind="warn")
@@ -105,7 +96,7 @@ def keep_query(
     if form.data is None:
         raise AppError(fields=form.errors)
     views.check_version(view, form.data.version)
-    views.assign(view, {"query": saved.fitting(LISTS[view.list_name], form.data.query)[0]})
+    views.assign(view, {"query": saved.fitting(params_of(view.list_name), form.data.query)[0]})
     return _saved(request, caller, view)
 
 
@@ -139,9 +130,9 @@ def _id(caller: Caller) -> int:
 
 def _model(me: Principal, list_name: str) -> type[BaseModel]:
     """Raises NotFoundError for a list that is not there, for this person."""
-    if list_name not in LISTS or not saved.may_see(me, list_name):
+    if list_name not in TABLES or not saved.may_see(me, list_name):
         raise NotFoundError
-    return LISTS[list_name]
+    return params_of(list_name)
 
 
 def _seen(caller: Caller, views: ViewCRUD, view_id: int) -> SavedView:

@@ -104,7 +104,13 @@ def _ask(screen: Screen, action: Action, which: Chosen, form: Form[Any] | None) 
     session = screen.caller.session
     fields = [(each, each.choices(session).options("") if each.choices else ()) for each in action.fields]
     names = "table/ask.html", "table/_ask.html"
-    context: dict[str, Any] = {"table": screen.table, "action": action, "fields": fields, "which": which, "url": screen.url("bulk")}
+    context: dict[str, Any] = {
+        "table": screen.table,
+        "action": action,
+        "fields": fields,
+        "which": which,
+        "url": screen.url("bulk"),
+    }
     status = 422 if form is not None else 200
     return render_part(screen.request, *names, status, screen=screen, form=form or Form(), **context)
 

@@ -170,6 +170,9 @@ class Table:
         return next((action for action in self.actions if action.verb == verb), None)
 
 
+TABLES: dict[str, Table] = {}  # by name: every list of the CRM
+
+
 def attributes(*names: str) -> dict[str, Callable[[Any], object]]:
     """Columns of a file that are attributes of the row."""
     return {name: attrgetter(name) for name in names}

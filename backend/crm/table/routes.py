@@ -12,7 +12,7 @@ from backend.core.exports import BATCH, Format, export_response, in_batches
 from backend.core.templating import go_to, render_part
 from backend.core.text import zone
 from backend.crm.table import bulk, editing
-from backend.crm.table.declare import Table
+from backend.crm.table.declare import TABLES, Table
 from backend.crm.table.screen import Screen, respond, screen_of
 from backend.database.listing import Page
 from backend.database.schemas.base import MAX_ID
@@ -27,6 +27,7 @@ def install(router: Routes, table: Table) -> None:
 
     Names: crm:<name>:index, :csv, :xlsx, :pick, :cell, :set, :bulk.
     """
+    TABLES[table.name] = table
     asked = screen_of(table)
 
     @router.get("/", name=f"crm:{table.name}:index")
