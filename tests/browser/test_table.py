@@ -1,0 +1,170 @@
+"""A list worked by hand: rows chosen, verbs, cells edited in place, columns, relations; by keys, and without script."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.database.models.lessons import Lesson
+from tests.browser.axe import violations
+from tests.browser.test_keys import press
+from tests.factories import make_course, make_lesson
+
+pytestmark = pytest.mark.browser
+LESSONS = "/dashboard/lessons/"
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
+    yield page
+    assert complaints == []
+
+
+def prices(db: Session) -> list[int]:
+    found = list(db.scalars(select(Lesson.price).order_by(Lesson.id)))
+    db.commit()
+    return found
+
+
+def lessons(db: Session, number: int = 5) -> list[Lesson]:
+    return [make_lesson(db, title=f"Lesson {at}", price=100) for at in range(1, number + 1)]
+
+
+def test_a_range_is_chosen_changed_and_taken_back(page: Page, db: Session) -> None:
+    lessons(db)
+    page.goto(LESSONS + "?sort=title")
+    ticks = page.locator("#list-rows .ly-tick")
+    ticks.nth(1).click()
+    ticks.nth(3).click(modifiers=["Shift"])
+    expect(page.locator("[data-chosen]")).to_have_text("Chosen: 3")
+    assert violations(page) == []
+
+    page.locator(".ly-bulk").get_by_role("button", name="Change the price").click()
+    page.locator("#ask").get_by_label("Percent").fill("-10")
+    assert violations(page) == []
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-toast] p")).to_have_text("Change the price: 3")
+    expect(page.locator("#ask")).to_be_hidden()
+    expect(page.locator(".ly-bulk")).to_be_hidden()
+    expect(page.locator("#list-rows tr").nth(1)).to_contain_text("90")
+    assert prices(db) == [100, 90, 90, 90, 100]
+
+    page.locator("[data-undo] button[type=submit]").click()
+    expect(page.locator("#list-rows tr").nth(1)).to_contain_text("100")
+    assert prices(db) == [100] * 5
+
+
+def test_the_menu_of_a_row_knows_its_row(page: Page, db: Session) -> None:
+    first, second = lessons(db, 2)
+    page.goto(LESSONS + "?sort=title")
+    page.locator(f"#lesson-{second.id} [data-rowmenu]").click()
+    menu = page.locator("#row-menu")
+    expect(menu.get_by_role("button", name="Hide")).to_be_visible()
+    expect(menu.get_by_role("button", name="Put on sale")).to_be_hidden()
+    assert str(menu.locator("a").get_attribute("href")).endswith(f"/{second.id}/edit")
+    menu.get_by_role("button", name="Hide").click()
+    expect(page.locator(f"#lesson-{second.id}")).to_contain_text("Hidden")
+    expect(page.locator(f"#lesson-{first.id}")).to_contain_text("On sale")
+    page.locator(f"#lesson-{first.id} [data-rowmenu]").click()
+    menu.get_by_role("button", name="Delete").click()
+    expect(page.locator(f"#lesson-{first.id}")).to_have_count(0)
+
+
+def test_cells_are_edited_by_keys_alone(page: Page, db: Session) -> None:
+    lessons(db, 3)
+    page.goto(LESSONS + "?sort=title&cols=price")
+    page.locator("#list-rows tr").first.locator("[data-edit=price]").focus()
+    page.keyboard.press("Enter")
+    field = page.locator("[data-editor] [name=value]")
+    expect(field).to_be_focused()
+    page.keyboard.type("150")
+    page.keyboard.press("Escape")
+    expect(field).to_have_count(0)
+    assert prices(db) == [100, 100, 100]
+
+    page.keyboard.press("Enter")
+    expect(field).to_be_focused()
+    page.keyboard.type("dear")
+    page.keyboard.press("Enter")
+    expect(page.locator("#cell-error")).to_be_visible()
+    expect(field).to_have_value("dear")
+    expect(field).to_be_focused()
+    assert violations(page) == []
+    page.keyboard.press("Control+A")
+    page.keyboard.type("150")
+    page.keyboard.press("Tab")  # saves, and goes on to the next title, then to its price
+    expect(page.locator("[data-editor=title] [name=value]")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("[data-editor=price] [name=value]")).to_be_focused()
+    page.keyboard.type("250")
+    page.keyboard.press("Enter")
+    expect(page.locator("#list-rows tr").nth(1)).to_contain_text("250")
+    assert prices(db) == [150, 250, 100]
+
+
+def test_rows_are_chosen_by_keys_in_any_layout(page: Page, db: Session) -> None:
+    lessons(db, 3)
+    page.goto(LESSONS + "?sort=title")
+    press(page, "KeyJ", "о")
+    press(page, "KeyX", "ч")
+    press(page, "KeyJ", "о")
+    press(page, "KeyX", "ч")
+    expect(page.locator("[data-chosen]")).to_have_text("Chosen: 2")
+    press(page, "KeyE", "у")
+    page.wait_for_url("**/edit")
+
+
+def test_columns_are_chosen_and_stay_in_the_address(page: Page, db: Session) -> None:
+    lessons(db, 1)
+    page.goto(LESSONS)
+    page.locator("[popovertarget=look]").click()
+    page.locator("#look").get_by_label("Revenue").uncheck()
+    page.locator("#look").get_by_label("Closer together").check()
+    page.locator("#look").get_by_role("button", name="Apply").click()
+    expect(page.locator("thead")).not_to_contain_text("Revenue")
+    expect(page.locator("table.is-dense")).to_be_visible()
+    assert "density=dense" in page.url
+    page.reload()
+    expect(page.locator("thead")).not_to_contain_text("Revenue")
+    page.go_back()
+    expect(page.locator("thead")).to_contain_text("Revenue")
+
+
+def test_a_relation_is_looked_for_in_its_chip(page: Page, db: Session) -> None:
+    inside, _outside = lessons(db, 2)
+    make_course(db, [inside], title="Portrait")
+    make_course(db, title="Night")
+    page.goto(LESSONS)
+    page.get_by_role("button", name="Course", exact=True).click()
+    page.locator("#filter-course_id-find").fill("portr")
+    found = page.locator("#filter-course_id-found a")
+    expect(found).to_have_count(1)
+    found.click()
+    expect(page.locator("#list-rows tr")).to_have_count(1)
+    expect(page.locator(".ly-chip.is-on").last).to_contain_text("Course: Portrait")
+    assert "course_id=" in page.url
+
+
+def test_everything_works_without_script(browser: Browser, url: str, context: BrowserContext, db: Session) -> None:
+    lessons(db, 3)
+    plain = browser.new_context(base_url=url, locale="en-GB", java_script_enabled=False)
+    plain.add_cookies(context.cookies())  # type: ignore[arg-type] # what one context gives, another takes
+    page = plain.new_page()
+    page.goto(LESSONS + "?sort=title")
+    page.locator("#list-rows .ly-tick").nth(0).check()
+    page.locator("#list-rows .ly-tick").nth(2).check()
+    page.get_by_role("button", name="Change the price").click()
+    page.get_by_label("Percent").fill("10")
+    page.get_by_role("button", name="Change the price").click()
+    page.wait_for_url(re.compile(r"/dashboard/lessons/\?sort=title$"))
+    assert prices(db) == [110, 100, 110]
+    page.goto(LESSONS + "pick/course_id")
+    expect(page.get_by_role("button", name="Find")).to_be_visible()
+    plain.close()
