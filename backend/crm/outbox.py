@@ -43,7 +43,8 @@ def _state(row: Any, _screen: Screen) -> str:
     note = ""
     if row.error:
         said = row.error.partition(": ")[2]
-        note = escape(explain(row.error)) + (f": <span hx-ignore>{escape(said)}</span>" if said else "")
+        quoted = f": <span hx-ignore>{escape(said)}</span>" if said else ""
+        note = f"{escape(explain(row.error))}{quoted}"
     elif row.state == "pending" and row.not_before > clock.now():
         note = text.datetime_(row.not_before)
     small = f'<small class="d-block ly-xs ly-quiet">{note}</small>' if note else ""
