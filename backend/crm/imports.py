@@ -178,7 +178,7 @@ def _running(router: Routes, place: Place, name: str) -> None:
 
         def read(session: Any, cursor: str | None) -> Page[Sequence[object]]:
             kind, after = (cursor or "wrong 0").split()
-            rows = ImportCRUD(session).shown(import_id, kind, int(after), KEPT_AT_ONCE)
+            rows = ImportCRUD(session).preview(import_id, kind, int(after), KEPT_AT_ONCE)
             items = [[*_cells(row.cells, header), row.number, row.words] for row in rows]
             next_kind = f"{kind} {rows[-1].id}" if rows else None if kind == "refused" else "refused 0"
             return Page(items, next_kind)
@@ -215,7 +215,7 @@ def _result(place: Place, imports: ImportCRUD, found: Import, params: ImportPara
     counts = imports.counts(found.id)
     tabs = BEFORE if found.state == "checked" else AFTER
     kind = params.show if params.show in tabs else next((each for each in tabs if counts[each]), tabs[0])
-    rows = imports.shown(found.id, kind, params.after, SHOWN + 1)
+    rows = imports.preview(found.id, kind, params.after, SHOWN + 1)
     more = rows[SHOWN - 1].id if len(rows) > SHOWN else None
     plan = Plan(**found.plan)
     return {

@@ -147,7 +147,7 @@ class ImportCRUD(BaseCRUD[Import]):
                 found[name] += count
         return found
 
-    def shown(self, import_id: int, kind: str, after: int, limit: int) -> Sequence[ImportRow]:
+    def preview(self, import_id: int, kind: str, after: int, limit: int) -> Sequence[ImportRow]:
         """Rows with this verdict or outcome behind a row."""
         of = ImportRow.outcome if kind in ("done", "refused") else ImportRow.verdict
         statement = select(ImportRow).where(ImportRow.import_id == import_id, of == kind, ImportRow.id > after)
