@@ -28,7 +28,7 @@ from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from backend.core import atoms, clock, saved, shortcuts, sidebar, text, wording
+from backend.core import atoms, clock, lately, saved, shortcuts, sidebar, text, wording
 from backend.core.compiled import BesideSources
 from backend.core.config import Settings, is_loopback
 from backend.core.context import ANONYMOUS, Principal
@@ -114,6 +114,8 @@ def render(
         current_language.reset(tokens[1])
         text.current_timezone.reset(tokens[2])
     response = HTMLResponse(body, status, {"Vary": "HX-Request-Type"})
+    if not partial:
+        lately.remember(request, response, me)
     if not partial and FLASH_COOKIE in request.cookies:
         response.delete_cookie(FLASH_COOKIE)
     return response

@@ -131,8 +131,12 @@ install(router, TABLE)
 
 
 @router.get("/new", name="crm:promo_codes:new", dependencies=can_write)
-def new(request: Request, like: Annotated[str, Query(max_length=20, description="A starter")] = "") -> Response:
-    values = {"is_active": True, "discount_percent": "", **STARTERS.get(like, {})}
+def new(
+    request: Request,
+    like: Annotated[str, Query(max_length=20, description="A starter")] = "",
+    code: Annotated[str, Query(max_length=64, description="How it is called")] = "",
+) -> Response:
+    values = {"code": code, "is_active": True, "discount_percent": "", **STARTERS.get(like, {})}
     return render(request, "promo_codes/new.html", promo=None, form=Form(values=values))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from backend.database.models.users import User
 from tests.browser.axe import violations
-from tests.factories import make_lesson, make_ticket, make_user
+from tests.factories import make_lesson, make_purchase, make_ticket, make_user
 
 pytestmark = pytest.mark.browser
 CTRL, SHIFT = 2, 8
@@ -33,8 +33,8 @@ def press(page: Page, code: str, letter: str, modifiers: int = 0) -> None:
 
 
 def test_the_palette_finds_and_opens_by_keys_alone(page: Page, db: Session) -> None:
-    masha = make_user(db, first_name="Мария", last_name="Ковалёва", username="masha")
     make_user(db, first_name="Марк", last_name="Левитин", username="levitin")
+    masha = make_user(db, first_name="Мария", last_name="Ковалёва", username="masha")
     page.goto("/dashboard/lessons/")
     press(page, "KeyK", "л", CTRL)
     chosen = page.locator("#palette [aria-selected=true] .ly-cut").first
@@ -52,9 +52,34 @@ def test_the_palette_finds_and_opens_by_keys_alone(page: Page, db: Session) -> N
 
     page.locator("#find").click()  # the field of the top bar opens the same palette, and it remembers
     expect(page.locator("#palette [role=group]").first).to_contain_text("Lately")
-    expect(chosen).to_have_text("Мария Ковалёва")
+    expect(chosen).to_have_text("Lessons")  # not the page that it stands over
     page.keyboard.press("Escape")
     expect(page.locator("#palette")).to_be_hidden()
+
+
+def test_the_palette_takes_a_verb_with_its_number(page: Page, db: Session) -> None:
+    """In the Russian layout, and with the keys of the other one."""
+    sale = make_purchase(db, make_user(db, first_name="Мария"), make_lesson(db, title="Свет"), amount=299)
+    page.goto("/dashboard/")
+    for typed in (f"возврат {sale.id}", f"djpdhfn {sale.id}"):
+        press(page, "KeyK", "л", CTRL)
+        page.keyboard.type(typed)
+        chosen = page.locator("#palette [aria-selected=true] .ly-cut").first
+        expect(chosen).to_contain_text(f"Refund: Purchase {sale.id}")
+        assert violations(page) == []
+        page.keyboard.press("Escape")
+        expect(page.locator("#palette")).to_be_hidden()
+    press(page, "KeyK", "л", CTRL)
+    expect(page.locator("#palette input")).to_be_focused()
+    expect(chosen).to_contain_text("Refund")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/dashboard/sales/{sale.id}/refund")
+
+    press(page, "KeyK", "л", CTRL)
+    page.keyboard.type("новый урок")
+    expect(page.locator("#palette [aria-selected=true]")).to_contain_text("New lesson")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/dashboard/lessons/new")
 
 
 def test_a_list_is_walked_opened_and_left_by_keys(page: Page, db: Session) -> None:

@@ -1,6 +1,6 @@
-"""What the palette finds: a few records of each kind for one text; reads across domains."""
+"""What the palette finds: a few records of each kind for one text, a number or their ids; reads across domains."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -8,48 +8,56 @@ from sqlalchemy.orm import Session
 
 from backend.core.permissions import STUDENT
 from backend.database import search
+from backend.database.crud.sales import PaymentListCRUD, SaleCRUD
 from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
+from backend.database.models.orders import Payment
 from backend.database.models.promo_codes import PromoCode
+from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
+from backend.database.schemas.base import MAX_ID
 
 SHOWN = 5
 READ = 20  # the newest that fit, looked at for the best
 
+STUDENTS = select(User.id, User.first_name, User.last_name, User.username, User.telegram_id).where(
+    User.role_id == select(Role.id).where(Role.name == STUDENT).scalar_subquery()
+)
+TICKETS = select(SupportTicket.id, SupportTicket.subject, SupportTicket.status, User.first_name, User.last_name).join(
+    User, User.id == SupportTicket.user_id
+)
+# Kind -> what is searched and what is shown of it; what has no text of its own is found by its number.
+KINDS: dict[str, tuple[type[Any], AnySelect]] = {
+    "students": (User, STUDENTS),
+    "tickets": (SupportTicket, TICKETS),
+    "lessons": (Lesson, select(Lesson.id, Lesson.title, Lesson.price, Lesson.is_free)),
+    "courses": (Course, select(Course.id, Course.title, Course.total_price, Course.discount_price)),
+    "promo_codes": (PromoCode, select(PromoCode.id, PromoCode.code)),
+    "purchases": (Purchase, SaleCRUD.list_statement()),
+    "payments": (Payment, PaymentListCRUD.list_statement()),
+}
+
 
 class SearchCRUD:
-    """One query a kind, whatever matches."""
+    """A handful of queries a kind, whatever matches."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def students(self, q: str) -> Sequence[AnyRow]:
-        columns = select(User.id, User.first_name, User.last_name, User.username, User.telegram_id)
-        role = select(Role.id).where(Role.name == STUDENT).scalar_subquery()
-        return self._best(columns.where(User.role_id == role), User, q)
-
-    def lessons(self, q: str) -> Sequence[AnyRow]:
-        return self._best(select(Lesson.id, Lesson.title, Lesson.price, Lesson.is_free), Lesson, q)
-
-    def courses(self, q: str) -> Sequence[AnyRow]:
-        columns = select(Course.id, Course.title, Course.total_price, Course.discount_price)
-        return self._best(columns, Course, q)
-
-    def promo_codes(self, q: str) -> Sequence[AnyRow]:
-        return self._best(select(PromoCode.id, PromoCode.code), PromoCode, q)
-
-    def tickets(self, q: str) -> Sequence[AnyRow]:
-        ticket = SupportTicket
-        columns = select(ticket.id, ticket.subject, ticket.status, User.first_name, User.last_name)
-        return self._best(columns.join(User, User.id == ticket.user_id), ticket, q)
-
-    def _best(self, statement: AnySelect, model: type[Any], q: str) -> Sequence[AnyRow]:
-        """In the order of their fitness: their ids are found, then the rows read."""
-        if not search.asks(q):
+    def find(self, kind: str, q: str) -> Sequence[AnyRow]:
+        """Those that fit best."""
+        model, statement = KINDS[kind]
+        if not issubclass(model, search.Searchable) or not search.asks(q):
             return []
         ranking = search.Ranking(search.SearchIndex(self.session, model, q), statement, READ)
         ids = [row_id for _level, row_id in ranking.behind(None, SHOWN)]
-        rows = {row.id: row for row in self.session.execute(statement.where(model.id.in_(ids)))} if ids else {}
-        return [rows[row_id] for row_id in ids]
+        found = self.among(kind, ids)
+        return [found[row_id] for row_id in ids]
+
+    def among(self, kind: str, ids: Iterable[int]) -> dict[int, AnyRow]:
+        """The records with these ids, as far as they are there."""
+        model, statement = KINDS[kind]
+        wanted = [row_id for row_id in ids if 1 <= row_id <= MAX_ID]
+        return {row.id: row for row in self.session.execute(statement.where(model.id.in_(wanted)))} if wanted else {}
