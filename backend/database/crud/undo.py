@@ -10,7 +10,7 @@ from itertools import groupby, takewhile
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _
@@ -80,6 +80,7 @@ class UndoCRUD:
 
     def slice(self, change_set_id: int, below: int | None = None, limit: int = SLICE) -> Outcome:
         """Gives back the newest changes of the set with a number under `below`, `limit` of them or a few more."""
+        change_set_id = self._origin(change_set_id)
         changes = self._newest(change_set_id, below, limit)
         outcome = Outcome(below=changes[-1].id if len(changes) >= limit else None)
         step = Slice(self.session, change_set_id, below, outcome)
@@ -87,6 +88,18 @@ class UndoCRUD:
             step.revert(op, model_of(entity), list(run))
         self.session.expire_all()  # all this went past the loaded rows
         return outcome
+
+    def _origin(self, change_set_id: int) -> int:
+        """What a redo has done again: the first time says it whole, also what stood so already when it was undone."""
+        undo = aliased(ChangeSet)
+        again = (
+            select(undo.undoes_id)
+            .join(ChangeSet, ChangeSet.undoes_id == undo.id)
+            .where(ChangeSet.label == "redo", undo.undoes_id.is_not(None))
+        )
+        while (found := self.session.scalar(again.where(ChangeSet.id == change_set_id))) is not None:
+            change_set_id = found
+        return change_set_id
 
     def _newest(self, change_set_id: int, below: int | None, limit: int) -> list[AnyRow]:
         mine = select(*COLUMNS).where(Change.change_set_id == change_set_id).order_by(Change.id.desc())
