@@ -25,6 +25,7 @@ class Verb:
 
     `values(row of the columns `needs`, arguments)` gives the columns to set instead, {} when the row is so already:
     thousands of rows a second. Not for columns that keys derive from. Both refuse a row by raising AppError.
+    `many(crud, ids, arguments)` is for what else is done to many rows in few statements; it tells the history itself.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Verb:
     arguments: type[Input] | None = None
     values: Callable[[Any, Any], Mapping[str, Any]] | None = None
     needs: tuple[str, ...] = ()
+    many: "Callable[[Any, Sequence[int], Any], Outcome] | None" = None
 
 
 @dataclass
@@ -41,6 +43,11 @@ class Outcome:
     done: int = 0
     same: int = 0
     errors: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, more: "Outcome") -> None:
+        self.done += more.done
+        self.same += more.same
+        self.errors += more.errors
 
 
 def named(*verbs: Verb) -> dict[str, Verb]:
@@ -76,10 +83,24 @@ def apply(crud: Any, verb: Verb, ids: Iterable[int], arguments: Any = None) -> O
     wanted = sorted(set(ids))  # in one order, so that two of these never wait for each other
     for at in range(0, len(wanted), MANY):
         some = wanted[at : at + MANY]
-        if verb.values is None or not _set(crud, verb, some, arguments, outcome):
+        if not _together(crud, verb, some, arguments, outcome):
             for row_id in some:
                 _run(crud, verb, row_id, arguments, outcome)
     return outcome
+
+
+def _together(crud: Any, verb: Verb, ids: Sequence[int], arguments: Any, outcome: Outcome) -> bool:
+    """False when there is no way to do them all at once, or when a constraint refuses one: then each goes by itself."""
+    if verb.many is None:
+        return verb.values is not None and _set(crud, verb, ids, arguments, outcome)
+    crud.session.flush()
+    try:
+        with crud.session.begin_nested():
+            found = verb.many(crud, ids, arguments)
+    except IntegrityError:
+        return False
+    outcome.add(found)
+    return True
 
 
 def words(error: AppError) -> str:
@@ -105,7 +126,7 @@ def _run(crud: Any, verb: Verb, row_id: int, arguments: Any, outcome: Outcome) -
 
 
 def _set(crud: Any, verb: Verb, ids: Sequence[int], arguments: Any, outcome: Outcome) -> bool:
-    """The fast way. False when a constraint refuses a row: then each goes by itself."""
+    """The verb's values in few statements."""
     session, found = crud.session, Outcome()
     session.flush()
     changes = _changes(crud, verb, ids, arguments, found)
@@ -118,9 +139,8 @@ def _set(crud: Any, verb: Verb, ids: Sequence[int], arguments: Any, outcome: Out
     records = [((table, row_id), _json(before), _json(after)) for row_id, before, after in changes]
     history.record_all(session, [Told(row, row, "update", before, after) for row, before, after in records])
     _forget(session, crud.model, {row_id for row_id, *_rest in changes})
-    outcome.done += len(changes)
-    outcome.same += found.same
-    outcome.errors += found.errors
+    found.done = len(changes)
+    outcome.add(found)
     return True
 
 

@@ -122,7 +122,7 @@ def test_the_number_of_queries_does_not_follow_the_rows(admin: TestClient, db: S
 
     # The session, then: count, rows, sales, courses; and for the record: lesson, line, sales,
     # courses, buyers, bot, history (4).
-    assert one_row == (count(URL), count(record)) == (4, 12)
+    assert one_row == (count(URL), count(record)) == (4, 11)
 
 
 def test_csv_holds_the_filtered_list_and_no_formula(admin: TestClient, db: Session) -> None:

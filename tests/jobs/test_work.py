@@ -16,10 +16,11 @@ from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import current_language
 from backend.database.crud.jobs import JobCRUD
 from backend.database.crud.lessons import LessonCRUD
-from backend.database.crud.users import StudentCRUD, UserCRUD
+from backend.database.crud.users import UserCRUD
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.jobs import Job, JobError, JobRow
 from backend.database.models.lessons import Lesson
+from backend.database.models.users import User
 from backend.database.schemas.base import ListParams
 from backend.database.session import Database
 from backend.jobs import periodic, work
@@ -174,8 +175,7 @@ def test_the_worker_does_what_there_is_and_survives_what_cannot_be_done(db: Sess
 
     assert (job_of(db, broken).state, job_of(db, broken).error) == ("failed", "ValidationError")
     assert (job_of(db, good).state, job_of(db, good).done) == ("done", 150)
-    with database.read() as session:
-        assert StudentCRUD(session).get_row(students[0]).is_active is False
+    assert set(db.scalars(select(User.is_active).where(User.id.in_(students)))) == {False}
 
 
 def test_a_worker_that_ends_gives_its_job_back(db: Session, database: Database) -> None:

@@ -28,8 +28,17 @@ REFUSED = 100  # every so many rows costs the most already
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-def worker(url: str) -> subprocess.Popen[bytes]:
-    """`python -m backend.jobs`, as an operator runs it."""
+# The jobs of a process without the rest of them, which takes longer to start than to kill.
+ALONE = """
+import asyncio, os, sys
+from backend.database.session import Database
+from backend.jobs.work import follow
+asyncio.run(follow(Database(sys.argv[1]), str(os.getpid()), asyncio.Event()))
+"""
+
+
+def worker(url: str, *, whole: bool = False) -> subprocess.Popen[bytes]:
+    """`whole`: `python -m backend.jobs`, as an operator runs it."""
     environment = os.environ | {
         "DATABASE_URL": url,
         "SECRET_KEY": SECRET,
@@ -37,7 +46,8 @@ def worker(url: str) -> subprocess.Popen[bytes]:
         "SANDBOX": "0",
         "PYTHONPATH": str(ROOT),
     }
-    return subprocess.Popen([sys.executable, "-m", "backend.jobs"], cwd=ROOT, env=environment)
+    command = ["-m", "backend.jobs"] if whole else ["-c", ALONE, url]
+    return subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment)
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -83,7 +93,7 @@ def test_a_worker_killed_again_and_again_does_each_row_once(database: Database, 
         job_id = JobCRUD(session).start("lessons", "change_price", {"percent": 10}, select(Lesson.id), None).id
 
     hits = kill_now_and_then(database, db, job_id)
-    process = worker(database.url)
+    process = worker(database.url, whole=True)
     wait_until(lambda: at(db, job_id)[0] == "done")
     process.send_signal(signal.SIGTERM)
 

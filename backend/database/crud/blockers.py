@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session, aliased
 
 from backend.core.i18n import N_, _
 from backend.core.permissions import STUDENT, UNDO_RIGHTS
+from backend.core.wording import VERBS
 from backend.database.base import Base
 from backend.database.models.history import Change, ChangeSet, ChangeSetPart
 from backend.database.models.jobs import GOING_ON, Job
@@ -39,8 +40,9 @@ def reasons(session: Session, sets: Sequence[ChangeSet]) -> dict[int, str]:
             found[set_id] = ELSEWHERE
     found |= {set_id: _why(entity) for set_id, entity in _fixed_alone(session, fixed_in)}
     found |= {s.id: BY_LABEL[s.label] for s in sets if s.label in BY_LABEL}
-    unfinished = select(Job.change_set_id).where(Job.change_set_id.in_([s.id for s in sets]), Job.state.in_(GOING_ON))
-    found |= {set_id: RUNNING for set_id in session.scalars(unfinished) if set_id is not None}
+    if of_jobs := [s.id for s in sets if s.label in VERBS]:
+        unfinished = select(Job.change_set_id).where(Job.change_set_id.in_(of_jobs), Job.state.in_(GOING_ON))
+        found |= {set_id: RUNNING for set_id in session.scalars(unfinished) if set_id is not None}
     return {set_id: _(words) for set_id, words in found.items()}
 
 

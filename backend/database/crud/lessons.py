@@ -14,6 +14,7 @@ from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.catalogue import Sales, buyers_by, repriced, sales_by, sold_words
 from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.media import MediaCRUD
+from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged
 from backend.database.listing import API_CAP, Page
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.lessons import Lesson
@@ -77,12 +78,15 @@ class LessonCRUD(BaseCRUD[Lesson]):
         "course_id": lambda course_id: Lesson.id.in_(
             select(CourseLesson.lesson_id).where(CourseLesson.course_id == course_id)
         ),
+        "tag": tagged(Lesson),
     }
     verbs: ClassVar[Mapping[str, Verb]] = named(
         switching("put_on_sale", on=True),
         switching("hide", on=False),
         repriced("price"),
         Verb("add_to_course", lambda lessons, row_id, given: lessons.add_to_course(row_id, given.course_id), ToCourse),
+        TAG,
+        UNTAG,
         DELETE,
     )
 
@@ -219,6 +223,7 @@ class LessonCRUD(BaseCRUD[Lesson]):
         courses = self.courses([row_id]).get(row_id, ())
         if courses:
             raise ConflictError(_in_courses(courses), code="in_course")
+        TagCRUD(self.session).clear("lessons", row_id)
         self.session.delete(lesson)
         self.flush()
         return lesson

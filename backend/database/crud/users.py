@@ -15,6 +15,7 @@ from backend.core.i18n import _
 from backend.core.permissions import STUDENT, SYSTEM_ROLES
 from backend.database import history
 from backend.database.crud.base import BaseCRUD, Filter, exact
+from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged
 from backend.database.listing import AnyRow, AnySelect, Page
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.orders import Payment
@@ -121,6 +122,7 @@ class UserCRUD(BaseCRUD[User]):
         told = exists().where(Dispatch.user_id == row_id)
         if self.session.scalar(select(paid | told)):
             raise ConflictError(self.refused("FOREIGN KEY"), code="in_use")
+        TagCRUD(self.session).clear("users", row_id)
         return super().delete(row_id)
 
     def set_password(self, user: User, password_hash: str) -> None:
@@ -170,7 +172,7 @@ class StudentCRUD(UserCRUD):
     """Students as the CRM lists them: with what they bought and whether they wait for an answer."""
 
     verbs: ClassVar[Mapping[str, Verb]] = named(
-        switching("open_access", on=True), switching("close_access", on=False), DELETE
+        switching("open_access", on=True), switching("close_access", on=False), TAG, UNTAG, DELETE
     )
 
     def get_by_id(self, row_id: int, *options: ORMOption) -> User:
@@ -189,6 +191,7 @@ class StudentCRUD(UserCRUD):
         "username": lambda value: _named() if value == "yes" else ~_named(),
         "lesson_id": lambda lesson_id: _holds(Purchase.lesson_id == lesson_id),
         "course_id": lambda course_id: _holds(Purchase.course_id == course_id),
+        "tag": tagged(User),
     }
 
     @classmethod

@@ -13,6 +13,7 @@ from backend.database.models import (  # noqa: F401 - imported for their tables
     promo_codes,
     purchases,
     system,
+    tags,
     tickets,
     users,
     views,
