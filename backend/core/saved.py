@@ -68,8 +68,11 @@ class Menu:
     all_url: str
 
 
-def menu(request: Request, list_url: str, list_name: str, params: BaseModel) -> Menu:
+def menu(request: Request, list_url: str, list_name: str, params: BaseModel) -> Menu | None:
+    """None for a list that has no place in the sidebar: who may see it is not known here."""
     me: Principal = request.state.me
+    if not may_see(me, list_name):
+        return None
     views = [view for view in views_of(request) if view.list_name == list_name]
     asked, query = getattr(params, "view", None), query_of(params)
     current = next((view for view in views if str(view.id) == asked), None)
@@ -89,8 +92,8 @@ def address(list_url: str, view_id: int, query: str) -> str:
     return f"{list_url}?{query}&view={view_id}" if query else f"{list_url}?view={view_id}"
 
 
-def fitting(model: type[BaseModel], query: str) -> tuple[str, list[str]]:
-    """A stored query as the list takes it today, and the names of what it does not take any more.
+def fitting(model: type[BaseModel], query: str) -> tuple[Any, list[str]]:
+    """A stored query as the parameters that a list takes today, and the names of what it does not take any more.
 
     Raises ValueError for what is no query at all.
     """
@@ -104,7 +107,7 @@ def fitting(model: type[BaseModel], query: str) -> tuple[str, list[str]]:
         wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]} or set(sent)
         dropped += sorted(wrong)
         params = model.model_validate({name: value for name, value in sent.items() if name not in wrong})
-    return query_of(params), dropped
+    return params, dropped
 
 
 def _grouped(model: type[BaseModel], pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -261,7 +261,7 @@ def key_of(action: str) -> Markup:
     return Markup(' aria-keyshortcuts="{}" title="{}: {}"').format(key, _("Key"), key)
 
 
-def view_menu(list_url: str, list_name: str, params: BaseModel) -> saved.Menu:
+def view_menu(list_url: str, list_name: str, params: BaseModel) -> saved.Menu | None:
     """The saved views of a list, see templates/views/_bar.html."""
     return saved.menu(_request.get(), list_url, list_name, params)
 

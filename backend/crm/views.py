@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
 from backend.core import saved
 from backend.core.context import Principal
@@ -16,9 +15,10 @@ from backend.core.errors import AppError, ForbiddenError, NotFoundError
 from backend.core.forms import Form, form_of
 from backend.core.i18n import _
 from backend.core.permissions import Permission
-from backend.core.templating import flash, go_to, render_part, see_other, url_of
+from backend.core.templating import flash, render_part, see_other
+from backend.crm.table import Table
 from backend.crm.table.declare import TABLES
-from backend.crm.table.screen import screen_params
+from backend.crm.table.views import fitting, opened
 from backend.database import history
 from backend.database.crud.views import ViewCRUD
 from backend.database.models.views import SavedView
@@ -30,22 +30,9 @@ Views = Annotated[ViewCRUD, crud(ViewCRUD)]
 ViewId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
-def params_of(list_name: str) -> type[BaseModel]:
-    return screen_params(TABLES[list_name].params)
-
-
 @router.get("/{view_id}", name="crm:views:open")
 def open_view(request: Request, caller: Caller, views: Views, view_id: ViewId) -> Response:
-    return opened(request, _seen(caller, views, view_id))
-
-
-def opened(request: Request, view: SavedView) -> Response:
-    """On to the list. What it does not take any more is left out and named."""
-    query, dropped = saved.fitting(params_of(view.list_name), view.query)
-    if dropped:
-        told = _("The view “%(name)s” asks for what is not there any more: %(what)s. Here is the rest of it.")
-        flash(request, told % {"name": view.name, "what": ", ".join(dropped)}, kind="warn")
-    return go_to(request, saved.address(url_of(request, f"crm:{view.list_name}:index"), view.id, query))
+    return opened(request, caller, _seen(caller, views, view_id))
 
 
 @router.post("/", name="crm:views:create")
@@ -53,15 +40,15 @@ def create(
     request: Request, caller: Caller, views: Views, form: Annotated[Form[ViewCreate], form_of(ViewCreate)]
 ) -> Response:
     list_name = str(form.value("list_name"))
-    model = _model(caller.me, list_name)
+    table = _table(caller.me, list_name)
     if form.data is not None and views.is_taken(_id(caller), list_name, form.data.name):
         form.refuse(_taken())
     if form.data is None:
         return _again(request, form, list_name)
-    form.data.query = saved.fitting(model, form.data.query)[0]
+    form.data.query = fitting(table, caller, form.data.query)[0]
     view = views.keep(_id(caller), form.data)
     flash(request, _("View saved"), undo=history.change_set_id(caller.session))
-    return opened(request, view)
+    return opened(request, caller, view)
 
 
 @router.post("/{view_id}", name="crm:views:update")
@@ -96,7 +83,7 @@ def keep_query(
     if form.data is None:
         raise AppError(fields=form.errors)
     views.check_version(view, form.data.version)
-    views.assign(view, {"query": saved.fitting(params_of(view.list_name), form.data.query)[0]})
+    views.assign(view, {"query": fitting(TABLES[view.list_name], caller, form.data.query)[0]})
     return _saved(request, caller, view)
 
 
@@ -128,16 +115,16 @@ def _id(caller: Caller) -> int:
     return caller.me.user_id
 
 
-def _model(me: Principal, list_name: str) -> type[BaseModel]:
+def _table(me: Principal, list_name: str) -> Table:
     """Raises NotFoundError for a list that is not there, for this person."""
     if list_name not in TABLES or not saved.may_see(me, list_name):
         raise NotFoundError
-    return params_of(list_name)
+    return TABLES[list_name]
 
 
 def _seen(caller: Caller, views: ViewCRUD, view_id: int) -> SavedView:
     view = views.find_seen(view_id, _id(caller))
-    _model(caller.me, view.list_name)
+    _table(caller.me, view.list_name)
     return view
 
 
@@ -162,4 +149,4 @@ def _again(
 
 def _saved(request: Request, caller: Caller, view: SavedView) -> Response:
     flash(request, _("View saved"), undo=history.change_set_id(caller.session))
-    return opened(request, view)
+    return opened(request, caller, view)

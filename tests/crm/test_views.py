@@ -11,8 +11,8 @@ from backend.database.models.history import Change
 from backend.database.models.users import User
 from backend.database.models.views import SavedView, ViewMark
 from tests.conftest import SignIn
-from tests.crm.pages import PARTIAL, english_admin, errors, one
-from tests.factories import make_view, save
+from tests.crm.pages import PARTIAL, english_admin, errors, one, words
+from tests.factories import make_lesson, make_user, make_view, save
 
 URL = "/dashboard/views/"
 
@@ -125,15 +125,73 @@ def test_a_stale_form_of_a_view_overwrites_nothing(english: TestClient, db: Sess
 
 
 def test_what_a_view_asks_for_and_is_not_there_any_more_is_left_out_and_named(english: TestClient, db: Session) -> None:
-    query = "is_active=true&mood=grumpy&waiting=perhaps&cursor=xyz&telegram_id=99999999999999999999"
+    query = "is_active=true&mood=grumpy&waiting=perhaps&cursor=xyz&sort=charm&cols=spent,aura&joined_since=soon"
     view = make_view(db, list_name="users", name="Stale", query=query)
 
     moved = english.get(f"{URL}{view.id}")
 
-    assert moved.headers["Location"] == f"/dashboard/users/?is_active=true&view={view.id}"
+    assert moved.headers["Location"] == f"/dashboard/users/?is_active=true&cols=spent&view={view.id}"
     page = english.get(moved.headers["Location"])
-    told = "The view “Stale” asks for what is not there any more: mood, telegram_id, waiting."
+    told = "The view “Stale” asks for what is not there any more: mood, Joined, Ticket, columns, the order of rows."
     assert (page.status_code, told in page.text) == (200, True)
+
+
+def test_a_view_of_a_record_that_is_gone_opens_without_it(english: TestClient, db: Session) -> None:
+    lesson = make_lesson(db)
+    view = make_view(db, list_name="sales", name="Sold", query=f"lesson_id={lesson.id}&state=paid")
+    assert (
+        english.get(f"{URL}{view.id}")
+        .headers["Location"]
+        .startswith(f"/dashboard/sales/?state=paid&lesson_id={lesson.id}")
+    )
+    english.post(f"/dashboard/lessons/{lesson.id}/delete")
+
+    moved = english.get(f"{URL}{view.id}")
+
+    assert moved.headers["Location"] == f"/dashboard/sales/?state=paid&view={view.id}"
+    assert "not there any more: Lesson. Here is" in english.get(moved.headers["Location"]).text
+
+
+def bar(page: str) -> tuple[str, list[str], bool]:
+    """What the list's menu of views says: the chip, the views, whether the open one is changed."""
+    chip = words(one(page, "[popovertarget=views]"))
+    names = [words(item) for item in HTMLParser(page).css("#views > a")]
+    return chip, names, "ly-changed" in page
+
+
+def test_a_list_shows_its_views_and_which_is_open(english: TestClient, db: Session, staff: SignIn) -> None:
+    assert bar(english.get("/dashboard/users/?bought=no").text) == ("Saved views", ["All"], False)
+    assert "Save as a new view" in english.get("/dashboard/users/?bought=no").text
+    staff(MANAGER).post(URL, data=form(name="Theirs", is_shared="true"))
+    english.post(URL, data=form(name="Mine"))
+    english.post(URL, data=form(list_name="lessons", name="Elsewhere"))
+    view = db.scalars(select(SavedView).where(SavedView.name == "Mine")).one()
+    url = f"/dashboard/users/?sort=name&bought=no&view={view.id}"
+
+    assert bar(english.get(url).text) == ("Mine", ["All", "Mine", "Theirs"], False)
+    changed = english.get(f"{url}&waiting=true", headers=PARTIAL)
+    assert bar(changed.text) == ("Mine edited", ["All", "Mine", "Theirs", "As it was saved"], True)
+    assert changed.headers["HX-Push-Url"] == f"/dashboard/users/?sort=name&bought=no&waiting=true&view={view.id}"
+    query = one(changed.text, "form[action$='/query'] [name=query]").attributes["value"] or ""
+    kept = english.post(f"{URL}{view.id}/query", data={"query": query, "version": "1"})
+    assert kept.headers["Location"] == f"/dashboard/users/?sort=name&bought=no&waiting=true&view={view.id}"
+    assert bar(english.get(kept.headers["Location"]).text)[2] is False
+
+
+def test_a_bare_address_opens_the_default_and_everything_stays_in_reach(english: TestClient, db: Session) -> None:
+    make_user(db)
+    english.post(URL, data=form(name="First", query="bought=yes", is_default="true"))
+    view = db.scalars(select(SavedView)).one()
+    opened = f"/dashboard/users/?bought=yes&view={view.id}"
+
+    assert english.get("/dashboard/users/").headers["Location"] == opened
+    assert english.get("/dashboard/users/", headers=PARTIAL).status_code == 200
+    page = english.get(opened).text  # nobody has bought anything
+    assert one(page, "#views > a").attributes["href"] == "/dashboard/users/?view=all"
+    assert one(page, ".ly-state a.btn").attributes["href"] == f"/dashboard/users/?view={view.id}"
+    for rest in ("view=all", f"view={view.id}", "q=мария"):
+        assert "Ковалёва" in english.get(f"/dashboard/users/?{rest}").text
+    assert english.get("/dashboard/lessons/").status_code == 200
 
 
 def test_a_private_view_is_not_there_for_others(db: Session, staff: SignIn) -> None:

@@ -14,6 +14,7 @@ from backend.core.text import zone
 from backend.crm.table import bulk, editing
 from backend.crm.table.declare import TABLES, Table
 from backend.crm.table.screen import Screen, respond, screen_of
+from backend.crm.table.views import opens_with
 from backend.database.listing import Page
 from backend.database.schemas.base import MAX_ID
 
@@ -32,7 +33,7 @@ def install(router: Routes, table: Table) -> None:
 
     @router.get("/", name=f"crm:{table.name}:index")
     def index(screen: Annotated[Screen, asked]) -> Response:
-        return respond(screen)
+        return opens_with(screen) or respond(screen)
 
     if table.export:
         _file(router, table, "csv")

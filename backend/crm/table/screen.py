@@ -17,7 +17,7 @@ from backend.core.context import Principal
 from backend.core.deps import Caller, Current
 from backend.core.i18n import _, current_language
 from backend.core.links import set_filters, url_with
-from backend.core.templating import go_to, render_list_at, url_of, wants_fragment
+from backend.core.templating import render_list_at
 from backend.core.text import current_timezone, zone
 from backend.crm.table.cells import pencil
 from backend.crm.table.declare import Column, Filter, Table
@@ -46,6 +46,11 @@ class Look(BaseModel):
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         return value if value in DENSITIES[1:] else None
+
+    @field_validator("view")
+    @classmethod
+    def _number(cls, value: str | None) -> str | None:
+        return value if value == saved.ALL or (value or "").isdecimal() else None
 
 
 @cache
@@ -230,23 +235,12 @@ class _Row:
 
 
 def respond(screen: Screen) -> Response:
-    """The page or, for htmx, its changing part; a bare address opens the view that the person has chosen for it."""
-    first = _opens_first(screen)
-    if first is not None:
-        return go_to(screen.request, url_of(screen.request, "crm:views:open", view_id=first))
+    """The page or, for htmx, its changing part."""
     page, table = screen.page(), screen.table
     more = table.extra(screen.caller, screen.params, page) if table.extra else {}  # noqa: S610 - no Django here
     names = "table/index.html", "table/_table.html"
     url = f"{table.prefix}/"
     return render_list_at(screen.request, names, page=page, params=screen.params, list_url=url, screen=screen, **more)
-
-
-def _opens_first(screen: Screen) -> int | None:
-    request = screen.request
-    if request.url.query or wants_fragment(request):
-        return None
-    views = (view for view in saved.views_of(request) if view.list_name == screen.table.name)
-    return next((view.id for view in views if view.is_default), None)
 
 
 def respond_row(screen: Screen, rows: Iterable[Any]) -> Markup:

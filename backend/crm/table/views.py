@@ -1,0 +1,58 @@
+"""Saved views as a table opens them: what it takes no more is left out and named."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from backend.core import saved
+from backend.core.deps import Current
+from backend.core.i18n import _
+from backend.core.templating import flash, go_to, wants_fragment
+from backend.crm.table.declare import TABLES, Table
+from backend.crm.table.screen import Screen, screen_params
+from backend.database.crud.views import View
+from backend.database.models.views import SavedView
+
+
+def opens_with(screen: Screen) -> Response | None:
+    """On to the view that the person opens this list with, from its bare address alone."""
+    request = screen.request
+    if request.url.query or wants_fragment(request):
+        return None
+    views = [view for view in saved.views_of(request) if view.is_default and view.list_name == screen.table.name]
+    return opened(request, screen.caller, views[0]) if views else None
+
+
+def opened(request: Request, caller: Current, view: View | SavedView) -> Response:
+    """On to the view's list."""
+    table = TABLES[view.list_name]
+    query, dropped = fitting(table, caller, view.query)
+    if dropped:
+        told = _("The view “%(name)s” asks for what is not there any more: %(what)s. Here is the rest of it.")
+        flash(request, told % {"name": view.name, "what": ", ".join(dropped)}, kind="warn")
+    return go_to(request, saved.address(f"{table.prefix}/", view.id, query))
+
+
+def fitting(table: Table, caller: Current, query: str) -> tuple[str, list[str]]:
+    """A query as the table takes it today, and what it does not take, in words."""
+    params, dropped = saved.fitting(screen_params(table.params), query)
+    kept: dict[str, Any] = {"cols": [name for name in params.cols if table.column(name)]}
+    if kept["cols"] != params.cols:
+        dropped.append("cols")
+    if params.sort and params.sort.removeprefix("-") not in {"id", *table.crud.sorts}:
+        kept["sort"] = None
+        dropped.append("sort")
+    for each in table.filters:
+        value = getattr(params, each.name, None)
+        if each.find is not None and value is not None and not each.find(caller.session).options("", value):
+            kept[each.name] = None
+            dropped.append(each.name)
+    return saved.query_of(params.model_copy(update=kept)), list(_named(table, dropped))
+
+
+def _named(table: Table, names: Iterable[str]) -> Iterable[str]:
+    labels = {"sort": _("the order of rows"), "cols": _("columns")}
+    labels |= {name: _(each.label) for each in table.filters for name in each.names}
+    return dict.fromkeys(labels.get(name, name) for name in names)
