@@ -12,6 +12,8 @@ from backend.core import logging
 from benchmarks.bulk import ROWS, bulk
 from benchmarks.goals import Bench
 from benchmarks.growth import growth
+from benchmarks.imports import ROWS as FILE_ROWS
+from benchmarks.imports import file_imports
 from benchmarks.report import Line, save, table
 from benchmarks.school import FULL, QUICK
 from benchmarks.storage import available, school
@@ -35,6 +37,7 @@ def main() -> None:
         with school(kind, size) as url:
             lines = Bench(kind, url, size, 0.2 if chosen.quick else 1.0).run()
             lines += bulk(kind, url, ROWS if not chosen.quick else ROWS // 10)
+            lines += file_imports(url, FILE_ROWS if not chosen.quick else FILE_ROWS // 10)
             if chosen.growth:
                 lines += growth(kind, url)
         print(f"\n\n{kind}, {size.users:,} users, {size.purchases:,} purchases")

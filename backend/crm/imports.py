@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 
 from backend.core import sheets
 from backend.core.context import Actor
-from backend.core.deps import Caller, Current, DatabaseDep, Routes, crud, detached, require
+from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, require
 from backend.core.errors import AppError
 from backend.core.exports import csv_response, export_response, in_batches
 from backend.core.forms import Form, form_of
@@ -91,7 +91,9 @@ def routes(place: Place) -> Routes:
         request: Request, caller: Caller, database: DatabaseDep, file: Annotated[UploadFile | None, Depends(_file)]
     ) -> Response:
         try:
-            import_id = take_in(database, place.kind, caller, file)
+            with _copied(file) as path:
+                name_of = label(file.filename if file else "")
+                import_id = take_in(database, place.kind, caller.me.user_id or 0, path, name_of)
         except AppError as error:
             form = Form[Any]().refuse(error)
             parts = "imports/new.html", "imports/_upload.html"
@@ -246,24 +248,22 @@ def _copied(file: UploadFile | None) -> Iterator[FilePath]:
         yield path
 
 
-def take_in(database: Database, kind: type[Kind], caller: Current, file: UploadFile | None) -> int:
-    """Keeps the rows of a file; all of them or none. The id of the import."""
-    with _copied(file) as path:
-        lines = sheets.read(path)
-        _number, heading = next(lines)
-        header = [_heading(text, at) for at, text in enumerate(heading)]
-        owner, name = caller.me.user_id or 0, label(file.filename if file else "")
-        import_id = database.run(lambda session: ImportCRUD(session).begin(kind.table, owner, name, header).id)
-        try:
-            while some := list(islice(lines, KEPT_AT_ONCE)):
-                database.run(lambda session, some=some: ImportCRUD(session).keep(import_id, some))  # type: ignore[misc] # of this round
-            size = database.run(lambda session: ImportCRUD(session).finish_reading(import_id).size)
-            if not size:
-                raise sheets.refused(_("There are no rows below the heading."))
-        except BaseException:
-            with suppress(AppError):
-                database.run(lambda session: ImportCRUD(session).delete(import_id))
-            raise
+def take_in(database: Database, kind: type[Kind], owner_id: int, path: FilePath, name: str) -> int:
+    """Keeps the rows of a file; all of them or none. The id of the import. Raises InvalidError, TooLargeError."""
+    lines = sheets.read(path)
+    _number, heading = next(lines)
+    header = [_heading(text, at) for at, text in enumerate(heading)]
+    import_id = database.run(lambda session: ImportCRUD(session).begin(kind.table, owner_id, name, header).id)
+    try:
+        while some := list(islice(lines, KEPT_AT_ONCE)):
+            database.run(lambda session, some=some: ImportCRUD(session).keep(import_id, some))  # type: ignore[misc] # of this round
+        size = database.run(lambda session: ImportCRUD(session).finish_reading(import_id).size)
+        if not size:
+            raise sheets.refused(_("There are no rows below the heading."))
+    except BaseException:
+        with suppress(AppError):
+            database.run(lambda session: ImportCRUD(session).delete(import_id))
+        raise
     return import_id
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -90,8 +91,19 @@ class Kind:
         return cls.crud.model(**values)
 
 
+class _Students(StudentCRUD):
+    """Asks once what role students have."""
+
+    @cached_property
+    def _role(self) -> int:
+        return super().student_role_id()
+
+    def student_role_id(self) -> int:
+        return self._role
+
+
 class Students(Kind):
-    table, crud, schema = "users", StudentCRUD, StudentRow
+    table, crud, schema = "users", _Students, StudentRow
     keys = ("telegram_id",)
     fields = ("first_name", "last_name", "username", "email", "language_code", "is_active", "source")
     aliases: ClassVar[Mapping[str, tuple[str, ...]]] = {
