@@ -28,6 +28,7 @@ from backend.crm import promo_codes as crm_promo_codes
 from backend.crm import sales as crm_sales
 from backend.crm import search as crm_search
 from backend.crm import settings as crm_settings
+from backend.crm import tags as crm_tags
 from backend.crm import tickets as crm_tickets
 from backend.crm import users as crm_users
 from backend.crm import views as crm_views
@@ -65,6 +66,7 @@ CRM: tuple[APIRouter, ...] = (
     crm_tickets.router,
     crm_outbox.router,
     crm_jobs.router,
+    crm_tags.router,
     crm_views.router,
 )
 OTHER: tuple[APIRouter, ...] = (api_system.router,)

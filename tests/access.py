@@ -238,6 +238,8 @@ POST   /dashboard/tickets/{ticket_id}/status                           AS
 POST   /dashboard/tickets/{ticket_id}/delete                           AS
 POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/cancel     AS
 POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/resend     AS
+POST   /dashboard/users/{user_id}/tags                                 AM
+POST   /dashboard/users/{user_id}/untag                                AM
 GET    /dashboard/jobs/                                                AMWS
 GET    /dashboard/jobs/{job_id}                                        AMWS
 GET    /dashboard/jobs/{job_id}/events                                 AMWS

@@ -45,6 +45,7 @@ from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.lessons import LessonCRUD
 from backend.database.crud.media import MediaCRUD
 from backend.database.crud.settings import SettingCRUD
+from backend.database.crud.tags import TagCRUD
 from backend.database.models.lessons import Lesson
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.lessons import LessonDraft, LessonForm, LessonListFilters, LessonUpdate, Switch
@@ -106,12 +107,15 @@ TABLE = Table(
         between("price", N_("Price"), "price_min", "price_max", unit=" ★"),
         empty("video", N_("Video"), N_("without a video"), N_("with a video")),
         relation("course_id", N_("Course"), CourseCRUD),
+        relation("tag", N_("Tag"), TagCRUD),
     ),
     actions=(
         Action("put_on_sale", N_("Put on sale"), "eye", fits=lambda row: not row.is_active),
         Action("hide", N_("Hide"), "eye-off", fits=lambda row: row.is_active),
         Action("change_price", N_("Change the price"), "percentage", fields=(PERCENT,)),
         Action("add_to_course", N_("Add to a course"), "books", fields=(IN_COURSE,)),
+        Action("tag", N_("Add a tag"), "tag", fields=(Field("tag", N_("Tag"), "text"),)),
+        Action("untag", N_("Take a tag off"), "tag", fields=(Field("tag", N_("Tag"), "text"),)),
         Action("delete", N_("Delete"), "trash", bad=True),
     ),
     export={

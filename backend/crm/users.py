@@ -15,6 +15,7 @@ from backend.crm.table import (
     Action,
     Column,
     Edit,
+    Field,
     Screen,
     Table,
     attributes,
@@ -31,6 +32,7 @@ from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.lessons import LessonCRUD
 from backend.database.crud.students import StudentPageCRUD
+from backend.database.crud.tags import TagCRUD
 from backend.database.crud.users import StudentCRUD
 from backend.database.models.users import User, full_name
 from backend.database.schemas.base import MAX_ID
@@ -90,10 +92,13 @@ TABLE = Table(
         empty("username", N_("Username"), N_("has none"), N_("has one")),
         relation("lesson_id", N_("Bought the lesson"), LessonCRUD),
         relation("course_id", N_("Bought the course"), CourseCRUD),
+        relation("tag", N_("Tag"), TagCRUD),
     ),
     actions=(
         Action("open_access", N_("Open access"), "lock-open", fits=lambda row: not row.is_active),
         Action("close_access", N_("Close access"), "ban", bad=True, fits=lambda row: row.is_active),
+        Action("tag", N_("Add a tag"), "tag", fields=(Field("tag", N_("Tag"), "text"),)),
+        Action("untag", N_("Take a tag off"), "tag", fields=(Field("tag", N_("Tag"), "text"),)),
         Action("delete", N_("Delete"), "trash", bad=True),
     ),
     export=attributes(
@@ -134,6 +139,7 @@ def detail(request: Request, caller: Caller, students: Students, pages: Pages, u
         tickets=pages.tickets(user_id) if caller.me.may(Permission.TICKETS_READ) else None,
         refunds=pages.refunds(user_id),
         timeline=_timeline(caller, user_id),
+        tags=TagCRUD(caller.session).of("users", [user_id]).get(user_id, ()),
     )
 
 

@@ -62,9 +62,12 @@ def test_lists_are_filtered_by_a_tag(db: Session, database: Database) -> None:
     bulk(database, "lessons", "tag", [tagged.id], "Свет")
     bulk(database, "users", "tag", [student.id], "Свет")
     with database.read() as session:
-        found = LessonCRUD(session).get_all(LessonFilters(tag="свет")).items
-        people = StudentCRUD(session).get_all(StudentFilters(tag="СВЕТ")).items
-        none = LessonCRUD(session).get_all(LessonFilters(tag="тень")).items
+        offered = TagCRUD(session).options("СВ")
+        ((tag_id, _name),) = offered
+        found = LessonCRUD(session).get_all(LessonFilters(tag=tag_id)).items
+        people = StudentCRUD(session).get_all(StudentFilters(tag=tag_id)).items
+        none = LessonCRUD(session).get_all(LessonFilters(tag=tag_id + 1)).items
+        assert (TagCRUD(session).options("", tag_id), TagCRUD(session).options("тень")) == ([(tag_id, "Свет")], [])
     assert ([row.id for row in found], [row.id for row in people], none) == ([tagged.id], [student.id], [])
     assert other.id not in [row.id for row in found]
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.core.errors import NotFoundError
 from backend.database import history
-from backend.database.crud.base import BaseCRUD, Filter
+from backend.database.crud.base import CHOICES, BaseCRUD, Filter
 from backend.database.history import Told
 from backend.database.models.tags import TAGGED, Tag
 from backend.database.rows import among
@@ -35,6 +35,14 @@ class TagCRUD(BaseCRUD[Tag]):
                 found = self.find(name)
         assert found is not None
         return found
+
+    def options(self, q: str, row_id: int | None = None) -> list[tuple[int, str]]:
+        statement = select(Tag.id, Tag.name).order_by(Tag.name_key).limit(CHOICES)
+        if row_id is not None:
+            statement = statement.where(Tag.id == row_id)
+        elif q:
+            statement = statement.where(Tag.name_key.contains(q.strip().casefold(), autoescape=True))
+        return [(tag_id, name) for tag_id, name in self.session.execute(statement)]
 
     def known(self) -> list[str]:
         """What a field offers, by name."""
@@ -95,11 +103,9 @@ class TagCRUD(BaseCRUD[Tag]):
 
 
 def tagged(model: Any) -> Filter:
-    """A filter "carries the tag of this name"."""
+    """A filter "carries the tag of this number"."""
     link = TAGGED[model.__tablename__]
-    return lambda name: model.id.in_(
-        select(link.row_id).join(Tag, Tag.id == link.tag_id).where(Tag.name_key == name.strip().casefold())
-    )
+    return lambda tag_id: model.id.in_(select(link.row_id).where(link.tag_id == tag_id))
 
 
 def _many(act: str) -> Any:

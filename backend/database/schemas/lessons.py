@@ -86,7 +86,7 @@ class LessonFilters(ListParams):
     is_free: bool | None = None
     price_min: Annotated[Stars | None, Field(description="Stars")] = None
     price_max: Annotated[Stars | None, Field(description="Stars")] = None
-    tag: Annotated[str | None, Field(max_length=50)] = None
+    tag: Annotated[Id | None, Field(description="Number of a tag")] = None
 
 
 class LessonListFilters(LessonFilters):

@@ -79,7 +79,7 @@ class StudentFilters(UserFilters):
     username: Literal["yes", "no"] | None = None
     lesson_id: Id | None = None
     course_id: Id | None = None
-    tag: Annotated[str | None, Field(max_length=50)] = None
+    tag: Id | None = None
 
     def asked(self, zone: tzinfo) -> "StudentFilters":
         """The same for the database: moments instead of days."""
