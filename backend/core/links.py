@@ -1,6 +1,7 @@
 """Addresses of routes by name, from a table made once: Starlette's look-up walks all routes."""
 
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -54,12 +55,24 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple | set) else value
 
 
+_last: ContextVar[tuple[BaseModel, dict[str, Any]] | None] = ContextVar("last_dumped", default=None)
+
+
+def _dumped(params: BaseModel) -> dict[str, Any]:
+    """What is set of a page's parameters; a list asks it twenty times for the same ones."""
+    last = _last.get()
+    if last is None or last[0] is not params:
+        last = params, params.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+        _last.set(last)
+    return dict(last[1])
+
+
 def url_with(params: BaseModel, _url: str = "", /, **changes: Any) -> str:
     """The same list with some parameters changed: `url_with(params, list_url, status="active")`.
 
     Empty and default values are left out; any change but the cursor's starts from the first page.
     """
-    values = params.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    values = _dumped(params)
     if not changes.keys() <= {"cursor"}:
         values.pop("cursor", None)
     for name, value in changes.items():
@@ -73,7 +86,7 @@ def url_with(params: BaseModel, _url: str = "", /, **changes: Any) -> str:
 
 def set_filters(params: BaseModel) -> dict[str, Any]:
     """The search text and the filters that are on, by name."""
-    values = params.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    values = _dumped(params)
     return {name: _plain(value) for name, value in values.items() if name not in NOT_FILTERS}
 
 

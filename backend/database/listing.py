@@ -51,6 +51,11 @@ class Cursor:
         return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
+def values_of(row: object) -> tuple[Any, ...] | None:
+    """What a row of columns holds; None for an entity or whatever else a list is made of."""
+    return tuple(row) if isinstance(row, Row) else None
+
+
 def bad_cursor() -> AppError:
     return AppError(_("This page link is broken or out of date. Start from the first page."), code="bad_cursor")
 

@@ -178,9 +178,10 @@ def _once(screen: Screen, draw: Callable[[Any], str]) -> Callable[[Any], str]:
     )  # fmt: skip
 
     def drawn(row: Any) -> str:
-        if not isinstance(row, tuple):
+        values = listing.values_of(row)
+        if values is None:
             return draw(row)
-        key = (look, tuple(row))
+        key = (look, values)
         try:
             found = _drawn.get(key)
         except TypeError:  # it holds a JSON value
