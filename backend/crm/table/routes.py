@@ -9,15 +9,16 @@ from fastapi.responses import Response
 from backend.core.deps import DatabaseDep, Routes, detached, require
 from backend.core.errors import NotFoundError
 from backend.core.exports import BATCH, Format, export_response, in_batches
-from backend.core.templating import go_to, render_part
+from backend.core.templating import env, go_to, render_part
 from backend.core.text import zone
 from backend.crm.table import bulk, editing
-from backend.crm.table.declare import TABLES, Table
+from backend.crm.table.declare import TABLES, Table, cell
 from backend.crm.table.screen import Screen, respond, screen_of
 from backend.crm.table.views import opens_with
 from backend.database.listing import Page
 from backend.database.schemas.base import MAX_ID
 
+env.globals["cell"] = cell  # pages of records show the states that lists show
 RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Name = Annotated[str, Path(max_length=40)]
 Text = Annotated[str, Query(max_length=100)]
