@@ -172,7 +172,8 @@ def test_the_palette_asks_no_more_for_more_rows(admin_en: TestClient, db: Sessio
         queries.clear()
         admin_en.get(URL, params={"q": "grant мария"})
         counts.append(len(queries))
-    assert counts == [counts[0]] * 2
+    # With enough exact finds nobody looks for typos.
+    assert counts[0] >= counts[1] > 0
 
 
 def test_a_manager_finds_their_verbs(staff: SignIn, db: Session) -> None:

@@ -101,4 +101,5 @@ def test_its_queries_do_not_grow(admin: TestClient, db: Session, queries: list[s
         queries.clear()
         admin.get(URL, params={"q": "maria"})
         counts.append(len(queries))
-    assert counts == [counts[0]] * 2
+    # With enough exact finds nobody looks for typos.
+    assert counts[0] >= counts[1] > 0

@@ -134,7 +134,7 @@ class BaseCRUD(Generic[M]):
         listed = self.listed(params.model_copy(update={"q": None}))
         if params.sort:
             found, few = index.sought(listed)
-            count = listing.count_up_to(index.newest(listed)[0], cap)
+            count = listing.count_up_to(found if few else index.newest(listed)[0], cap)
             return self._page(found, params, count, cap, few=few)
         page = search.Ranking(index, listed).page(params.cursor, params.limit, cap)
         read, _count = self._rows(listed.where(self.model.id.in_(page.items)), None)

@@ -1,7 +1,7 @@
 """Search by fragments over one normalised column, indexed by trigrams on both databases.
 
 `keys`: what a row's key holds and what a typed word may mean. `lookup`: texts in a key as SQL. `index`: who fits.
-`ranking`: who fits best, a page at a time.
+`near`: who does but for a typo. `ranking`: who fits best, a page at a time.
 """
 
 from backend.database.search.index import SearchIndex, asks, matches

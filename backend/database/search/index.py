@@ -1,6 +1,6 @@
 """Who fits a text, and who fits it best: one index for the lists, the palette and the API.
 
-The best first: a username, whole words, beginnings of words, fragments; within each the newest. That order needs
+The best first: a username, whole words, beginnings of words, fragments, one typo; within each the newest. That order needs
 no sorting: each level is read from the index in the order of ids until the page is full, however many fit.
 """
 
@@ -11,14 +11,17 @@ from sqlalchemy import ColumnElement, and_, func, not_, or_, select, true
 from sqlalchemy.orm import Session
 
 from backend.database.listing import AnySelect
+from backend.database.search import near
 from backend.database.search.keys import HANDLE_MARK, TRIGRAM, Term, ways
 from backend.database.search.lookup import Formula, Found, Lookup
 
-HANDLE, WHOLE, START, PART = range(4)
+HANDLE, WHOLE, START, PART, NEAR = range(5)
 USERNAME = re.compile(r"[a-z][a-z0-9_]{2,31}")
 # SQLite keeps no statistics. Up to FEW hits are read and then sorted; with more, a walk along the list's own order soon
 # meets a page of them, and up to SOME it is worth knowing beforehand which they are.
 FEW, SOME = 500, 5_000
+ENOUGH = 3  # with fewer exact finds, those that are one typo away follow
+CANDIDATES, NEAREST = 300, 50
 
 
 def pieces(words: Term, level: int) -> list[str]:
@@ -46,17 +49,18 @@ class SearchIndex:
         self.asks = bool(read)
         self.levels = self._levels()
         self._hits: int | None = None
+        self._exact_ids: list[int] | None = None
 
     def _levels(self) -> list[int]:
         """Those at which rows can fit, the best first."""
         terms = [term for way in self.ways for term in way]
         if not terms:
-            return [PART]
+            return [PART, NEAR]
         word = terms[0][0].removeprefix(HANDLE_MARK)
         if len(terms) > 1 or not USERNAME.fullmatch(word):
-            return [WHOLE, START, PART]
+            return [WHOLE, START, PART, NEAR]
         # What can be nothing but a username is no whole word besides.
-        return [HANDLE, START, PART] if "_" in word or word != terms[0][0] else [HANDLE, WHOLE, START, PART]
+        return [HANDLE, START, PART, NEAR] if "_" in word or word != terms[0][0] else [HANDLE, WHOLE, START, PART, NEAR]
 
     def level_of(self, key: str) -> int:
         """How well a key fits that is known to fit exactly."""
@@ -71,12 +75,16 @@ class SearchIndex:
         """Every row that fits, for the WHERE of any statement."""
         if not self.asks:
             return true()
-        return self._exact(PART)
+        typos = self.near(select(self.model.id, self.model.search_key))
+        return self.model.id.in_([*self._first(), *typos]) if typos else self._exact(PART)
 
     def sought(self, statement: AnySelect) -> tuple[AnySelect, bool]:
         """The statement's rows that fit, for any order; whether it is better to find them first and sort them then."""
+        typos = self.near(select(self.model.id, self.model.search_key))
+        if typos:
+            return statement.where(self.model.id.in_([*self._first(), *typos])), True
         few = self.lookup.sqlite and self.hits() <= FEW
-        return (self.newest(statement)[0] if few else statement.where(self.fits())), few
+        return (self.newest(statement)[0] if few else statement.where(self._exact(PART))), few
 
     def within(self, named: Any, target: Any) -> ColumnElement[bool]:
         """Rows of another table whose column `named` is the `target` of a fitting row."""
@@ -131,10 +139,42 @@ class SearchIndex:
             self._hits = self.session.execute(counted).scalar_one()
         return self._hits
 
+    # -- typos
+
+    def near(self, statement: AnySelect) -> list[int]:
+        """The statement's ids (it has `id` and `search_key`) that fit but for one typo, the newest first.
+
+        Nobody while enough fit exactly, whatever else the statement asks.
+        """
+        formula = self._mistyped()
+        if not formula or len(self._first()) >= ENOUGH:
+            return []
+        found, order = self.lookup.joined(statement, formula)
+        check = near.Check(self.ways[-1])
+        rows = self.session.execute(found.order_by(order.desc()).limit(CANDIDATES))
+        return [row.id for row in rows if check(row.search_key)][:NEAREST]
+
+    def _first(self) -> list[int]:
+        """A few ids of those who fit exactly."""
+        if self._exact_ids is None:
+            found, _order = self.newest(select(self.model.id))
+            self._exact_ids = list(self.session.scalars(found.limit(ENOUGH)))
+        return self._exact_ids
+
     # -- formulas
 
     def _formula(self, level: int) -> Formula:
         return [[pieces(term, level) for term in way] for way in self.ways]
+
+    def _mistyped(self) -> Formula:
+        """Rows that fit but for a typo in one term hold what the typo leaves of it."""
+        way = self.ways[-1] if self.ways else ()
+        exact = [pieces(term, PART) for term in way]
+        return [
+            [*exact[:place], *([text] for text in left), *exact[place + 1 :]]
+            for place, term in enumerate(way)
+            for left in near.remains(term)
+        ]
 
 
 def asks(q: str) -> bool:

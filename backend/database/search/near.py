@@ -1,0 +1,74 @@
+"""One typo: a letter that is wrong, missing, one too many, or two that changed places.
+
+Wherever it stands, a typo leaves what is before and behind it: the trigram index finds the rows that may be meant, and
+each is then compared letter by letter.
+"""
+
+import re
+from collections.abc import Iterator
+
+from backend.database.search.keys import TRIGRAM, Term, Way, sound
+
+SHORTEST = 4  # a term of three letters is one typo away from everybody
+WORDS = re.compile(r"\w+")
+
+
+def remains(term: Term) -> Iterator[list[str]]:
+    """For every place of a typo: the texts that must stand in the key nevertheless. As the term sounds.
+
+    Not of numbers: another number is another person's.
+    """
+    word = sound(term[0])
+    if len(word) < SHORTEST or not word.isalpha():
+        return
+    for place in range(len(word) - 1):
+        if left := _around(word[:place], word[place + 2 :]):
+            yield left
+
+
+def _around(before: str, behind: str) -> list[str]:
+    """The parts that have trigrams: before them stands a space, and behind a short end too."""
+    left = [f" {before}"] if len(before) >= TRIGRAM - 1 else []
+    end = behind if len(behind) >= TRIGRAM else f"{behind} "
+    right = [end] if len(end) >= TRIGRAM else []
+    return [*left, *right] if right or len(before) >= TRIGRAM - 1 else []
+
+
+def is_near(word: str, meant: str) -> bool:
+    """At most one typo lies between them."""
+    if abs(len(word) - len(meant)) > 1:
+        return False
+    start = 0
+    while start < min(len(word), len(meant)) and word[start] == meant[start]:
+        start += 1
+    rest, other = word[start:], meant[start:]
+    return rest[1:] == other[1:] or rest[1:] == other or rest == other[1:] or _exchanged(rest, other)
+
+
+def _exchanged(rest: str, other: str) -> bool:
+    return len(rest) > 1 and rest[:2] == other[1::-1] and rest[2:] == other[2:]
+
+
+class Check:
+    """Says of keys whether all terms of a way are there but for a typo in one."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self.known: dict[tuple[str, str], bool] = {}
+
+    def __call__(self, key: str) -> bool:
+        missing = [term for term in self.way if not any(word in key for word in term)]
+        if len(missing) != 1:
+            return False
+        spellings = dict.fromkeys((missing[0][0], sound(missing[0][0])))
+        words = dict.fromkeys(WORDS.findall(key))
+        return any(self._begins_near(typed, word) for typed in spellings for word in words)
+
+    def _begins_near(self, typed: str, word: str) -> bool:
+        """The whole word, or its beginning when enough of it was typed."""
+        found = self.known.get((typed, word))
+        if found is None:
+            beginnings = range(len(typed) - 1, len(typed) + 2) if len(typed) > SHORTEST else ()
+            found = any(is_near(typed, word[:length]) for length in (len(word), *beginnings))
+            self.known[typed, word] = found
+        return found
