@@ -166,7 +166,7 @@ def _search(q: str, values: dict[str, Any]) -> str:
             name = f"term{place}_{nth}"
             if len(word) < 3:
                 ways.append(f"(u.search_key >= :{name} AND u.search_key < :{name}_end)")
-                values |= {name: word, f"{name}_end": word + "\U0010ffff"}
+                values |= {name: f" {word}", f"{name}_end": f" {word}\U0010ffff"}
             elif SQLITE:
                 long.append('"' + word.replace('"', '""') + '"')
             else:

@@ -5,7 +5,17 @@
 """
 
 from backend.database.search.index import SearchIndex, asks, matches
-from backend.database.search.keys import SEARCH_LENGTH, SOUND, Key, Searchable, fill, key_of, normalise, sound
+from backend.database.search.keys import (
+    SEARCH_LENGTH,
+    SOUND,
+    Key,
+    Searchable,
+    alternatives,
+    fill,
+    key_of,
+    normalise,
+    sound,
+)
 from backend.database.search.ranking import Ranking
 
 __all__ = [
@@ -15,6 +25,7 @@ __all__ = [
     "Ranking",
     "SearchIndex",
     "Searchable",
+    "alternatives",
     "asks",
     "fill",
     "key_of",

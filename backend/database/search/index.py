@@ -1,7 +1,7 @@
 """Who fits a text, and who fits it best: one index for the lists, the palette and the API.
 
-The best first: a username, whole words, beginnings of words, fragments, one typo; within each the newest. That order needs
-no sorting: each level is read from the index in the order of ids until the page is full, however many fit.
+The best first: a username, whole words, beginnings of words, fragments, one typo; within each the newest. That needs no
+sorting: each level is read from the index in the order of ids until the page is full, however many fit.
 """
 
 import re
