@@ -180,13 +180,24 @@ TASKS = (
     Task(
         "rename a course",
         "/dashboard/courses/",
-        ("j", "Enter", "~a[href$='/edit']", "e", "~#course-form", ">Title", "ControlOrMeta+a", "'Portrait", "Enter"),
+        (
+            "j",
+            "Enter",
+            "~a[href$='/edit']",
+            "e",
+            "~#course-form",
+            ">Title",
+            "ControlOrMeta+a",
+            "'Portrait",
+            "Enter",
+            "@**/courses/1",
+        ),
         stored(Course.title, value="Portrait"),
     ),
     Task(
         "make a promo code",
         "/dashboard/promo-codes/",
-        ("c", ">Code", "'MAY", ">Percent off", "'15", "Enter"),
+        ("c", ">Code", "'MAY", ">Percent off", "'15", "Enter", "@**/promo-codes/2"),
         stored(PromoCode.discount_percent, PromoCode.code == "MAY", value=15),
     ),
     Task(
@@ -241,7 +252,8 @@ TASKS = (
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
     page = context.new_page()
-    page.set_default_timeout(5000)
+    page.set_default_timeout(8000)
+    page.set_default_navigation_timeout(20_000)
     return page
 
 
