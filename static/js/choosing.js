@@ -21,7 +21,7 @@ export function refresh() {
   if (every.hidden) every.querySelector("input").checked = false;
   const places = form.querySelector("[data-chosen]");
   places.textContent = every.querySelector("input").checked
-    ? every.textContent.trim()
+    ? "" // the box beside it says so
     : places.dataset.words.replace("%s", number(chosen.length));
   form.toggleAttribute("data-on", chosen.length > 0);
   document.getElementById("list")?.toggleAttribute("data-choosing", chosen.length > 0);
