@@ -1,11 +1,13 @@
 """A long file as a job: each row once, whatever stops the worker; what has moved since the check is told."""
 
 import time
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from backend.core import clock
 from backend.database.crud.imports import ImportCRUD
 from backend.database.crud.intake import work as imports
 from backend.database.crud.intake.plan import Plan, Seen
@@ -14,7 +16,7 @@ from backend.database.models.imports import Import, ImportRow
 from backend.database.models.jobs import Job, JobError
 from backend.database.models.promo_codes import PromoCode
 from backend.database.session import Database
-from backend.jobs import work
+from backend.jobs import periodic, work
 from tests.factories import make_promo
 
 HEADER = ["code", "discount_percent"]
@@ -83,3 +85,18 @@ def test_a_long_file_is_written_row_by_row_once(db: Session, database: Database)
 
     again = checked(database, rows)
     assert by(db, ImportRow.verdict, ImportRow.import_id == again) == {"same": 448, "changed": 2}
+
+
+def test_files_are_forgotten_with_their_rows(db: Session, database: Database) -> None:
+    ids = []
+    for state in ("done", "started", "checked", "checked"):
+        ids.append(checked(database, [["a", "5"]]))
+        db.execute(update(Import).where(Import.id == ids[-1]).values(state=state))
+    old, running, _replaced, fresh = ids
+    assert list(db.scalars(select(Import.id).order_by(Import.id))) == [old, running, fresh]  # one waits at a time
+    db.execute(update(Import).where(Import.id != fresh).values(created_at=clock.now() - timedelta(days=4)))
+    assert [database.run(periodic.purge) for _piece in range(2)] == [True, False]
+    assert list(db.scalars(select(ImportRow.import_id).order_by(ImportRow.id))) == [running, fresh]
+    db.execute(update(Import).where(Import.id == running).values(created_at=clock.now() - timedelta(days=34)))
+    assert database.run(periodic.purge)
+    assert list(db.scalars(select(Import.id))) == [fresh]
