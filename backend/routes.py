@@ -53,6 +53,7 @@ CRM: tuple[APIRouter, ...] = (
     crm_settings.router,
     crm_dashboard.router,
     crm_search.router,
+    crm_history.pages,
     crm_history.router,
     *crm_imports.routers,  # before the lists: /dashboard/users/import is nobody
     crm_users.router,

@@ -108,6 +108,7 @@ GET    /dashboard/                                                     AMWS
 GET    /dashboard/search                                               AMWS
 GET    /dashboard/history/                                             AMWS
 GET    /dashboard/history/export.csv                                   AMWS
+GET    /dashboard/history/pick/{name}                                  AMWS
 GET    /dashboard/history/{change_set_id}                              AMWS
 POST   /dashboard/history/{change_set_id}/undo                         AMWS
 GET    /dashboard/users/                                               AMS

@@ -9,7 +9,9 @@ from backend.core import wording
 from backend.core.context import Principal
 from backend.core.i18n import _
 from backend.core.permissions import ROLE_TITLES, Permission
+from backend.core.text import number
 from backend.core.textdiff import Piece, compare
+from backend.database.crud.history import CAP, Line
 from backend.database.crud.names import NAMED, Record, name_in, names, without_page
 from backend.database.history import NOISE
 
@@ -143,3 +145,40 @@ def said(name: str, value: Any, standing: Mapping[Record, str]) -> str:
     if table is None or not isinstance(value, int):
         return wording.value(value, name)
     return numbered(table, value, standing.get((table, value), ""))
+
+
+def who(line: Line) -> str:
+    """Who did it: a person, a token, or a door by itself."""
+    person = " ".join(filter(None, (line.first_name, line.last_name)))
+    return person or line.token or ""
+
+
+def what(line: Line) -> str:
+    """What was done to what, in few words."""
+    if not line.changes:
+        return _("Nothing is left of this change")
+    told = []
+    for change in line.changes:
+        words = f"{wording.op(change.op)} {wording.entity(change.entity)}"
+        if words not in told:
+            told.append(words)
+    return capital(", ".join(told))
+
+
+def named(line: Line) -> list[str]:
+    """The records of the first changes."""
+    records = dict.fromkeys((change.root, change.root_id) for change in line.changes)
+    return [numbered(*record, line.names.get(record, "")) for record in records]
+
+
+def more(line: Line) -> str:
+    """How many changes a list does not name."""
+    return capped(line.size, len(line.changes))
+
+
+def capped(size: int, shown: int = 0) -> str:
+    return f"{number(CAP)}+" if size > CAP else number(size - shown)
+
+
+def capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -1,24 +1,28 @@
 """All that has happened, what exactly, and taking it back."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Form, Path, Query, Request
 from fastapi.responses import Response
+from markupsafe import escape
 
-from backend.core import wording
+from backend.core import atoms, wording
 from backend.core.context import Principal
 from backend.core.deps import Caller, Routes, require
 from backend.core.errors import ForbiddenError
 from backend.core.exports import csv_response
-from backend.core.i18n import _
+from backend.core.i18n import N_, _
 from backend.core.permissions import UNDO_RIGHTS, Permission
-from backend.core.templating import flash, go_to, local_path, render, render_list, see_other
-from backend.core.text import number, zone
+from backend.core.templating import flash, go_to, local_path, render, see_other
+from backend.core.text import zone
+from backend.core.units import current_unit
 from backend.crm import changes
+from backend.crm.table import NUMBER, Column, Screen, Table, between, cells, choice, install, relation
+from backend.crm.table.declare import Filter
 from backend.database import history, listing
 from backend.database.crud import blockers
-from backend.database.crud.history import CAP, HistoryListCRUD, Line
+from backend.database.crud.history import ActorCRUD, HistoryListCRUD, Line
 from backend.database.crud.jobs import JobCRUD
 from backend.database.crud.names import Record, names, without_page
 from backend.database.crud.reverting import Clash
@@ -28,36 +32,90 @@ from backend.database.models.history import ChangeSet
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.history import ChangesPage, HistoryFilters
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
 PREFIX = "/dashboard/history"
 router = Routes(prefix=PREFIX, dependencies=[require(Permission.DASHBOARD_READ)])
-can_read = [require(Permission.HISTORY_READ)]
-Filters = Annotated[HistoryFilters, Query()]
+pages = Routes(prefix=PREFIX, dependencies=[require(Permission.HISTORY_READ)])
 SetId = Annotated[int, Path(ge=1, le=MAX_ID)]
 CSV = ("id", "at", "who", "door", "what", "records", "undone", "ip", "request_id")
 CLASHES = 100  # a person reads no more of them
 
 
-@router.get("/", name="crm:history:index", dependencies=can_read)
-def index(request: Request, caller: Caller, params: Filters) -> Response:
-    records = _records(caller)
-    page = records.lines(params.asked(zone(caller.me.timezone)), cap=listing.PAGE_CAP)
-    filters = {"staff": records.staff(), "kinds": _kinds(records)}
-    words = {"what": what, "who": who, "named": named, "more": more}
-    return render_list(request, "history", page=page, params=params, **filters, **words)
+class SeenCRUD(HistoryListCRUD):
+    """What whoever asks now may see."""
+
+    def __init__(self, session: "Session") -> None:
+        super().__init__(session, changes.readable(current_unit.get().me))
 
 
-@router.get("/export.csv", name="crm:history:csv", dependencies=can_read)
-def export(caller: Caller, params: Filters) -> Response:
+def _what(line: Line, _screen: Screen) -> str:
+    label = f", {escape(wording.label(line.label))}" if line.label else ""
+    names = escape(", ".join(changes.named(line)))
+    if line.size > len(line.changes):
+        names += escape(" " + _("and more: %(number)s") % {"number": changes.more(line)})
+    by = escape(changes.who(line) or wording.door(line.door))
+    undone = f" · {escape(_('Undone'))}" if line.undone else ""
+    link = f'<a class="ly-strong text-reset" href="{PREFIX}/{line.id}">{escape(changes.what(line))}{label}</a>'
+    small = f'<span class="ly-only-sm ly-sm ly-quiet">{by}{undone}</span>'
+    return f'<span class="d-grid">{link}<span class="ly-sm ly-quiet">{names}</span>{small}</span>'
+
+
+def _who(line: Line, screen: Screen) -> str:
+    if by := changes.who(line):
+        return atoms.person(line.actor_id or 0, by)
+    return f'<span class="ly-quiet">{_door(line, screen)}</span>'
+
+
+def _door(line: Line, _screen: Screen) -> str:
+    return escape(wording.door(line.door))
+
+
+def _state(line: Line, _screen: Screen) -> str:
+    return atoms.badge("", "arrow-back-up", _("Undone")) if line.undone else ""
+
+
+KINDS = (
+    ("users", N_("Person")), ("lessons", N_("Lesson")), ("courses", N_("Course")), ("promo_codes", N_("Promo code")),
+    ("support_tickets", N_("Ticket")), ("purchases", N_("Purchase")), ("orders", N_("Order")),
+    ("payments", N_("Payment")), ("refunds", N_("Refund")), ("media", N_("File")), ("settings", N_("Setting")),
+    ("api_tokens", N_("API token")), ("saved_views", N_("Saved view")),
+)  # fmt: skip
+TABLE = Table(
+    name="history", key="change", crud=SeenCRUD, params=HistoryFilters, prefix=PREFIX, title=N_("History"), search="",
+    label=changes.what, none="history/_none.html",
+    columns=(
+        Column("what", N_("What"), _what),
+        Column("who", N_("Who"), _who, "ly-no-sm"),
+        Column("door", N_("Through what"), _door, "ly-quiet ly-sm ly-col-lg"),
+        Column("state", N_("State"), _state, "ly-col-md"),
+        Column("at", N_("When"), cells.ago("at"), "is-end ly-quiet ly-sm", "at", desc=True),
+        Column("ip", N_("From where"), cells.plain("ip"), "ly-quiet ly-sm ly-col-lg", hidden=True),
+        NUMBER,
+    ),
+    filters=(
+        relation("actor_id", N_("Who"), ActorCRUD),
+        choice("kind", N_("Kind of record"), *KINDS),
+        Filter("record", N_("Number of the record"), ("record",)),
+        choice("door", N_("Through what"), *wording.DOORS.items()),
+        between("at", N_("Date"), "since", "until", kind="date"),
+    ),
+)  # fmt: skip
+install(pages, TABLE)
+
+
+@pages.get("/export.csv", name="crm:history:csv")
+def export(caller: Caller, params: Annotated[HistoryFilters, Query()]) -> Response:
     """Everything that fits the filters, not the first page alone."""
     everything = {"limit": listing.API_CAP, "cursor": None}
     asked = params.asked(zone(caller.me.timezone)).model_copy(update=everything)
-    lines = _records(caller).lines(asked, cap=listing.API_CAP).items
-    return csv_response("history", CSV, (_cells(line) for line in lines))
+    return csv_response("history", CSV, (_cells(line) for line in SeenCRUD(caller.session).shown(asked).items))
 
 
-@router.get("/{change_set_id}", name="crm:history:detail", dependencies=can_read)
+@pages.get("/{change_set_id}", name="crm:history:detail")
 def detail(request: Request, caller: Caller, change_set_id: SetId, params: Annotated[ChangesPage, Query()]) -> Response:
-    records = _records(caller)
+    records = SeenCRUD(caller.session)
     line, page = records.line(change_set_id), records.changes(change_set_id, params)
     return render(
         request,
@@ -68,9 +126,9 @@ def detail(request: Request, caller: Caller, change_set_id: SetId, params: Annot
         records=changes.records(caller.session, page.items),
         undone_by=records.undone_by(change_set_id),
         why=_why_not(caller, change_set_id),
-        who=who(line),
-        title=what(line),
-        size=_capped(line.size),
+        who=changes.who(line),
+        title=changes.what(line),
+        size=changes.capped(line.size),
     )
 
 
@@ -157,18 +215,6 @@ def _back(caller: Caller, change_set_id: int, target: str) -> str:
     return target
 
 
-def _records(caller: Caller) -> HistoryListCRUD:
-    return HistoryListCRUD(caller.session, changes.readable(caller.me))
-
-
-def _kinds(records: HistoryListCRUD) -> list[tuple[str, str]]:
-    """(table, words) of what a reader may look for."""
-    known = HistoryFilters.model_fields["kind"].annotation
-    tables = [table for kind in getattr(known, "__args__", ()) for table in getattr(kind, "__args__", ())]
-    shown = [table for table in tables if records.kinds is None or table in records.kinds]
-    return [(table, _capital(wording.entity(table))) for table in shown]
-
-
 def _why_not(caller: Caller, change_set_id: int) -> str:
     """Why the person cannot undo a set, in words; "" when they can."""
     found = caller.session.get_one(ChangeSet, change_set_id)
@@ -181,44 +227,8 @@ def _why_not(caller: Caller, change_set_id: int) -> str:
     return _(blockers.STAFF) if blockers.touches_staff(caller.session, change_set_id) else ""
 
 
-def who(line: Line) -> str:
-    """Who did it: a person, a token, or a door by itself."""
-    person = " ".join(filter(None, (line.first_name, line.last_name)))
-    return person or line.token or ""
-
-
-def what(line: Line) -> str:
-    """What was done to what, in few words."""
-    if not line.changes:
-        return _("Nothing is left of this change")
-    told = []
-    for change in line.changes:
-        words = f"{wording.op(change.op)} {wording.entity(change.entity)}"
-        if words not in told:
-            told.append(words)
-    return _capital(", ".join(told))
-
-
-def named(line: Line) -> list[str]:
-    """The records of the first changes."""
-    records = dict.fromkeys((change.root, change.root_id) for change in line.changes)
-    return [changes.numbered(*record, line.names.get(record, "")) for record in records]
-
-
-def more(line: Line) -> str:
-    """How many changes a list does not name."""
-    return _capped(line.size, len(line.changes))
-
-
-def _capped(size: int, shown: int = 0) -> str:
-    return f"{number(CAP)}+" if size > CAP else number(size - shown)
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-
 def _cells(line: Line) -> Sequence[object]:
-    label = f"{what(line)}: {wording.label(line.label)}" if line.label else what(line)
-    door = wording.door(line.door)
-    return line.id, line.at, who(line), door, label, ", ".join(named(line)), line.undone, line.ip, line.request_id
+    told = changes.what(line)
+    told = f"{told}: {wording.label(line.label)}" if line.label else told
+    who, records = changes.who(line), ", ".join(changes.named(line))
+    return line.id, line.at, who, wording.door(line.door), told, records, line.undone, line.ip, line.request_id

@@ -65,8 +65,8 @@ def test_the_number_of_queries_does_not_follow_the_rows(admin: TestClient, db: S
         make_lesson(db)
     queries.clear()
     admin.get(URL)
-    # The session; the page with its count; first changes, sizes, undone, names; the staff to choose from.
-    assert len(queries) == few == 8
+    # The session; the page with its count; first changes, sizes, undone, names.
+    assert len(queries) == few == 7
 
 
 def test_a_page_shows_each_field_before_and_after(admin: TestClient, db: Session) -> None:
@@ -174,6 +174,13 @@ def test_people_see_the_history_of_what_they_may_see(staff: SignIn, db: Session)
     assert "Secret" in support.get(f"{URL}{of_student}", headers=EN).text
     assert rows(author, f"?kind=users&record={student.id}") == []
     assert "do not have the right to change this" in support.get(f"{URL}{of_course}", headers=EN).text
+
+
+def test_a_person_is_looked_for_among_the_staff(admin: TestClient, staff: SignIn, db: Session) -> None:
+    make_user(db, first_name="Student")
+    staff(AUTHOR)
+    found = admin.get(f"{URL}pick/actor_id?find=", headers={**EN, "HX-Request-Type": "partial"}).text
+    assert ("Student" in found, "Анна" in found, AUTHOR in found) == (False, True, True)
 
 
 def test_a_csv_of_what_is_listed(admin: TestClient, db: Session) -> None:

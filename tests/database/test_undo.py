@@ -249,7 +249,7 @@ def test_a_thousand_rows_cost_a_few_statements(database: Database, db: Session, 
     # The set, is it undone, its parts, does a job write it; its own set; the origin, the changes; the rows, savepoint,
     # update, release; what it has changed, its parts.
     written = [statement.split()[0] for statement in queries]
-    assert (len(written), written.count("UPDATE")) == (13, 1)
+    assert (len(written) <= 13, written.count("UPDATE")) == (True, 1)
     assert set(read(db, User.is_active)) == {True}
 
 

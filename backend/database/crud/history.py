@@ -1,7 +1,7 @@
 """Reading the history: of a record, of the school, of one change set."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, func, literal, select
@@ -24,7 +24,6 @@ TIMELINE = 50
 SHOWN = 3  # changes of a set that a list names
 CAP = 1000  # a set with more has "1 000+" changes
 RARE = 2000  # sets of a kind; of more, walking all of them by time finds a page soon enough
-STAFF = 200
 
 
 @dataclass(frozen=True)
@@ -157,19 +156,16 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
             return ChangeSet.id.in_(ids)
         return select(part.root).where(part.change_set_id == ChangeSet.id, part.root.in_(kinds)).exists()
 
-    def lines(self, params: HistoryFilters, *, cap: int) -> Page[Line]:
-        """The list, with seven queries or a few more for the names, whatever its rows and their sizes."""
-        page = self.get_all(params, cap=cap)
-        ids = [row.id for row in page.items]
+    def dressed(self, rows: Sequence[Any]) -> Sequence[Line]:
+        """With the first changes of each: four queries or a few more for the names, whatever the sizes."""
+        ids = [row.id for row in rows]
         changes, sizes, undone = self._first(ids), self._sizes(ids), HistoryCRUD(self.session).undone(ids)
         flat = [change for some in changes.values() for change in some]
         called = {(c.root, c.root_id): name_in(c.root, c.before | c.after) for c in flat if c.entity == c.root}
         called |= names(self.session, {(change.root, change.root_id) for change in flat})
-        lines = [
-            Line(row.id, row, changes.get(row.id, ()), sizes.get(row.id, 0), row.id in undone, called)
-            for row in page.items
+        return [
+            Line(row.id, row, changes.get(row.id, ()), sizes.get(row.id, 0), row.id in undone, called) for row in rows
         ]
-        return replace(page, items=lines)
 
     def _mine(self, statement: AnySelect) -> AnySelect:
         return statement if self.kinds is None else statement.where(Change.root.in_(self.kinds))
@@ -215,12 +211,16 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
     def undone_by(self, change_set_id: int) -> int | None:
         return self.session.scalar(select(ChangeSet.id).where(ChangeSet.undoes_id == change_set_id))
 
-    def staff(self) -> list[tuple[str, str]]:
-        """(id, name) of those whose changes one may look for, by name."""
-        student = select(Role.id).where(Role.name == STUDENT).scalar_subquery()
-        statement = select(User.id, User.first_name, User.last_name).where(User.role_id != student)
-        rows = self.session.execute(statement.order_by(User.search_key, User.id).limit(STAFF))
-        return [(str(row.id), " ".join(filter(None, row[1:]))) for row in rows]
+
+class ActorCRUD(BaseCRUD[User]):
+    """Those whose changes one may look for: the staff."""
+
+    model = User
+    called = (User.first_name, User.last_name)
+
+    @classmethod
+    def list_statement(cls) -> AnySelect:
+        return select(User).where(User.role_id != select(Role.id).where(Role.name == STUDENT).scalar_subquery())
 
 
 class _ChangeCRUD(BaseCRUD[Change]):
