@@ -13,10 +13,11 @@ import sqlite3
 import threading
 from collections import namedtuple
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import anyio.to_thread
@@ -35,12 +36,14 @@ from backend.core.links import Links
 from backend.core.templating import render
 from backend.crm.desk import delivery
 from backend.crm.queue import queue_rows
+from backend.crm.table.screen import Screen, read_query, respond, screen_params
+from backend.crm.users import TABLE
 from backend.crm.waiting import waited
 from backend.database.listing import Cursor, Page, decode_cursor
 from backend.database.models.users import User
 from backend.database.schemas.tickets import QueueFilters
 from backend.database.schemas.users import StudentFilters
-from backend.database.search import alternatives, normalise
+from backend.database.search.keys import alternatives, normalise
 from benchmarks import queries as sql
 from main import create_app
 
@@ -130,8 +133,18 @@ def _student_role() -> int:
     return int(ask(sql.STUDENT_ROLE)[0].id)
 
 
+@dataclass(frozen=True)
+class ByHand(Screen):
+    """The list's own templates around a page that is there already."""
+
+    made: Page[Any]
+
+    def page(self) -> Page[Any]:
+        return self.made
+
+
 def users(request: Request) -> Response:
-    _enter(request)
+    me = _enter(request)
     params = StudentFilters.model_validate(dict(parse_qsl(request.url.query)))
     values: dict[str, Any] = {"role": _student_role(), "limit": params.limit + 1}
     where, sort = "", params.sort or "-created_at"
@@ -155,7 +168,8 @@ def users(request: Request) -> Response:
         total=counted[0].number if counted[0].number <= sql.CAP else None,
         capped=counted[0].number > sql.CAP,
     )
-    return render(request, "users/index.html", page=page, params=params, list_url=request.url.path)
+    asked = read_query(request, screen_params(StudentFilters))
+    return respond(ByHand(TABLE, request, cast("Any", SimpleNamespace(me=me, session=None)), asked, page))
 
 
 def _search(q: str, values: dict[str, Any]) -> str:
