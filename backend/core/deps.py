@@ -12,6 +12,8 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
+from starlette.routing import Match
+from starlette.types import Scope
 
 from backend.core import csrf
 from backend.core.config import Settings
@@ -55,6 +57,7 @@ class UnitRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, _in_unit(endpoint), **options)
+        self.beginning = self.path_format.partition("{")[0]
         marks = set(_walk(self.dependant))
         self.policy = Policy(tuple(_declared(self.dependant)), signed_in=_declare_signed_in in marks)
         if self.policy.public and _declare_public not in marks:
@@ -67,6 +70,12 @@ class UnitRoute(APIRoute):
         model = self.response_model
         self.adapter: TypeAdapter[Any] | None = TypeAdapter(model) if model is not None else None
         self.description = f"{self.description}\n\n{_needs(self.policy)}".strip()
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Hundreds of routes stand before some: most are told from their first letters, without an expression."""
+        if not scope.get("root_path") and not scope["path"].startswith(self.beginning):
+            return Match.NONE, {}
+        return super().matches(scope)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         inner = super().get_route_handler()

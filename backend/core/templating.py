@@ -54,6 +54,7 @@ __all__ = [
 TEMPLATES = Path(__file__).parents[2] / "templates"
 FLASH_COOKIE, FLASH_SECONDS = "lyceum_flash", 60
 _request: ContextVar[Request] = ContextVar("template_request")
+_routes: ContextVar[Links] = ContextVar("template_routes")
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def render(
     }
     tokens = (
         _request.set(request),
+        _routes.set(_links(request)),
         current_language.set(values["lang"]),
         text.current_timezone.set(me.timezone),
     )
@@ -111,8 +113,9 @@ def render(
             body += env.get_template("components/_toasts.html").render(values)
     finally:
         _request.reset(tokens[0])
-        current_language.reset(tokens[1])
-        text.current_timezone.reset(tokens[2])
+        _routes.reset(tokens[1])
+        current_language.reset(tokens[2])
+        text.current_timezone.reset(tokens[3])
     response = HTMLResponse(body, status, {"Vary": "HX-Request-Type"})
     if not partial:
         lately.remember(request, response, me)
@@ -216,11 +219,11 @@ def _links(request: Request) -> Links:
 
 
 def url_for(name: str, /, **params: Any) -> str:
-    return _links(_request.get()).url(name, **params)
+    return _routes.get().url(name, **params)
 
 
 def route_exists(name: str) -> bool:
-    return _links(_request.get()).has(name)
+    return _routes.get().has(name)
 
 
 def here() -> str:
