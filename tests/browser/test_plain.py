@@ -178,3 +178,26 @@ def test_a_copied_address_shows_the_same_rows(context: BrowserContext, admin: Te
     expect(page.locator(".ly-side")).to_have_count(1)
     page.go_forward()
     expect(names.first).to_have_text("Maria 0")
+
+
+def test_a_view_is_saved_opened_and_deleted(page: Page, db: Session) -> None:
+    make_lesson(db, title="Light")
+    make_lesson(db, title="Old", is_active=False)
+    page.goto("/login?next=/dashboard/lessons/?is_active=true")
+    sign_in(page)
+    page.locator("[popovertarget=views]").click()
+    page.get_by_label("Name").fill("On sale")
+    page.get_by_label("In my menu").check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".ly-pin")).to_have_text("On sale")
+
+    page.goto("/dashboard/lessons/")
+    expect(page.locator("#list-rows > tr")).to_have_count(2)
+    page.locator(".ly-pin").click()
+    expect(page.locator("#list-rows > tr")).to_have_count(1)
+    page.locator("[popovertarget=views]").click()
+    page.get_by_text("Change “On sale”").click()
+    page.get_by_role("button", name="Delete the view").click()
+    expect(page.locator(".ly-pin")).to_have_count(0)
+    undo(page)
+    expect(page.locator(".ly-pin")).to_have_text("On sale")
