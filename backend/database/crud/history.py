@@ -145,6 +145,8 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
         if params.record is not None:
             mine = Change.root == (params.kind or ""), Change.root_id == params.record
             found.append(ChangeSet.id.in_(select(Change.change_set_id).where(*mine)))
+            if self.kinds is None or params.kind in self.kinds:
+                return found  # a record is of its kind
         return found if kinds is None else [*found, self._of_kinds(kinds)]
 
     def _of_kinds(self, kinds: Collection[str]) -> ColumnElement[bool]:
