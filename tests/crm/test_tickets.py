@@ -327,11 +327,11 @@ def test_a_page_asks_the_same_number_of_queries_whatever_it_shows(
     admin.get(DESK)
     queries.clear()
     admin.get(DESK)
-    assert len(queries) == 4  # session, rows, counts, staff
+    assert len(queries) == 5  # session, rows, counts, roles of staff, staff
     queries.clear()
     admin.get(f"{DESK}{ticket.id}")
     # and: ticket, messages, events, card, other tickets, purchases
-    assert len(queries) == 10
+    assert len(queries) == 11
 
 
 def test_a_long_queue_turns_its_pages_without_script(admin: TestClient, db: Session, masha: User) -> None:
