@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from backend.database.search.keys import TRIGRAM, Term, Way, sound
 
 SHORTEST = 4  # a term of three letters is one typo away from everybody
-WORDS = re.compile(r"\w+")
+WORDS = re.compile(r"[^\W\d_]+")  # a username falls into the names that it is made of
 
 
 def remains(term: Term) -> Iterator[list[str]]:
@@ -22,16 +22,17 @@ def remains(term: Term) -> Iterator[list[str]]:
     if len(word) < SHORTEST or not word.isalpha():
         return
     for place in range(len(word) - 1):
-        if left := _around(word[:place], word[place + 2 :]):
+        left = _around(word[:place], word[place + 2 :])
+        # Two letters of a longer word would bring everybody.
+        if left and (len(word) == SHORTEST or len("".join(left).replace(" ", "")) >= TRIGRAM):
             yield left
 
 
 def _around(before: str, behind: str) -> list[str]:
     """The parts that have trigrams: before them stands a space, and behind a short end too."""
-    left = [f" {before}"] if len(before) >= TRIGRAM - 1 else []
-    end = behind if len(behind) >= TRIGRAM else f"{behind} "
-    right = [end] if len(end) >= TRIGRAM else []
-    return [*left, *right] if right or len(before) >= TRIGRAM - 1 else []
+    left = [before] if len(before) >= TRIGRAM - 1 else []
+    right = [behind] if len(behind) >= TRIGRAM - 1 else []
+    return [*(f" {text}" for text in left), *(text if len(text) >= TRIGRAM else f"{text} " for text in right)]
 
 
 def is_near(word: str, meant: str) -> bool:
@@ -54,15 +55,15 @@ class Check:
 
     def __init__(self, way: Way) -> None:
         self.way = way
+        self.spellings = {term: tuple(dict.fromkeys((term[0], sound(term[0])))) for term in way}
         self.known: dict[tuple[str, str], bool] = {}
 
     def __call__(self, key: str) -> bool:
         missing = [term for term in self.way if not any(word in key for word in term)]
         if len(missing) != 1:
             return False
-        spellings = dict.fromkeys((missing[0][0], sound(missing[0][0])))
         words = dict.fromkeys(WORDS.findall(key))
-        return any(self._begins_near(typed, word) for typed in spellings for word in words)
+        return any(self._begins_near(typed, word) for typed in self.spellings[missing[0]] for word in words)
 
     def _begins_near(self, typed: str, word: str) -> bool:
         """The whole word, or its beginning when enough of it was typed."""
