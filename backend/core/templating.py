@@ -2,13 +2,13 @@
 
     render(request, "lessons/edit.html", lesson=lesson)                  a page or a fragment
     render_part(request, page_name, part_name, 422, form=form)           whichever was asked for
-    render_list(request, "lessons", page=page, params=params)            index.html or _table.html
+    render_list(request, names, page=page, params=params)                the page or its changing part
     flash(request, _("Lesson saved"), undo=change_set_id(session))       a toast with that answer
     see_other(request, "crm:lessons:detail", lesson_id=lesson.id)        303; HX-Redirect for htmx
 
 A template has: me, csrf_token, lang, theme, request, partial (a fragment was asked for); as
 globals, which macros see too: _, ngettext, url_for, route_exists, here, static, icon, url_with,
-set_filters, col, choice, between, now, navigation; and the filters of core.text.
+set_filters, now, navigation; and the filters of core.text.
 In a template's `_("...")` a literal per cent sign is written `%%`.
 """
 
@@ -36,7 +36,6 @@ from backend.core.errors import AppError
 from backend.core.figures import line_path, nice_top, sparse
 from backend.core.i18n import _, current_language, gettext, ngettext
 from backend.core.links import Links, encode, local_path, set_filters, url_with
-from backend.core.listview import Column, between, choice
 from backend.core.permissions import UNDO_RIGHTS
 from backend.core.static import assets
 
@@ -129,13 +128,7 @@ def render_part(request: Request, page_name: str, part_name: str, status: int = 
     return render(request, part_name if wants_fragment(request) else page_name, status, **context)
 
 
-def render_list(request: Request, folder: str, *, page: object, params: BaseModel, **context: Any) -> HTMLResponse:
-    """`<folder>/index.html` or its fragment `<folder>/_table.html`, with `list_url`."""
-    names = f"{folder}/index.html", f"{folder}/_table.html"
-    return render_list_at(request, names, page=page, params=params, **context)
-
-
-def render_list_at(
+def render_list(
     request: Request, names: tuple[str, str], *, page: object, params: BaseModel, **context: Any
 ) -> HTMLResponse:
     """A list as a page or as its fragment.
@@ -345,9 +338,6 @@ def _environment() -> Environment:
         "atoms": atoms,
         "url_with": url_with,
         "set_filters": set_filters,
-        "col": Column,
-        "choice": choice,
-        "between": between,
         "zip": zip,
         "line_path": line_path,
         "nice_top": nice_top,

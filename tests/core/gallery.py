@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated
+from typing import Annotated, Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -15,13 +15,16 @@ from fastapi.responses import Response
 from jinja2 import ChoiceLoader, FileSystemLoader
 from starlette.middleware.base import RequestResponseEndpoint
 
-from backend.core import clock, templating
+from backend.core import atoms, clock, templating
 from backend.core.config import Settings
 from backend.core.context import Principal
 from backend.core.errors import AppError, ForbiddenError, NotFoundError
 from backend.core.forms import Form
 from backend.core.permissions import Permission
 from backend.core.static import PREFIX, assets
+from backend.crm.table import Column, Screen, Table, between, cells, choice
+from backend.crm.table.screen import screen_params
+from backend.database.crud.base import BaseCRUD
 from backend.database.listing import Page
 from backend.database.schemas.base import ListParams
 
@@ -52,6 +55,45 @@ class Params(ListParams):
     since: str | None = None
     until: str | None = None
     active: bool | None = None
+
+
+class Things(BaseCRUD[Any]):
+    default_sort = "-spent"
+
+
+def _learning(_thing: object, _screen: object) -> str:
+    return atoms.badge("good", "circle-check", "Learning")
+
+
+def _person(thing: Any, _screen: object) -> str:
+    return atoms.person(thing.id, thing.name, f"/dashboard/things/{thing.id}", f"@{thing.username}")
+
+
+THINGS = Table(
+    name="things",
+    key="thing",
+    crud=Things,
+    params=Params,
+    prefix="/dashboard/things",
+    title="Students",
+    search="Name, @username or ID",
+    label=lambda thing: thing.name,
+    write=Permission.USERS_WRITE,
+    none="things/_none.html",
+    new=("crm:things:new", "Student"),
+    columns=(
+        Column("name", "Student", _person, sort="name"),
+        Column("status", "Status", _learning, "ly-col-md"),
+        Column("spent", "Spent", cells.money("spent"), "is-end", "spent", desc=True),
+        Column("seen", "Seen", cells.ago("seen"), "is-end ly-quiet ly-sm ly-col-md", "seen", desc=True),
+    ),
+    filters=(
+        choice("status", "Status", ("good", "Learning"), ("bad", "Blocked")),
+        between("spent", "Spent", "spent_min", "spent_max", unit=" ★"),
+        between("day", "Registered", "since", "until", kind="date"),
+    ),
+)
+Asked = screen_params(Params)
 
 
 def make_thing(number: int) -> SimpleNamespace:
@@ -96,7 +138,7 @@ def detail(request: Request) -> Response:
 
 @router.get("/dashboard/things/", name="crm:things:index")
 @router.get("/dashboard/users/", name="crm:users:index")
-def index(request: Request, params: Annotated[Params, Query()], nothing: bool = False) -> Response:
+def index(request: Request, params: Annotated[Asked, Query()], nothing: bool = False) -> Response:
     """1,204 things of which 100 can be seen; `?nothing=1` and `?q=nobody` have none."""
     start = int(params.cursor or 0)
     empty = nothing or params.q == "nobody"
@@ -108,7 +150,10 @@ def index(request: Request, params: Annotated[Params, Query()], nothing: bool = 
         total=0 if empty else None,
         capped=not empty,
     )
-    return templating.render_list(request, "things", page=page, params=params)
+    me = SimpleNamespace(me=request.state.me, session=None)
+    screen = Screen(THINGS, request, me, params)  # type: ignore[arg-type] # a caller without a unit of work
+    names = "table/index.html", "table/_table.html"
+    return templating.render_list(request, names, page=page, params=params, list_url=request.url.path, screen=screen)
 
 
 @router.get("/dashboard/things/new", name="crm:things:new")

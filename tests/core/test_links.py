@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from backend.core.figures import line_path, nice_top, sparse
 from backend.core.links import Links, local_path, set_filters, url_with
-from backend.core.listview import between, choice
+from backend.crm.table import between, choice
 from tests.core.gallery import Params, make_gallery
 
 THINGS = "/dashboard/things/"
@@ -140,7 +140,7 @@ def test_labels_are_thinned_evenly() -> None:
 
 def test_filters_say_what_they_hold() -> None:
     status, spent = (
-        choice("status", "Status", [("good", "Learning")]),
+        choice("status", "Status", ("good", "Learning")),
         between("s", "Spent", "low", "high", unit=" ★"),
     )
     assert [status.shown(on) for on in ({}, {"status": "good"}, {"status": "odd"})] == [

@@ -17,7 +17,7 @@ from backend.core.context import Principal
 from backend.core.deps import Caller, Current
 from backend.core.i18n import _, current_language
 from backend.core.links import set_filters, url_with
-from backend.core.templating import render_list_at
+from backend.core.templating import render_list
 from backend.core.text import current_timezone, zone
 from backend.crm.table.cells import pencil
 from backend.crm.table.declare import Column, Filter, Table
@@ -241,7 +241,7 @@ def respond(screen: Screen) -> Response:
     more = table.extra(screen.caller, screen.params, page) if table.extra else {}  # noqa: S610 - no Django here
     names = "table/index.html", "table/_table.html"
     url = f"{table.prefix}/"
-    return render_list_at(screen.request, names, page=page, params=screen.params, list_url=url, screen=screen, **more)
+    return render_list(screen.request, names, page=page, params=screen.params, list_url=url, screen=screen, **more)
 
 
 def respond_row(screen: Screen, rows: Iterable[Any]) -> Markup:
