@@ -109,6 +109,13 @@ def test_is_empty(admin: TestClient, db: Session) -> None:
     assert (shown("?video=no"), shown("?video=yes")) == (["Текст"], ["Видео"])
 
 
+def test_a_search_is_sorted_by_no_column(admin: TestClient, db: Session) -> None:
+    make_lesson(db, title="Свет")
+    assert len(HTMLParser(admin.get(URL).text).css("th[aria-sort]")) == 1
+    assert HTMLParser(admin.get(URL + "?q=свет").text).css("th[aria-sort]") == []
+    assert len(HTMLParser(admin.get(URL + "?q=свет&sort=price").text).css("th[aria-sort]")) == 1
+
+
 # -- cells
 
 

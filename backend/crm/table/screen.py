@@ -123,6 +123,9 @@ class Screen:
 
     @property
     def sort(self) -> str:
+        """What the headings say; a search without a chosen order has one of its own, the best first."""
+        if self.params.q and not self.params.sort and self.table.crud.is_indexed():
+            return ""
         return self.params.sort or self.table.crud.default_sort
 
     def chips(self) -> list[tuple[Filter, str]]:
