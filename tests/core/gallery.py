@@ -26,6 +26,7 @@ from backend.crm.table import Column, Screen, Table, between, cells, choice
 from backend.crm.table.screen import screen_params
 from backend.database.crud.base import BaseCRUD
 from backend.database.listing import Page
+from backend.database.models.users import Role
 from backend.database.schemas.base import ListParams
 
 CSP = (
@@ -58,6 +59,7 @@ class Params(ListParams):
 
 
 class Things(BaseCRUD[Any]):
+    model = Role
     default_sort = "-spent"
 
 
