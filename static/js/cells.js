@@ -52,12 +52,14 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("htmx:after:swap", () => {
   const editor = document.querySelector("#list-rows [data-editor]");
   if (editor) {
+    if (before) before.shown = true;
     if (editor.querySelector("[role=alert]")) {
       next = null; // refused: stay here
       editor.querySelector("[name=value]").focus();
     }
     return;
   }
+  if (before && !before.shown) return; // something else has been swapped, the editor is on its way
   const saved = before;
   before = null;
   const cell = next && document.getElementById(next.row)?.cells[next.index];
