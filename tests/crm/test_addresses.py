@@ -262,14 +262,6 @@ def test_no_address_of_a_list_breaks_it(readers: Readers, name: str) -> None:
     try_all(readers, name, ((query, *next(ways)) for query in QUERIES[NAMES.index(name) % 2 :: 2]))
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("school")
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", NAMES)
-def test_no_address_of_a_list_breaks_it_in_any_way(readers: Readers, name: str, way: tuple[str, bool]) -> None:
-    try_all(readers, name, ((query, *way) for query in QUERIES))
-
-
 @pytest.mark.usefixtures("school")
 @pytest.mark.parametrize("name", sorted({*NAMES} - UNASKED))
 def test_a_refused_address_offers_the_same_without_its_fault(readers: Readers, name: str) -> None:
