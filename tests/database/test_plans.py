@@ -66,9 +66,11 @@ def test_the_overview_adds_revenue_up_inside_its_index(db: Session) -> None:
 
 def test_the_desk_counts_no_closed_ticket(db: Session) -> None:
     found = plan(db, COUNTS.params(me=1))
+
     if db.get_bind().dialect.name == "sqlite":
         assert "ix_support_tickets_undone" in found
-    assert "Seq Scan" not in found  # PostgreSQL has statistics: of so few rows it may read the assignee's own
+    else:  # has statistics, and of a few rows it may read others' indexes
+        assert "Index" in found
 
 
 def plan(db: Session, statement: Any) -> str:
