@@ -7,7 +7,7 @@ function open(button) {
   const cell = button.closest("td");
   const row = cell.parentElement.id.split("-").pop();
   cancel();
-  before = { cell, nodes: [...cell.childNodes], name: button.dataset.edit };
+  before = { cell, row: cell.parentElement.id, nodes: [...cell.childNodes], name: button.dataset.edit };
   const url = `${base()}/${row}/cell/${button.dataset.edit}${location.search}`;
   window.htmx.ajax("GET", url, { target: cell, swap: "innerHTML" }).then(() => {
     const field = cell.querySelector("[name=value]");
@@ -66,9 +66,5 @@ document.addEventListener("htmx:after:swap", () => {
   next = null;
   const button = cell?.querySelector("[data-edit]");
   if (button) open(button);
-  else if (saved && document.activeElement === document.body) focusSaved(saved);
+  else if (saved) document.getElementById(saved.row)?.querySelector(`[data-edit="${saved.name}"]`)?.focus();
 });
-
-function focusSaved({ name }) {
-  document.querySelector(`#list-rows [data-edit="${name}"]`)?.focus();
-}

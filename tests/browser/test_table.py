@@ -106,6 +106,7 @@ def test_cells_are_edited_by_keys_alone(page: Page, db: Session) -> None:
     page.keyboard.type("250")
     page.keyboard.press("Enter")
     expect(page.locator("#list-rows tr").nth(1)).to_contain_text("250")
+    expect(page.locator("#list-rows tr").nth(1).locator("[data-edit=price]")).to_be_focused()
     assert prices(db) == [150, 250, 100]
 
 

@@ -116,7 +116,7 @@ class Field:
 class Action:
     """A verb of the domain (BaseCRUD.verbs) as the list offers it.
 
-    `fits` says of which rows alone it is offered in their menus; `told` counts what was done ("%(num)s lesson ...").
+    `fits` says of which rows alone it is offered in their menus.
     """
 
     verb: str
@@ -150,7 +150,6 @@ class Table:
     actions: tuple[Action, ...] = ()
     export: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
     update: type[BaseModel] | None = None
-    read: Permission = Permission.DASHBOARD_READ
     write: Permission | None = None
     page: Callable[[Any], str] | None = None
     new: tuple[str, str] | None = None  # (route, label) of the primary action

@@ -25,7 +25,7 @@ from backend.database import listing
 from backend.database.crud.base import BaseCRUD
 from backend.database.listing import Page
 
-DENSITIES = ("normal", "dense")
+DENSE = "dense"
 LONGEST = 40
 
 
@@ -45,7 +45,7 @@ class Look(BaseModel):
     @field_validator("density")
     @classmethod
     def _known(cls, value: str | None) -> str | None:
-        return value if value in DENSITIES[1:] else None
+        return DENSE if value == DENSE else None
 
     @field_validator("view")
     @classmethod
@@ -166,7 +166,7 @@ def screen_of(table: Table) -> Any:
 
 
 _drawn: dict[tuple[Any, ...], str] = {}
-DRAWN = 4_000  # rows, about 5 MB
+DRAWN = 4_000  # rows, about 8 MB
 
 
 def _once(screen: Screen, draw: Callable[[Any], str]) -> Callable[[Any], str]:
