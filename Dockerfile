@@ -10,7 +10,7 @@ RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-h
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /app --shell /usr/sbin/nologin lyceum \
-    && install -d -o lyceum -g lyceum -m 0750 /app/data
+    && install -d -o lyceum -g lyceum -m 0700 /app/data
 COPY --from=packages /venv /venv
 WORKDIR /app
 COPY . .
@@ -21,7 +21,8 @@ ENV PATH=/venv/bin:$PATH \
     DATA_DIR=/app/data \
     DATABASE_URL=sqlite:////app/data/lyceum.db
 RUN python -m compileall -q backend migrations main.py \
-    && python -c 'from backend.core import templating; templating.prepare(debug=False)'
+    && python -c 'from backend.core import templating; templating.prepare(debug=False)' \
+    && python scripts/sbom.py sbom.cdx.json
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 VOLUME /app/data

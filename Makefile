@@ -1,7 +1,7 @@
 # The commands of the project; `make help` lists them. Nothing but make and Python 3.11 is needed beforehand.
 .DEFAULT_GOAL := help
-.PHONY: help run test ci bench demo lock lint messages reference vendor-check clean \
-        setup-dev check-migrations test-slow test-postgres coverage
+.PHONY: help run test prove ci bench fuzz mutants demo lock lint messages reference sbom advisories image vendor-check clean \
+        setup-dev check-migrations test-postgres coverage
 
 PY := .venv/bin/python
 # Twice as many as cores: a third of the time tests wait for servers, disks, clocks and a browser.
@@ -19,11 +19,16 @@ test: setup-dev  ## run the tests, the story in a real browser among them (ARGS=
 	@scripts/chromium.sh
 	$(PYTEST) -m "not slow" $(ARGS)
 
+# What `make test` has smaller siblings of: a thousand duplicates, schools and workers killed again and again.
+prove: setup-dev  ## the long proofs, on both databases: before a release, or every night
+	@scripts/chromium.sh
+	$(PYTEST) -m slow $(ARGS)
+	$(PY) scripts/with_postgres.py $(PYTEST) -m slow $(ON_POSTGRES) $(ARGS)
+
 COVERED := PYTEST_ADDOPTS="--cov --cov-append --cov-report=" COVERAGE_FILE=$(CURDIR)/.coverage.sqlite
 ci:  ## everything that has to be green: tests on both databases, linters, migrations, coverage
 	rm -f .coverage.sqlite*
 	$(COVERED) $(MAKE) test
-	$(COVERED) $(MAKE) test-slow
 	$(MAKE) lint
 	$(MAKE) check-migrations
 	$(MAKE) test-postgres
@@ -32,13 +37,21 @@ ci:  ## everything that has to be green: tests on both databases, linters, migra
 bench: setup-dev  ## measure the goals of docs on a generated school of 200,000 students
 	$(PY) scripts/with_postgres.py --durable $(PY) -m benchmarks $(ARGS)
 
+fuzz: setup-dev  ## a million texts to all parsers, 10,000 requests to a school (ARGS="--cases 1000 --only sqlite")
+	$(PY) scripts/fuzz.py --parsers
+	$(PY) scripts/with_postgres.py $(PY) scripts/fuzz.py $(ARGS)
+
+mutants: setup-dev  ## change 300 places of money and doors, one at a time: which of them no test notices (ARGS="--sample 0")
+	$(PY) -m scripts.mutants $(DOORS),$(MONEY),backend/jobs/outbox.py $(ARGS)
+
 demo:  ## fill an empty database with the demo school (ARGS=--remove takes it out again)
 	@scripts/setup.sh run
 	@exec $(PY) -m backend.cli demo $(ARGS)
 
-lint: setup-dev  ## style, types, import rules, templates, vendored files, catalogues
+lint: setup-dev  ## style, types, import rules, templates, vendored files, catalogues, secrets
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m bandit -q -c pyproject.toml -r backend main.py scripts
 	$(PY) -m mypy backend main.py scripts
 	.venv/bin/lint-imports
 	$(PY) -m djlint templates --lint --quiet
@@ -47,6 +60,7 @@ lint: setup-dev  ## style, types, import rules, templates, vendored files, catal
 	$(PY) -m scripts.messages check
 	$(PY) -m scripts.reference check
 	$(PY) scripts/check_style.py
+	$(PY) scripts/leaks.py
 
 messages: setup-dev  ## bring locales/ up to date with the code
 	$(PY) -m scripts.messages extract
@@ -62,12 +76,24 @@ lock: setup-dev  ## compile requirements*.in with hashes (UPGRADE=--upgrade take
 COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
            --no-emit-find-links --custom-compile-command 'make lock'
 
+sbom:  ## list what the program is made of in sbom.cdx.json (CycloneDX); the image holds its own
+	@scripts/setup.sh run
+	$(PY) scripts/sbom.py sbom.cdx.json
+
+image: setup-dev  ## build the image and try what it promises, with docker or podman (ARGS="--engine podman")
+	$(PY) -m scripts.image $(ARGS)
+
+# Asks the network, so it is no part of `make ci`: what was published yesterday is no fault of today's change.
+advisories: setup-dev  ## known vulnerabilities of what is locked (ARGS="--pypi FILE --npm FILE" asks OSV's dumps instead)
+	$(PY) -m scripts.advisories $(ARGS)
+
 vendor-check:  ## compare the third-party browser files with their lock
 	@scripts/setup.sh run
 	$(PY) scripts/vendor.py check
 
 clean:  ## remove what can be made again (never .env, data or a database)
-	rm -rf .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis htmlcov test-results .coverage .coverage.*
+	rm -rf .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis htmlcov test-results .coverage .coverage.* \
+	       .mutants sbom.cdx.json
 	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 	rm -rf .venv
 
@@ -77,21 +103,18 @@ setup-dev:
 check-migrations: setup-dev
 	$(PY) scripts/with_postgres.py $(PY) scripts/check_migrations.py
 
-# A thousand duplicates, two hundred kills: `make test` runs the smaller siblings.
-test-slow: setup-dev
-	$(PYTEST) -m slow
-
-# What touches no database, or starts a school of its own on SQLite, has nothing to say about PostgreSQL.
-NO_DATABASE := --ignore=tests/tooling --ignore=tests/sandbox --ignore=tests/browser --ignore=tests/test_access.py
+# What asks little of the database has nothing to say about PostgreSQL: core, doors, the bot (it speaks to /api alone),
+# and what starts a school of its own on SQLite.
+ON_POSTGRES := tests/api tests/cli tests/crm tests/database tests/demo tests/jobs tests/money
 test-postgres: setup-dev
-	$(PY) scripts/with_postgres.py $(PYTEST) -m "not browser" $(NO_DATABASE) $(ARGS)
+	$(PY) scripts/with_postgres.py $(PYTEST) -m "not slow" $(ON_POSTGRES) $(ARGS)
 
 # A wrong amount or an open door costs more than any other mistake: these files are held to the last branch.
 DOORS := backend/core/auth.py,backend/core/security.py,backend/core/csrf.py,backend/core/permissions.py,$\
          backend/core/signin.py,backend/core/units.py,backend/core/deps.py,backend/database/crud/auth.py
 MONEY := backend/database/crud/orders.py,backend/database/crud/purchases.py,backend/database/crud/promo_codes.py,$\
          backend/database/crud/payments.py,backend/database/crud/ledger.py,backend/database/crud/entitlements.py,$\
-         backend/database/crud/dispatches.py,backend/database/crud/stars.py
+         backend/database/crud/dispatches.py,backend/database/crud/stars.py,backend/database/crud/revenue.py
 REPORT := COVERAGE_FILE=$(CURDIR)/.coverage.sqlite $(PY) -m coverage report
 coverage:
 	$(REPORT) --fail-under=90

@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
-    app.state.database = Database(settings.database_url, pool_size=settings.threads + 4)
+    app.state.database = Database(settings.database_url, pool_size=settings.threads + 4, settings=settings)
     app.state.school = school.School(settings, app.state.database)
     app.state.metrics = Metrics()
     handlers.install(app)
@@ -73,7 +73,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_LIMIT)
     # The CSRF token is masked anew in each page, so a compressed length tells nothing of it (BREACH).
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
-    app.add_middleware(Outermost, settings=settings, metrics=app.state.metrics, limiter=RateLimiter(settings))
+    limiter = RateLimiter(settings, app.state.database)
+    app.add_middleware(Outermost, settings=settings, metrics=app.state.metrics, limiter=limiter)
     if settings.trusted_proxies:  # here and not in the server's options, so that every way of starting obeys it
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     return app

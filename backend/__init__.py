@@ -10,6 +10,10 @@ import structlog  # noqa: E402, F401 - see above
 if not _known:
     del sys.modules["rich"]
 
-from backend.database.crud.users import init_roles  # noqa: E402 - after structlog
+from backend.core import late_models  # noqa: E402 - after structlog
+
+late_models.install()
+
+from backend.database.crud.users import init_roles  # noqa: E402 - after both
 
 __all__ = ["init_roles"]

@@ -15,10 +15,7 @@ STUDENT_ROLE = "SELECT id FROM roles WHERE name = 'Ученик'"
 USERS = """
 SELECT u.id, u.first_name, u.last_name, u.username, u.telegram_id, u.language_code, u.source,
   u.is_active, u.blocked_bot_at, u.last_seen_at, u.created_at, u.search_key AS name,
-  (SELECT count(*) FROM purchases p WHERE p.user_id = u.id AND p.status = 'completed'
-    AND p.revoked_at IS NULL) AS purchases,
-  (SELECT coalesce(sum(p.amount), 0) FROM purchases p WHERE p.user_id = u.id
-    AND p.status = 'completed' AND p.revoked_at IS NULL AND NOT p.is_test) AS spent,
+  u.purchases, u.spent, u.erased_at,
   EXISTS (SELECT 1 FROM support_tickets t WHERE t.user_id = u.id
     AND t.waiting_since IS NOT NULL) AS waiting
 FROM users u WHERE u.role_id = :role{where} ORDER BY {order} LIMIT :limit"""

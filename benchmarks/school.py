@@ -11,6 +11,7 @@ from typing import Any
 from backend import init_roles
 from backend.core.permissions import ADMIN
 from backend.database.base import Base
+from backend.database.crud.revenue import RevenueCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.schema import migrate
 from backend.database.search import key_of
@@ -65,7 +66,8 @@ def build(database: Database, size: Size) -> None:
 
 
 def _settle(database: Database) -> None:
-    """What the databases do by themselves in time."""
+    """What the databases and the jobs do by themselves in time."""
+    database.run(lambda session: RevenueCRUD(session).close_past())
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         if database.is_sqlite:
@@ -272,6 +274,11 @@ class _Maker:
             order_line_id="i", payment_id="'bench-charge-' || i", amount=amount,
             status="'completed'", is_test="FALSE", revoked_at=revoked, **times,
         )  # fmt: skip
+        self._run(
+            "UPDATE users SET purchases = held.number, spent = held.stars"
+            " FROM (SELECT user_id, count(*) AS number, sum(amount) AS stars FROM purchases"
+            " WHERE revoked_at IS NULL GROUP BY user_id) AS held WHERE held.user_id = users.id"
+        )
 
 
 USER_COLUMNS = (

@@ -1,6 +1,7 @@
 """Where generated schools are kept: files in .bench/, databases of TEST_DATABASE_URL's server."""
 
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,21 @@ from backend.database.session import Database
 from benchmarks.school import Size, build
 
 FOLDER = Path(__file__).parents[1] / ".bench"
-VERSION = 1  # of the generator
+VERSION = 2  # of the generator
 KEPT_SECONDS = 14 * 86_400  # its dates end where it was made
+
+
+@contextmanager
+def throwaway(about: str) -> Iterator[str]:
+    """The URL of an empty database of TEST_DATABASE_URL's server, gone afterwards."""
+    name, server = f"lyceum_{about}_{secrets.token_hex(4)}", make_url(os.environ["TEST_DATABASE_URL"])
+    plain = server.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield server.set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @contextmanager

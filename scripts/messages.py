@@ -49,7 +49,7 @@ def scan(root: Path) -> Source:
     source = Source()
     for path in sorted((root / "backend").rglob("*.py")):
         scan_python(path, path.relative_to(root).as_posix(), source)
-    for path in sorted((root / "templates").rglob("*.html")):
+    for path in sorted(found for kind in ("html", "txt") for found in (root / "templates").rglob(f"*.{kind}")):
         scan_template(path, path.relative_to(root).as_posix(), source)
     singulars = Counter(text if isinstance(text, str) else text[0] for text in source.texts)
     source.mistakes += [

@@ -1,23 +1,19 @@
 """Who may do what, in one table that people read: every route, every role, every right of a token.
 
 Roles: A admin, M manager, W author (writer), S support, L student (learner), - no role, * everyone, signed in or not.
+Behind them, ! asks a person for a proof of the last 15 minutes of who they are, ? does so for some of what it can do.
 The last column of an API route is the right that a token needs (`a|b` is either). A collection answers without its last
 slash as well.
 """
 
-import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fastapi import FastAPI
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core import clock
-from backend.core.deps import UnitRoute
 from backend.core.permissions import ADMIN, AUTHOR, MANAGER, STUDENT, SUPPORT
-from backend.database.base import Base
+from backend.database.crud.letters import LetterCRUD
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.jobs import Job
 from backend.database.models.media import Media
@@ -42,6 +38,8 @@ POST   /auth/logout                                         AMWSL signed-in
 POST   /api/auth/login                                      *
 POST   /api/auth/refresh                                    *
 POST   /api/auth/logout                                     AMWSL signed-in
+POST   /api/auth/forgot-password                            *
+POST   /api/auth/register                                   *
 GET    /api/auth/me                                         AMWSL signed-in
 GET    /api/users/                                          AMS   users:read
 POST   /api/users/                                          AM    users:write
@@ -71,7 +69,7 @@ POST   /api/orders/pre-checkout                             -     bot
 GET    /api/purchases/                                      AMS   purchases:read
 POST   /api/purchases/create                                -     bot|purchases:write
 GET    /api/purchases/{purchase_id}                         AMS   purchases:read
-POST   /api/purchases/{purchase_id}/refund                  AMS   purchases:refund
+POST   /api/purchases/{purchase_id}/refund                  AMS!  purchases:refund
 GET    /api/users/{user_id}/purchases                       AMS   purchases:read
 GET    /api/tickets/                                        AMS   tickets:read
 POST   /api/tickets/                                        -     bot
@@ -92,33 +90,83 @@ GET    /login                                                          *
 POST   /login                                                          *
 GET    /enter/{token}                                                  *
 POST   /enter/{token}                                                  *
+GET    /invite/{token}                                                 *
+POST   /invite/{token}                                                 *
 POST   /logout                                                         *
+GET    /forgot                                                         *
+POST   /forgot                                                         *
+GET    /forgot/sent                                                    *
+GET    /reset/{token}                                                  *
+POST   /reset/{token}                                                  *
+GET    /confirm/{token}                                                *
+POST   /confirm/{token}                                                *
+GET    /welcome/{token}                                                *
+POST   /welcome/{token}                                                *
+POST   /login/with/{provider}                                          *
+GET    /login/from/{provider}                                          *
+GET    /register                                                       *
+POST   /register                                                       *
+GET    /register/sent                                                  *
+GET    /dashboard/settings/accounts/                                   AMWS
+POST   /dashboard/settings/accounts/{provider}/link                    AMWS!
+POST   /dashboard/settings/accounts/{identity_id}/unlink               AMWS!
 GET    /dashboard/settings/                                            AMWS
-POST   /dashboard/settings/profile                                     AMWS
-POST   /dashboard/settings/password                                    AMWS
+POST   /dashboard/settings/profile                                     AMWS?
+POST   /dashboard/settings/password                                    AMWS?
 POST   /dashboard/settings/language                                    *
 POST   /dashboard/settings/theme                                       *
 POST   /dashboard/settings/keys                                        AMWS
 POST   /dashboard/settings/sessions/{session_id}/revoke                AMWS
 POST   /dashboard/settings/sessions/revoke                             AMWS
-POST   /dashboard/settings/tokens                                      A
+POST   /dashboard/settings/tokens                                      A!
 POST   /dashboard/settings/tokens/{token_id}/revoke                    A
 POST   /dashboard/settings/school                                      A
+POST   /dashboard/settings/alerts                                      A!
+GET    /dashboard/settings/staff/                                      A
+GET    /dashboard/settings/staff/pick/{name}                           A
+GET    /dashboard/settings/staff/new                                   A
+POST   /dashboard/settings/staff/                                      A!
+GET    /dashboard/settings/staff/{user_id}                             A
+GET    /dashboard/settings/staff/{user_id}/edit                        A
+POST   /dashboard/settings/staff/{user_id}                             A!
+POST   /dashboard/settings/staff/{user_id}/role                        A!
+POST   /dashboard/settings/staff/{user_id}/take-in                     A!
+POST   /dashboard/settings/staff/{user_id}/switch                      A!
+POST   /dashboard/settings/staff/{user_id}/sign-out                    A
+POST   /dashboard/settings/staff/{user_id}/unlock                      A
+POST   /dashboard/settings/staff/{user_id}/link                        A!
+POST   /dashboard/settings/staff/{user_id}/invite                      A!
+POST   /dashboard/settings/staff/{user_id}/factors/remove              A!
+POST   /dashboard/settings/staff/{user_id}/view                        A!
+POST   /dashboard/return                                               AMWSL
+GET    /dashboard/settings/audit/                                      A
+GET    /dashboard/settings/audit/export.csv                            A!
+GET    /dashboard/settings/audit/export.xlsx                           A!
+GET    /dashboard/settings/audit/pick/{name}                           A
+GET    /dashboard/settings/audit/{event_id}                            A
+GET    /dashboard/settings/roles/                                      A
+GET    /dashboard/settings/roles/matrix                                A
+GET    /dashboard/settings/roles/new                                   A
+POST   /dashboard/settings/roles/                                      A!
+GET    /dashboard/settings/roles/{role_id}                             A
+POST   /dashboard/settings/roles/{role_id}                             A!
+POST   /dashboard/settings/roles/{role_id}/delete                      A!
 GET    /dashboard/                                                     AMWS
 GET    /dashboard/search                                               AMWS
 GET    /dashboard/history/                                             AMWS
-GET    /dashboard/history/export.csv                                   AMWS
+GET    /dashboard/history/export.csv                                   AMWS!
+GET    /dashboard/history/export.xlsx                                  AMWS!
 GET    /dashboard/history/pick/{name}                                  AMWS
 GET    /dashboard/history/{change_set_id}                              AMWS
 POST   /dashboard/history/{change_set_id}/undo                         AMWS
 GET    /dashboard/users/                                               AMS
 GET    /dashboard/users/pick/{name}                                        AMS
-GET    /dashboard/users/export.xlsx                                        AMS
+GET    /dashboard/users/export.xlsx                                        AMS!
 GET    /dashboard/users/{row_id}/cell/{name}                               AM
 POST   /dashboard/users/{row_id}/cell/{name}                               AM
 GET    /dashboard/users/bulk                                               AM
-POST   /dashboard/users/bulk                                               AM
-GET    /dashboard/users/export.csv                                     AMS
+POST   /dashboard/users/bulk                                               AM?
+GET    /dashboard/users/export.csv                                     AMS!
 GET    /dashboard/users/new                                            AM
 POST   /dashboard/users/                                               AM
 GET    /dashboard/users/{user_id}                                      AMS
@@ -128,14 +176,17 @@ POST   /dashboard/users/{user_id}/toggle                               AM
 POST   /dashboard/users/{user_id}/delete                               AM
 GET    /dashboard/users/{user_id}/grant                                AM
 POST   /dashboard/users/{user_id}/grant                                AM
+GET    /dashboard/users/{user_id}/personal                             AM
+POST   /dashboard/users/{user_id}/personal/export                      AM!
+POST   /dashboard/users/{user_id}/personal/erase                       AM!
 GET    /dashboard/lessons/                                             AMWS
 GET    /dashboard/lessons/pick/{name}                                      AMWS
-GET    /dashboard/lessons/export.xlsx                                      AMWS
+GET    /dashboard/lessons/export.xlsx                                      AMWS!
 GET    /dashboard/lessons/{row_id}/cell/{name}                             AW
 POST   /dashboard/lessons/{row_id}/cell/{name}                             AW
 GET    /dashboard/lessons/bulk                                             AW
-POST   /dashboard/lessons/bulk                                             AW
-GET    /dashboard/lessons/export.csv                                   AMWS
+POST   /dashboard/lessons/bulk                                             AW?
+GET    /dashboard/lessons/export.csv                                   AMWS!
 GET    /dashboard/lessons/new                                          AW
 POST   /dashboard/lessons/preview                                      AW
 POST   /dashboard/lessons/                                             AW
@@ -146,12 +197,12 @@ POST   /dashboard/lessons/{lesson_id}/toggle                           AW
 POST   /dashboard/lessons/{lesson_id}/delete                           AW
 GET    /dashboard/courses/                                             AMWS
 GET    /dashboard/courses/pick/{name}                                      AMWS
-GET    /dashboard/courses/export.xlsx                                      AMWS
+GET    /dashboard/courses/export.xlsx                                      AMWS!
 GET    /dashboard/courses/{row_id}/cell/{name}                             AW
 POST   /dashboard/courses/{row_id}/cell/{name}                             AW
 GET    /dashboard/courses/bulk                                             AW
-POST   /dashboard/courses/bulk                                             AW
-GET    /dashboard/courses/export.csv                                   AMWS
+POST   /dashboard/courses/bulk                                             AW?
+GET    /dashboard/courses/export.csv                                   AMWS!
 GET    /dashboard/courses/new                                          AW
 POST   /dashboard/courses/preview                                      AW
 POST   /dashboard/courses/                                             AW
@@ -198,12 +249,12 @@ POST   /dashboard/promo-codes/import/{import_id}/drop                 AM
 GET    /dashboard/promo-codes/import/{import_id}/problems.csv         AM
 GET    /dashboard/media/{media_id}                                     AW
 GET    /dashboard/promo-codes/                                         AM
-GET    /dashboard/promo-codes/export.xlsx                                  AM
+GET    /dashboard/promo-codes/export.xlsx                                  AM!
 GET    /dashboard/promo-codes/{row_id}/cell/{name}                         AM
 POST   /dashboard/promo-codes/{row_id}/cell/{name}                         AM
 GET    /dashboard/promo-codes/bulk                                         AM
-POST   /dashboard/promo-codes/bulk                                         AM
-GET    /dashboard/promo-codes/export.csv                               AM
+POST   /dashboard/promo-codes/bulk                                         AM?
+GET    /dashboard/promo-codes/export.csv                               AM!
 GET    /dashboard/promo-codes/new                                      AM
 POST   /dashboard/promo-codes/                                         AM
 GET    /dashboard/promo-codes/{promo_id}                               AM
@@ -213,20 +264,20 @@ POST   /dashboard/promo-codes/{promo_id}/toggle                        AM
 POST   /dashboard/promo-codes/{promo_id}/delete                        AM
 GET    /dashboard/sales/payments/                                      AMS
 GET    /dashboard/sales/payments/pick/{name}                               AMS
-GET    /dashboard/sales/payments/export.xlsx                               AMS
-GET    /dashboard/sales/payments/export.csv                            AMS
+GET    /dashboard/sales/payments/export.xlsx                               AMS!
+GET    /dashboard/sales/payments/export.csv                            AMS!
 GET    /dashboard/sales/payments/{payment_id}                          AMS
 POST   /dashboard/sales/payments/{payment_id}/retry                    AMS
 GET    /dashboard/sales/                                               AMS
 GET    /dashboard/sales/pick/{name}                                        AMS
-GET    /dashboard/sales/export.xlsx                                        AMS
-GET    /dashboard/sales/export.csv                                     AMS
+GET    /dashboard/sales/export.xlsx                                        AMS!
+GET    /dashboard/sales/export.csv                                     AMS!
 GET    /dashboard/sales/{purchase_id}                                  AMS
-GET    /dashboard/sales/{purchase_id}/refund                           AMS
-POST   /dashboard/sales/{purchase_id}/refund                           AMS
+GET    /dashboard/sales/{purchase_id}/refund                           AMS!
+POST   /dashboard/sales/{purchase_id}/refund                           AMS!
 POST   /dashboard/sales/{purchase_id}/revoke                           AM
 GET    /dashboard/tickets/                                             AMS
-GET    /dashboard/tickets/export.csv                                   AMS
+GET    /dashboard/tickets/export.csv                                   AMS!
 GET    /dashboard/tickets/badge                                        AMS
 GET    /dashboard/tickets/new                                          AS
 POST   /dashboard/tickets/                                             AS
@@ -242,6 +293,9 @@ POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/resend     AS
 POST   /dashboard/users/{user_id}/tags                                 AM
 POST   /dashboard/users/{user_id}/untag                                AM
 GET    /dashboard/jobs/                                                AMWS
+GET    /dashboard/jobs/pick/{name}                                     AMWS
+GET    /dashboard/jobs/export.csv                                      AMWS!
+GET    /dashboard/jobs/export.xlsx                                     AMWS!
 GET    /dashboard/jobs/{job_id}                                        AMWS
 GET    /dashboard/jobs/{job_id}/events                                 AMWS
 GET    /dashboard/jobs/{job_id}/errors.csv                             AMWS
@@ -250,6 +304,8 @@ POST   /dashboard/jobs/{job_id}/resume                                 AMWS
 POST   /dashboard/jobs/{job_id}/cancel                                 AMWS
 POST   /dashboard/jobs/{job_id}/undo                                   AMWS
 GET    /dashboard/outbox/                                              A
+GET    /dashboard/outbox/letters/{letter_id}                           A
+POST   /dashboard/outbox/letters/{letter_id}                           A!
 GET    /dashboard/outbox/pick/{name}                                       A
 GET    /dashboard/outbox/bulk                                              A
 POST   /dashboard/outbox/bulk                                              A
@@ -261,6 +317,21 @@ POST   /dashboard/views/{view_id}                                      A
 POST   /dashboard/views/{view_id}/query                                A
 POST   /dashboard/views/{view_id}/marks                                AMWS
 POST   /dashboard/views/{view_id}/delete                               A
+GET    /login/second                                                   *
+POST   /login/second                                                   *
+POST   /login/second/passkey                                           *
+POST   /login/passkey                                                  *
+GET    /dashboard/confirm/                                             AMWS
+POST   /dashboard/confirm/                                             AMWS
+POST   /dashboard/confirm/passkey                                      AMWS
+GET    /dashboard/settings/security/                                   AMWS
+GET    /dashboard/settings/security/app                                AMWS!
+POST   /dashboard/settings/security/app                                AMWS!
+GET    /dashboard/settings/security/passkeys/new                       AMWS!
+POST   /dashboard/settings/security/passkeys                           AMWS!
+POST   /dashboard/settings/security/factors/{credential_id}/remove     AMWS!
+POST   /dashboard/settings/security/codes                              AMWS!
+POST   /dashboard/settings/security/trusted/forget                     AMWS
 GET    /health                                                         *
 GET    /health/ready                                                   *
 GET    /metrics                                                        *
@@ -275,6 +346,7 @@ class Rule:
     method: str
     path: str
     roles: str
+    proof: str = ""  # "!" always, "?" for some of what it does
     scopes: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -290,8 +362,13 @@ class Rule:
 
 
 def rules(table: str) -> list[Rule]:
-    rows = [line.split() for line in table.strip().splitlines()]
-    return [Rule(*row[:3], frozenset(row[3].split("|") if len(row) > 3 else ())) for row in rows]
+    made = []
+    for line in table.strip().splitlines():
+        method, path, marked, *scopes = line.split()
+        roles = marked.rstrip("!?")
+        rights = frozenset(scopes[0].split("|") if scopes else ())
+        made.append(Rule(method, path, roles, marked.removeprefix(roles), rights))
+    return made
 
 
 API = rules(API_TABLE)
@@ -299,15 +376,12 @@ PAGES = rules(PAGE_TABLE)
 PRIVATE = [rule for rule in (*API, *PAGES) if rule.roles != "*"]
 
 
-def routes_of(app: FastAPI) -> Iterator[UnitRoute]:
-    return (route for route in app.router.routes if isinstance(route, UnitRoute))
-
-
 def everything(db: Session) -> dict[str, str]:
     """A school with one of each record; the path parameter of each -> its id."""
     maria, lesson = make_user(db), make_lesson(db)
     file = Media(path="x.mp4", filename="x.mp4", mime="video/mp4", size=1, sha256="0" * 64)
     sent = Dispatch(dedupe_key="x", chat_id=maria.telegram_id or 0, user_id=maria.id, method="sendMessage", params={})
+    letter = LetterCRUD(db).post("email_changed", to="m@s.example", language="ru", name="Мария", email="n@x.example")
     save(db, file, sent)
     course, promo = make_course(db, [lesson]), make_promo(db)
     table = make_import(db, "users", [["700000001", "Мария"]], ["telegram_id", "first_name"])
@@ -318,23 +392,8 @@ def everything(db: Session) -> dict[str, str]:
     records = {
         "user_id": maria.id, "lesson_id": lesson.id, "course_id": course.id, "promo_id": promo.id, "media_id": file.id,
         "purchase_id": purchase.id, "payment_id": 1, "ticket_id": ticket.id, "message_id": 1, "dispatch_id": sent.id,
+        "letter_id": letter.id, "credential_id": 999_999, "identity_id": 999_999, "provider": "x", "event_id": 999_999,
         "change_set_id": 1, "import_id": table.id, "session_id": 999_999, "token_id": 999_999,
-        "telegram_id": maria.telegram_id, "view_id": view.id, "job_id": job.id,
+        "role_id": 999_999, "telegram_id": maria.telegram_id, "view_id": view.id, "job_id": job.id,
     }  # fmt: skip
     return {name: str(value) for name, value in records.items()} | {"token": "x", "name": "x", "row_id": "1"}
-
-
-# What merely looking may move: when a session or token was last used, how often an address tried.
-MOVING = {"last_seen_at", "last_used_at"}
-
-
-def digest(db: Session) -> str:
-    """One hash of all that the database holds."""
-    seen = hashlib.sha256()
-    for table in Base.metadata.sorted_tables:
-        if table.name == "rate_buckets":
-            continue
-        columns = [column for column in table.columns if column.name not in MOVING]
-        for row in db.execute(select(*columns).order_by(*table.primary_key.columns)):
-            seen.update(repr((table.name, tuple(row))).encode())
-    return seen.hexdigest()

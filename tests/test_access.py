@@ -13,22 +13,35 @@ from backend.core.units import Policy
 from backend.database.crud.auth import API_ABSOLUTE, ApiTokenCRUD, SessionCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.session import Database
-from tests.access import API, PAGES, PRIVATE, ROLES, Rule, digest, everything, routes_of
+from tests.access import API, PAGES, PRIVATE, ROLES, Rule, everything
 from tests.conftest import SignIn
+from tests.contents import digest
 from tests.doors import bearer, program
+from tests.routes import OUTSIDE, outside, routes_of
 
 JSON = {"Content-Type": "application/json"}
 
 
-def test_every_route_stands_in_the_table_once(app: FastAPI) -> None:
+def test_every_route_stands_in_the_table_once(whole: FastAPI) -> None:
     """With and without a last slash it is one route, so both spellings ask for the same."""
     policies: dict[str, set[Policy]] = {}
-    for route in routes_of(app):
+    for route in routes_of(whole):
         for method in route.methods:
             policies.setdefault(f"{method} {route.path.rstrip('/')}", set()).add(route.policy)
     wanted = [rule.name.rstrip("/") for rule in (*API, *PAGES)]
     assert sorted(policies) == sorted(wanted)
     assert [name for name, found in policies.items() if len(found) != 1] == []
+
+
+def test_nothing_answers_without_a_policy_but_what_is_named(whole: FastAPI) -> None:
+    """Whatever it is: a route of another kind, a mounted application, one that settings alone bring."""
+    assert sorted(outside(whole)) == sorted(OUTSIDE)
+
+
+def test_who_is_asked_for_a_fresh_proof_stands_in_the_table(app: FastAPI) -> None:
+    """Roles and rights, refunds, files of any list, tokens, factors: none can be left out unseen."""
+    asked = {f"{method} {r.path.rstrip('/')}" for r in routes_of(app) if r.policy.recent for method in r.methods}
+    assert sorted(asked) == sorted(rule.name.rstrip("/") for rule in (*API, *PAGES) if rule.proof == "!")
 
 
 def admitted(status: int, location: str) -> bool:
@@ -92,7 +105,16 @@ def test_a_right_of_a_token_opens_what_it_names(app: FastAPI, database: Database
     assert {rule.name for rule in named if ask(client, rule, ids)} == {
         rule.name for rule in named if scope in rule.scopes
     }
-    # What is for people is not for programs, whatever they hold.
+
+
+def test_what_is_for_people_is_not_for_programs_whatever_they_hold(
+    app: FastAPI, database: Database, db: Session
+) -> None:
+    ids = everything(db)
+    with database.transaction() as session:
+        _token, text = ApiTokenCRUD(session).issue("tests", frozenset(Permission))
+    client = program(app)
+    client.headers.update(bearer(text))
     assert not any(ask(client, rule, ids) for rule in PAGES if rule.roles != "*" and not rule.writes)
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import structlog
 from fastapi import Request
 
+from backend.core import factors
 from backend.core.auth import client_ip, create_access_token
 from backend.core.config import Settings
+from backend.core.context import Actor
 from backend.core.deps import (
     Caller,
     DatabaseDep,
@@ -20,16 +21,20 @@ from backend.core.deps import (
     signed_in,
 )
 from backend.core.errors import ForbiddenError, NotAuthenticatedError
+from backend.core.events import Event
 from backend.core.forms import body_of, body_schema
 from backend.core.i18n import _
-from backend.core.signin import Attempt, user_agent, verify, welcome
+from backend.core.signin import Attempt, is_new, user_agent, verify, welcome
+from backend.database import audit
 from backend.database.crud.auth import API_ABSOLUTE, SessionCRUD
+from backend.database.crud.credentials import CredentialCRUD
+from backend.database.crud.throttle import Limit
 from backend.database.crud.users import UserCRUD
 from backend.database.models.auth import AuthSession
-from backend.database.schemas.auth import Credentials, MeResponse, RefreshRequest, TokenPair
+from backend.database.schemas.auth import ApiCredentials, MeResponse, RefreshRequest, TokenPair
 from backend.database.schemas.base import ErrorResponse
+from backend.database.session import Database
 
-log = structlog.get_logger()
 router = Routes(prefix="/auth", tags=["auth"])
 alias = Routes(prefix="/api/auth", tags=["auth"])
 
@@ -59,31 +64,63 @@ def both(add: Callable[[Routes], Callable[[Any], Any]]) -> Callable[[Any], Any]:
         dependencies=[public, detached, hashing],
         summary="Sign in with a password",
         responses=UNSUPPORTED,
-        openapi_extra=body_schema(Credentials),
+        openapi_extra=body_schema(ApiCredentials),
     )
 )
 def login(
     request: Request,
-    sent: Annotated[Credentials, body_of(Credentials)],
+    sent: Annotated[ApiCredentials, body_of(ApiCredentials)],
     database: DatabaseDep,
     settings: SettingsDep,
 ) -> object:
     """JSON or a form. 401 `invalid_credentials` says nothing about whether the login exists.
 
-    Five failures of an account in a quarter of an hour answer 429.
+    A person with a second factor sends a code as `otp` as well: 401 `second_factor_required` without it, 401
+    `invalid_otp` when it does not fit. Whose role asks for one and who has none is refused everywhere else: 403
+    `second_factor_missing`. Five failures of an account in a quarter of an hour answer 429.
     """
-    verified = verify(database, Attempt.of(request, sent.username, sent.password))
+    attempt = Attempt.of(request, sent.username, sent.password)
+    verified = verify(database, attempt)
+    counted = _second_factor(request, database, verified.user_id, sent.otp, attempt.actor)
 
-    def open_session(session: Any) -> TokenPair:
+    def open_session(session: Any) -> TokenPair | None:
         user = welcome(session, verified)
-        sessions = SessionCRUD(session)
-        agent = user_agent(request)
+        method = factors.spend(session, settings, user.id, sent.otp or "") if counted else "password"
+        if counted:
+            factors.settle(session, request, user.id, method, counted)
+        if not method:
+            return None
+        sessions, agent = SessionCRUD(session), user_agent(request)
+        kind = Event.LOGIN_NEW_DEVICE if is_new(sessions, user.id, request) else Event.LOGIN_SUCCESS
+        audit.note(session, kind, user_id=user.id, user_agent=agent, method="api")
         opened, _secret = sessions.open(
-            user, kind="api", user_agent=agent, ip=client_ip(request), lifetime=API_ABSOLUTE
+            user, kind="api", user_agent=agent, ip=client_ip(request), lifetime=API_ABSOLUTE, method=method
         )
         return _pair(settings, opened, sessions.issue_refresh(opened))
 
-    return database.run(open_session)
+    pair = database.run(open_session, attempt.actor)
+    if pair is None:
+        raise factors.WrongFactorError
+    return pair
+
+
+def _second_factor(
+    request: Request, database: Database, user_id: int, sent: str | None, actor: Actor
+) -> tuple[Limit, ...]:
+    """The limits that this attempt was counted under; none for a person without a second factor."""
+    with database.read() as session:
+        if not CredentialCRUD(session).has_factor(user_id):
+            return ()
+    if not sent:
+        agent = user_agent(request)
+        database.run(
+            lambda session: audit.note(session, Event.FACTOR_ASKED, user_id=user_id, user_agent=agent, method="api"),
+            actor,
+        )
+        raise factors.SecondFactorRequiredError
+    counted = factors.limits(request, user_id, known=False)
+    factors.count(database, counted)
+    return counted
 
 
 @both(
@@ -98,14 +135,13 @@ def login(
 )
 def refresh(
     sent: Annotated[RefreshRequest, body_of(RefreshRequest)],
+    caller: Caller,
     database: DatabaseDep,
     settings: SettingsDep,
 ) -> object:
     """A new pair; the token sent is used up. Sending a used one again ends the session."""
     # Committed even when refused: the end of a replayed chain must outlive the 401.
-    rotation = database.run(lambda session: SessionCRUD(session).rotate(sent.refresh_token))
-    if rotation.reused and rotation.session:
-        log.warning("authn_token_reuse", user_id=rotation.session.user_id, session_id=rotation.session.id)
+    rotation = database.run(lambda session: SessionCRUD(session).rotate(sent.refresh_token), caller.actor)
     if not rotation.secret or rotation.session is None:
         raise NotAuthenticatedError(
             _("This refresh token does not work any more. Sign in again."), code="invalid_token"
@@ -129,6 +165,7 @@ def logout(caller: Caller, sessions: Sessions) -> None:
     if caller.me.session_id is None:
         raise ForbiddenError(_("An API token is revoked in the settings."))
     sessions.revoke(caller.me.session_id)
+    audit.note(sessions.session, Event.SESSION_ENDED, session_id=caller.me.session_id)
 
 
 @alias.get("/me", response_model=MeResponse, dependencies=[signed_in], summary="Who am I")

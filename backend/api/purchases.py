@@ -12,6 +12,7 @@ from backend.core.deps import (
     Routes,
     SettingsDep,
     crud,
+    recent,
     require,
 )
 from backend.core.handlers import describe
@@ -80,7 +81,7 @@ def get_purchase(purchases: Purchases, purchase_id: PurchaseId) -> object:
 @router.post(
     "/{purchase_id}/refund",
     response_model=PurchaseResponse,
-    dependencies=[require(Permission.PURCHASES_REFUND)],
+    dependencies=[require(Permission.PURCHASES_REFUND), recent],
     summary="Return the Stars and close the access",
     responses={**NOT_FOUND, **CONFLICT},
 )

@@ -11,10 +11,11 @@ from fastapi import Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from backend.core.auth import authenticate, client_ip
-from backend.core.config import Settings, is_loopback
+from backend.core.config import Settings
 from backend.core.context import Principal
 from backend.core.deps import Caller, DatabaseDep, Routes, SettingsDep, detached, public
 from backend.core.errors import ForbiddenError, NotAuthenticatedError
+from backend.core.hosts import is_loopback
 from backend.core.metrics import Metrics
 from backend.core.middleware import CSP
 from backend.core.openapi import describe

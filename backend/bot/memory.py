@@ -1,5 +1,6 @@
 """What is remembered of a chat between updates: the dialogue, the living message, small data."""
 
+import hashlib
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from aiogram.fsm.state import State, StatesGroup
 
 from backend.bot.client import Api, ChatState, Item
 
+HEARD = 16  # texts whose repetition is known
 DELETABLE_SECONDS = 48 * 3600 - 600  # Telegram's limit, less the time that clocks may differ
 
 
@@ -54,6 +56,19 @@ class Memory:
             self._loaded = ChatState(state=self.state, data=dict(self.data))
 
     # --- the dialogue
+
+    def hears(self, cause: str) -> bool:
+        """Whether this text comes for the first time.
+
+        Telegram repeats one when we ended before we could say that it was handled: by then the dialogue expects
+        another, and the same words would be taken for it.
+        """
+        found, mark = self.data.get("heard"), hashlib.sha256(cause.encode()).hexdigest()[:12]
+        heard = found if isinstance(found, list) else []
+        if mark in heard:
+            return False
+        self.data["heard"] = [*heard, mark][-HEARD:]
+        return True
 
     def expect(self, state: State, **about: Any) -> None:
         self.state = state.state

@@ -50,6 +50,9 @@ class Conversation(BaseMiddleware):
         except ApiError as error:
             log.warning("student_unknown", chat=person.id, error=str(error))
             return await _say_plainly(bot, event, error.message)
+        # What a button or a payment does is done once by its key; a lesson that was paid for is rather shown twice.
+        if isinstance(event, Message) and not event.successful_payment and not talk.memory.hears(api.cause):
+            return None
         if talk.student.blocked_bot_at is not None:
             # Whoever writes has taken the bot back; Telegram's word of that may be lost.
             await _quietly(talk, talk.api.blocked(talk.chat_id, blocked=False))

@@ -2,7 +2,7 @@
 
 import typer
 
-from backend.cli import accounts, archive, doctor, school, serving
+from backend.cli import accounts, archive, auditing, doctor, keys, people, school, serving
 from backend.cli.console import Commands
 
 app = typer.Typer(
@@ -23,8 +23,12 @@ app.command("createadmin", hidden=True)(accounts.create_admin)
 app.command("sign-in-link")(accounts.sign_in_link)
 app.command("create-token")(accounts.create_token)
 app.command("unlock")(accounts.unlock)
+app.command("rotate-keys")(keys.rotate_keys)
+app.command("export-person")(people.export_person)
+app.command("erase-person")(people.erase_person)
 app.command("backup")(archive.backup)
 app.command("restore")(archive.restore)
+app.add_typer(auditing.app, name="audit")
 
 
 def main() -> None:

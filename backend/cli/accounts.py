@@ -6,14 +6,17 @@ from typing import Annotated
 import typer
 from sqlalchemy.orm import Session
 
-from backend.cli.console import OPERATOR, RefusedError, note, opened, ready_database, settings
+from backend.cli.console import OPERATOR, RefusedError, note, opened, ready_database, seal_now, settings
 from backend.cli.school import bring_up
-from backend.core import passwords, security, signin
+from backend.core import passwords, security
+from backend.core.auth import network
 from backend.core.config import Settings
+from backend.core.events import Event
 from backend.core.permissions import Permission, expand_scopes
+from backend.database import audit
 from backend.database.crud.auth import SIGN_IN, SIGN_IN_LINK, ApiTokenCRUD, OneTimeTokenCRUD
+from backend.database.crud.locks import LockCRUD
 from backend.database.crud.staff import StaffCRUD
-from backend.database.crud.throttle import ThrottleCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.users import User
 from backend.database.session import Database
@@ -44,9 +47,11 @@ def create_admin(
                 )
         asked = "" if no_password or not at_terminal() else _ask_password(login, name)
         user_id = _add(database, login, asked, name)
+        link = "" if asked else make_link(database, config, user_id)
+        seal_now(database, config)
         note(f"{login} is an administrator now.")
-        if not asked:
-            typer.echo(make_link(database, config, user_id))
+        if link:
+            typer.echo(link)
             note(link_note())
 
 
@@ -84,8 +89,11 @@ def sign_in_link(login: Login) -> None:
 
 
 def make_link(database: Database, config: Settings, user_id: int) -> str:
-    secret = database.run(lambda session: OneTimeTokenCRUD(session).issue(user_id, SIGN_IN, SIGN_IN_LINK), OPERATOR)
-    return f"{config.url}/enter/{secret}"
+    def issue(session: Session) -> str:
+        audit.note(session, Event.LINK_CREATED, user_id=user_id)
+        return OneTimeTokenCRUD(session).issue(user_id, SIGN_IN, SIGN_IN_LINK)
+
+    return f"{config.url}/enter/{database.run(issue, OPERATOR)}"
 
 
 def link_note() -> str:
@@ -118,24 +126,33 @@ def create_token(
         raise RefusedError(f"There is no right {error}. Known: {known}.") from error
     if not 1 <= len(name.strip()) <= NAME_LENGTH:
         raise RefusedError(f"The name must have 1 to {NAME_LENGTH} characters.")
+
+    def issue(session: Session) -> str:
+        audit.note(session, Event.TOKEN_CREATED, name=name.strip(), scopes=sorted(scopes))
+        return ApiTokenCRUD(session).issue(name.strip(), scopes)[1]
+
     with ready_database() as database:
-        text = database.run(lambda session: ApiTokenCRUD(session).issue(name.strip(), scopes)[1], OPERATOR)
+        text = database.run(issue, OPERATOR)
     typer.echo(text)
     note("It is stored only as a hash: keep it now. The settings page revokes it.")
 
 
-def unlock(login: Login) -> None:
-    """Forget the failed sign-ins of a person, so that they can try again at once."""
-
-    def forget(session: Session, user_id: int) -> int:
-        prefixes = (
-            signin.account_key(user_id),
-            signin.device_key(user_id),
-            signin.password_key(user_id),
-        )
-        return ThrottleCRUD(session).reset_beginning(*prefixes)
-
+def unlock(
+    login: Annotated[str, typer.Argument(metavar="[LOGIN]", help="Login or e-mail.")] = "",
+    address: Annotated[str, typer.Option(help="A network address that has tried too often.")] = "",
+    everyone: Annotated[bool, typer.Option("--everyone", help="What all attempts together have used up.")] = False,
+) -> None:
+    """Forget failed attempts of a person, an address or everyone, so that they can try again at once."""
+    if not (login or address or everyone):
+        raise RefusedError("Say whose lock to lift: a login, --address 203.0.113.7 or --everyone.")
     with ready_database() as database:
-        user_id = _person(database, login).id
-        database.run(lambda session: forget(session, user_id), OPERATOR)
-    note(f"{login} may try to sign in again.")
+        if login:
+            user_id = _person(database, login).id
+            database.run(lambda session: LockCRUD(session).lift(user_id), OPERATOR)
+            note(f"{login} may try to sign in again.")
+        if address:
+            database.run(lambda session: LockCRUD(session).lift_address(network(address)), OPERATOR)
+            note(f"{address} may try again.")
+        if everyone:
+            database.run(lambda session: LockCRUD(session).lift_common(), OPERATOR)
+            note("Everyone may try again.")

@@ -25,6 +25,8 @@ from sqlalchemy.engine import URL, make_url
 from backend.cli.console import RefusedError, first_line, note, opened, settings
 from backend.core import clock
 from backend.core.config import Settings
+from backend.database.crud.health import BACKED_UP
+from backend.database.crud.settings import SettingCRUD
 from backend.database.schema import current, head, is_known
 
 FORMAT = 1
@@ -53,6 +55,9 @@ def backup(file: File) -> None:
             packed.replace(file)
     except OSError as error:
         raise RefusedError(f"{file} could not be written: {error.strerror or error}.") from error
+    if revision == head():
+        with opened(config) as database:
+            database.run(lambda session: SettingCRUD(session).put(BACKED_UP, {"at": manifest["made_at"]}))
     note(f"{file}: {file.stat().st_size:,} bytes. Keep .env beside it: the secrets are not inside.")
 
 

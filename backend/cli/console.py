@@ -18,6 +18,7 @@ from backend.core import logging
 from backend.core.config import Settings
 from backend.core.context import Actor, Door
 from backend.core.errors import AppError
+from backend.database.chain.sealing import ChainError, is_behind, seal
 from backend.database.schema import SchemaError, check_schema
 from backend.database.session import Database
 
@@ -98,7 +99,7 @@ def connect(config: Settings) -> Database:
     """The database of the settings, which answers. Refuses with where it was looked for."""
     try:
         url = make_url(config.database_url)
-        database = Database(config.database_url, pool_size=4)
+        database = Database(config.database_url, pool_size=4, settings=config)
     except (ArgumentError, ValueError) as error:
         raise RefusedError(f"DATABASE_URL is no database address ({first_line(error)}).") from error
     if database.is_sqlite:
@@ -149,9 +150,20 @@ def ready_database() -> Iterator[Database]:
 
     Raises SchemaError or RefusedError.
     """
-    with opened(settings()) as database:
+    config = settings()
+    with opened(config) as database:
         check_schema(database)
         yield database
+        seal_now(database, config)
+
+
+def seal_now(database: Database, config: Settings) -> None:
+    """Puts what a command wrote under the chain of the history before it ends: no server may come by for long."""
+    try:
+        if is_behind(database):
+            seal(database, config, OPERATOR)
+    except (ChainError, TimeoutError) as error:
+        note(f"The history could not be sealed: {error}")
 
 
 def block(title: str, rows: list[tuple[str, str]]) -> None:

@@ -9,7 +9,10 @@ from sqlalchemy.orm import Session
 
 from backend.cli.console import OPERATOR, RefusedError
 from backend.core import security
-from backend.core.config import Settings, is_loopback
+from backend.core.config import Settings
+from backend.core.events import Event
+from backend.core.hosts import is_loopback
+from backend.database import audit
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.staff import StaffCRUD
 from backend.database.crud.users import UserCRUD
@@ -78,6 +81,7 @@ def first_admin(database: Database, config: Settings) -> None:
             staff.add_admin(login, password_hash=hashed)
         elif found.id in {admin.id for admin in admins}:  # somebody else's login gives no rights
             staff.assign(found, {"password_hash": hashed})
+            audit.note(session, Event.PASSWORD_CHANGE, user_id=found.id, by="ADMIN_PASSWORD")
 
     database.run(make, OPERATOR)
 

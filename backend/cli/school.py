@@ -8,7 +8,7 @@ import typer
 from sqlalchemy.engine import make_url
 
 from backend.cli.archive import copy_sqlite
-from backend.cli.console import ENV, OPERATOR, RefusedError, note, opened, settings
+from backend.cli.console import ENV, OPERATOR, RefusedError, note, opened, seal_now, settings
 from backend.cli.firstrun import write_secrets
 from backend.core import clock
 from backend.core.config import Settings
@@ -63,6 +63,7 @@ def demo(
     with opened(config) as database:
         bring_up(database)
         show(remove_demo(database) if remove else load_demo(database, config))
+        seal_now(database, config)
 
 
 def load_demo(database: Database, config: Settings) -> list[str]:

@@ -2,6 +2,7 @@
 database each time.
 """
 
+import ipaddress
 import re
 from datetime import timedelta
 
@@ -9,12 +10,12 @@ from fastapi import Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from backend.core import clock, csrf, security
+from backend.core import clock, csrf, security, viewing
 from backend.core.config import Settings
 from backend.core.context import ANONYMOUS, Principal
 from backend.core.i18n import LANGUAGES, current_language
 from backend.core.permissions import effective
-from backend.database.crud.auth import REMEMBERED, TOUCH, ApiTokenCRUD, SessionCRUD
+from backend.database.crud.auth import ABSOLUTE, TOUCH, ApiTokenCRUD, SessionCRUD
 from backend.database.listing import AnyRow
 from backend.database.models.auth import AuthSession
 from backend.database.models.users import full_name
@@ -22,7 +23,8 @@ from backend.database.models.users import full_name
 THEMES = ("auto", "light", "dark")
 LANGUAGE_COOKIE, THEME_COOKIE = "lyceum_language", "lyceum_theme"
 SESSION_COOKIE, VISITOR_COOKIE, DEVICE_COOKIE = "lyceum", "lyceum_visitor", "lyceum_device"
-YEAR_SECONDS = 365 * 24 * 3600
+DAY_SECONDS = 24 * 3600
+YEAR_SECONDS = 365 * DAY_SECONDS
 VISITOR_KEY = re.compile(r"[A-Za-z0-9_-]{22,64}")
 
 
@@ -46,8 +48,9 @@ def set_cookie(response: Response, settings: Settings, name: str, value: str, *,
 
 
 def keep_signed_in(response: Response, settings: Settings, secret: str, *, remember: bool) -> None:
-    seconds = int(REMEMBERED.total_seconds()) if remember else None
-    set_cookie(response, settings, SESSION_COOKIE, secret, seconds=seconds)
+    """`remember`: past the end of the browser, for REMEMBER_DAYS."""
+    seconds = settings.remember_days * DAY_SECONDS if remember else 0
+    set_cookie(response, settings, SESSION_COOKIE, secret, seconds=seconds or None)
 
 
 def verify_password(plain_password: str, hashed_password: str) -> bool:
@@ -65,6 +68,19 @@ def client_ip(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
+def network(ip: str) -> str:
+    """What one subscriber has: an IPv4 address, or a /64 of IPv6."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return ip[:64]
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), 64), strict=False).network_address) + "/64"
+
+
 def authenticate(request: Request, session: Session, *, api: bool) -> Principal:
     """The principal of a request, anonymous when nothing valid is presented. One query."""
     settings: Settings = request.app.state.settings
@@ -77,9 +93,14 @@ def _from_cookie(request: Request, session: Session, settings: Settings) -> Prin
     if found is None:
         return visitor(request, settings)
     _note_use(request, found)
-    request.state.csrf_key = found.token_hash
-    token = csrf.make_token(settings, found.token_hash)
-    return principal_of(found, kind="session", csrf_token=token)
+    request.state.csrf_key = key = session_key(found.id)
+    me = principal_of(found, kind="session", csrf_token=csrf.make_token(settings, key))
+    return me if me.impersonator_id is None else viewing.seen_by(session, me) or visitor(request, settings)
+
+
+def session_key(session_id: int) -> str:
+    """What the forms of a session are bound to: they outlive a new secret. No visitor's key has a colon."""
+    return f"session:{session_id}"
 
 
 def _note_use(request: Request, session: AnyRow) -> None:
@@ -124,6 +145,18 @@ def _from_bearer(request: Request, session: Session, settings: Settings) -> Prin
     return principal_of(found, kind="jwt")
 
 
+def strange_bearer(request: Request) -> str:
+    """What a bearer calls itself that we never gave out ("jwt", "api_token", "other"); "" for one of ours, if old."""
+    scheme, _space, text = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not text:
+        return ""
+    if text.startswith(security.API_TOKEN_PREFIX):
+        return "api_token"
+    if security.decode_jwt(request.app.state.settings, text, expired_too=True):
+        return ""
+    return "jwt" if text.count(".") == 2 else "other"  # noqa: PLR2004 - header, claims, signature
+
+
 def _from_api_token(request: Request, session: Session, text: str) -> Principal:
     token = ApiTokenCRUD(session).find_by_text(text)
     if token is None:
@@ -157,4 +190,9 @@ def principal_of(found: AnyRow, *, kind: str, csrf_token: str = "") -> Principal
         csrf_token=csrf_token,
         session_id=found.id,
         has_views=found.has_views,
+        remembered=found.expires_at - found.created_at > ABSOLUTE,
+        has_factor=found.has_factor,
+        confirmed_at=found.confirmed_at,
+        impersonator_id=found.impersonator_id,
+        read_only=found.read_only,
     )

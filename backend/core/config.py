@@ -1,13 +1,18 @@
 """Settings, read once from the environment and `.env`; `doctor` explains the weak ones."""
 
-import ipaddress
+import hmac
 import re
+from email.headerregistry import Address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from backend.core import mail
+from backend.core.hosts import is_loopback
+from backend.core.permissions import ADMIN
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = frozenset(
@@ -29,6 +34,7 @@ KEY_BYTES, KEY_VARIETY, PASSWORD_LENGTH = 32, 10, 12  # the least that is accept
 SAMPLE_WORDS = ("secret", "password", "changeme", "change-me", "change_me", "example", "your-", "your_")
 WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")  # Telegram takes 1-256 of these
 SCHEMES = {"telegram_api_url": ("http", "https"), "redis_url": ("redis", "rediss", "unix")}
+NOBODY = "nobody"  # of REQUIRE_2FA_ROLES
 TELEGRAM_API = "https://api.telegram.org"
 
 
@@ -55,6 +61,7 @@ class Settings(DatabaseSettings):
 
     secret_key: SecretStr
     algorithm: str = "HS256"
+    remember_days: Annotated[int, Field(ge=0, le=90)] = 0
     access_token_expire_minutes: Annotated[int, Field(ge=1, le=1440)] = 15
     telegram_bot_token: SecretStr = SecretStr("")
     telegram_api_url: str = ""
@@ -71,16 +78,39 @@ class Settings(DatabaseSettings):
     debug: bool = False
     allow_http: bool = False
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    require_2fa_roles: Annotated[tuple[str, ...] | None, NoDecode] = None
     data_dir: Path = Path("data")
     school_name: str = "Lyceum"
     bot_mode: str = Field(default="auto", pattern="^(auto|web|process|off)$")
     run_jobs: bool = True
     threads: Annotated[int, Field(ge=1, le=64)] = 8
+    smtp_url: SecretStr = SecretStr("")
+    mail_from: str = ""
+    registration: bool = False
+    google_client_id: str = ""
+    google_client_secret: SecretStr = SecretStr("")
+    github_client_id: str = ""
+    github_client_secret: SecretStr = SecretStr("")
+    telegram_client_id: str = ""
+    telegram_client_secret: SecretStr = SecretStr("")
+    oidc_name: str = ""
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr = SecretStr("")
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(filter(None, value.replace(" ", "").split(","))) if isinstance(value, str) else value
+
+    @field_validator("require_2fa_roles", mode="before")
+    @classmethod
+    def _roles(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        roles = tuple(filter(None, map(str.strip, value.split(","))))
+        # Empty is no decision: a line that was left blank must not take the second factor off.
+        return () if roles == (NOBODY,) else roles or None
 
     @field_validator("secret_key", "admin_secret_key")
     @classmethod
@@ -123,6 +153,29 @@ class Settings(DatabaseSettings):
             raise ValueError(f"{name.upper()} must start with {starts}, or be empty")
         return value
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            mail.server_of(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        if value:
+            mail.sender_of(value)
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str) -> str:
+        parts = urlsplit(value)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        if value and not (safe and parts.hostname and not parts.query and not parts.fragment and value.isprintable()):
+            raise ValueError("OIDC_ISSUER must be the https:// address that the identity provider calls its issuer")
+        return value
+
     @field_validator("algorithm")
     @classmethod
     def _known_algorithm(cls, value: str) -> str:
@@ -148,6 +201,18 @@ class Settings(DatabaseSettings):
         if token and (is_sample(token) or ":" not in token):
             raise ValueError("TELEGRAM_BOT_TOKEN must be the token from @BotFather (123456:ABC...), or empty")
         return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Settings":
+        if self.mail_on and not self.mail_from:
+            raise ValueError("SMTP_URL needs a sender: set MAIL_FROM, such as MAIL_FROM=School <school@school.example>")
+        for name in ("google", "github", "telegram", "oidc"):
+            key, secret = getattr(self, f"{name}_client_id"), getattr(self, f"{name}_client_secret").get_secret_value()
+            if bool(key) != bool(secret) or (name == "oidc" and bool(key) != bool(self.oidc_issuer)):
+                issuer = " and OIDC_ISSUER" if name == "oidc" else ""
+                upper = name.upper()
+                raise ValueError(f"{upper}_CLIENT_ID, {upper}_CLIENT_SECRET{issuer} belong together: set all or none")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
@@ -178,6 +243,15 @@ class Settings(DatabaseSettings):
     @property
     def https(self) -> bool:
         return self.url.startswith("https://")
+
+    def needs_factor(self, role: str) -> bool:
+        """Whether whoever has this role gets nothing without a second factor."""
+        required = self.require_2fa_roles
+        return role in (required if required is not None else (ADMIN,) if self.https else ())
+
+    def advises_factor(self, role: str) -> bool:
+        """Whether they are reminded of one instead."""
+        return self.require_2fa_roles is None and not self.https and role == ADMIN
 
     @property
     def secret_keys(self) -> list[str]:
@@ -215,6 +289,24 @@ class Settings(DatabaseSettings):
         return f"{self.url}/sandbox" if self.sandbox_on else TELEGRAM_API
 
     @property
+    def mail_on(self) -> bool:
+        """Letters leave by themselves; else they wait on the outbox page for whoever runs the school."""
+        return bool(self.smtp_url.get_secret_value())
+
+    @property
+    def mail_mark(self) -> str:
+        """Tells the letters of this installation from those of others, in their Message-IDs."""
+        return hmac.new(self.secret_keys[0].encode(), b"lyceum.mail", "sha256").hexdigest()[:12]
+
+    @property
+    def mail_server(self) -> "mail.Server":
+        return mail.server_of(self.smtp_url.get_secret_value())
+
+    @property
+    def mail_sender(self) -> Address:
+        return mail.sender_of(self.mail_from)
+
+    @property
     def media_dir(self) -> Path:
         return self.data_dir / "media"
 
@@ -238,15 +330,6 @@ def is_site(url: str) -> bool:
         return False
     bare = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
     return parts.scheme in ("http", "https") and bool(parts.hostname) and bare and url.isprintable() and " " not in url
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _bracketed(host: str) -> str:

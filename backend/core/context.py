@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -32,8 +33,14 @@ class Principal:
     single_keys: bool = True  # keys without Ctrl do something
     csrf_token: str = ""
     session_id: int | None = None
+    remembered: bool = False  # signed in for a month on this device
     token_id: int | None = None
     has_views: bool = False  # own or shared saved views, of any list
+    has_factor: bool = False  # an authenticator app or a passkey
+    confirmed_at: datetime | None = None  # when the person last proved who they are
+    impersonator_id: int | None = None  # who looks through this person's eyes
+    impersonator: str = ""  # their name
+    read_only: bool = False  # looking through someone's eyes, without touching anything
 
     @property
     def signed_in(self) -> bool:
@@ -52,6 +59,7 @@ class Actor:
     token_id: int | None = None
     ip: str | None = None
     request_id: str | None = None
+    impersonator_id: int | None = None
 
 
 ANONYMOUS = Principal()

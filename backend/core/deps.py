@@ -33,8 +33,10 @@ __all__ = [
     "detached",
     "hashing",
     "public",
+    "recent",
     "require",
     "signed_in",
+    "without_factor",
 ]
 
 C = TypeVar("C", bound=BaseCRUD[Any])
@@ -59,7 +61,13 @@ class UnitRoute(APIRoute):
         super().__init__(path, _in_unit(endpoint), **options)
         self.beginning = self.path_format.partition("{")[0]
         marks = set(_walk(self.dependant))
-        self.policy = Policy(tuple(_declared(self.dependant)), signed_in=_declare_signed_in in marks)
+        groups = tuple(_declared(self.dependant))
+        self.policy = Policy(
+            groups,
+            signed_in=_declare_signed_in in marks,
+            recent=_declare_recent in marks,
+            without_factor=_declare_without_factor in marks,
+        )
         if self.policy.public and _declare_public not in marks:
             raise TypeError(f"{path}: declare require(Permission.X) or public on the route or its router")
         self.detached = _declare_detached in marks
@@ -181,7 +189,15 @@ async def _declare_detached() -> None:
     """
 
 
-MARKS = frozenset({_declare_public, _declare_signed_in, _declare_detached})
+async def _declare_recent() -> None:
+    """Marks a route that asks the person once more who they are, when their last proof is old."""
+
+
+async def _declare_without_factor() -> None:
+    """Marks a route on the way to the second factor that a role needs."""
+
+
+MARKS = frozenset({_declare_public, _declare_signed_in, _declare_detached, _declare_recent, _declare_without_factor})
 
 
 async def _turn() -> AsyncIterator[None]:
@@ -191,6 +207,8 @@ async def _turn() -> AsyncIterator[None]:
 public = Depends(_declare_public)
 signed_in = Depends(_declare_signed_in)
 detached = Depends(_declare_detached)
+recent = Depends(_declare_recent)
+without_factor = Depends(_declare_without_factor)
 # Two of these requests at a time; the others wait without holding one of the few threads that serve
 # everyone.
 hashing = Depends(_turn, scope="function", max_concurrency=2)
@@ -200,7 +218,12 @@ def _needs(policy: Policy) -> str:
     if policy.public:
         return "Open to everyone."
     groups = [" or ".join(f"`{permission}`" for permission in sorted(group)) for group in policy.groups]
-    return f"Needs {' and '.join(groups)}." if groups else "Needs any valid token."
+    needs = f"Needs {' and '.join(groups)}." if groups else "Needs any valid token."
+    return (
+        f"{needs} A person signed in for more than 15 minutes gets 403 `confirmation_required`."
+        if policy.recent
+        else needs
+    )
 
 
 def _walk(dependant: Dependant) -> Iterator[Any]:

@@ -40,6 +40,20 @@ class ForbiddenError(AppError):
     default = N_("You do not have the right to do this.")
 
 
+class ConfirmationRequiredError(ForbiddenError):
+    """The right is there; the person has to prove once more who they are."""
+
+    code = "confirmation_required"
+    default = N_("Confirm first that it is you: your last proof is older than a quarter of an hour.")
+
+
+class FactorMissingError(ForbiddenError):
+    """The person's role asks for a second factor, and they have none."""
+
+    code = "second_factor_missing"
+    default = N_("Your role needs a second step at sign-in. Set it up in the settings first.")
+
+
 class NotFoundError(AppError):
     status = 404
     code = "not_found"

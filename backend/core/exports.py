@@ -53,7 +53,8 @@ def cell(value: object) -> object:
         return int(value)
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
-    if isinstance(value, str) and value.startswith(FORMULA):
+    # Blanks before a formula hide it from nobody: some spreadsheets cut them off first.
+    if isinstance(value, str) and (value.startswith(FORMULA) or value.lstrip().startswith(FORMULA)):
         return "'" + value
     return value
 
@@ -106,7 +107,7 @@ def _csv(header: Sequence[str], rows: Iterator[Row]) -> Iterator[bytes]:
     out = io.StringIO("\ufeff", newline="")  # the mark makes Excel read UTF-8
     out.seek(1)
     writer = csv.writer(out)
-    writer.writerow(header)
+    writer.writerow([cell(label) for label in header])  # of an uploaded file, perhaps
     while batch := list(islice(rows, BATCH)):
         writer.writerows([cell(value) for value in row] for row in batch)
         yield out.getvalue().encode()

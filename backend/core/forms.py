@@ -12,6 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 from backend.core import csrf
 from backend.core.errors import AppError, UnsupportedMediaError
 from backend.core.validation import explain
+from backend.database.schemas.base import FORM
 
 S = TypeVar("S", bound=BaseModel)
 LISTS = (list, tuple, set, frozenset)
@@ -75,7 +76,7 @@ def body_of(schema: type[S]) -> Any:
         else:
             raise UnsupportedMediaError
         try:
-            return schema.model_validate(values)
+            return schema.model_validate(values, context=None if kind == "application/json" else FORM)
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from error
 
@@ -121,7 +122,7 @@ def parse(schema: type[S], sent: FormData) -> Form[S]:
         if name in values and name not in given and not about.is_required():
             given[name] = about.get_default(call_default_factory=True)
     try:
-        return Form(schema.model_validate(given), values, {}, files)
+        return Form(schema.model_validate(given, context=FORM), values, {}, files)
     except ValidationError as error:
         return Form(None, values, explain(error.errors()), files)
 

@@ -24,7 +24,9 @@ from starlette.exceptions import HTTPException
 from backend.core.context import request_id_var
 from backend.core.errors import (
     AppError,
+    ConfirmationRequiredError,
     ConflictError,
+    FactorMissingError,
     ForbiddenError,
     InvalidError,
     NotAuthenticatedError,
@@ -35,12 +37,14 @@ from backend.core.errors import (
     UnsupportedMediaError,
 )
 from backend.core.i18n import N_, current_language
-from backend.core.templating import render
+from backend.core.proof import ask_first
+from backend.core.templating import go_to, render
 from backend.core.units import is_api
 from backend.core.validation import explain
 
 log = structlog.get_logger()
 METHOD_NOT_ALLOWED, SERVER_ERROR = 405, 500
+SET_UP = "/dashboard/settings/security/"  # where a person gets the second factor that their role needs
 
 BY_STATUS: dict[int, type[AppError]] = {
     400: AppError,
@@ -118,6 +122,10 @@ def _for_audience(request: Request, error: AppError) -> Response:
     htmx = request.headers.get("HX-Request") == "true"
     if isinstance(error, NotAuthenticatedError):
         return _to_sign_in(request, htmx=htmx)
+    if isinstance(error, ConfirmationRequiredError):
+        return ask_first(request)
+    if isinstance(error, FactorMissingError):
+        return go_to(request, SET_UP)
     if htmx:
         response = render(
             request,

@@ -12,10 +12,11 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.core import auth, i18n, security
-from backend.core.config import Settings, is_loopback
+from backend.core.config import Settings
 from backend.core.context import ANONYMOUS, request_id_var
 from backend.core.errors import AppError, TooLargeError, TooManyRequestsError
 from backend.core.handlers import respond
+from backend.core.hosts import is_loopback
 from backend.core.metrics import Metrics
 from backend.core.ratelimit import RateLimiter
 from backend.core.units import is_api
@@ -45,8 +46,9 @@ GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # What machines ask every few seconds: in the log it would bury everything else, metrics count it all the same.
 QUIET = frozenset({"/health", "/health/ready", "/metrics", "/api/bot/lease"})
 BAD = 400
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::[0-9]{1,5})?")  # a name or an address, and a port
 # Addresses that carry a secret are logged without it.
-SECRET_PATH = re.compile(r"^(/enter/|/sandbox/(?:file/)?bot).*$", re.DOTALL)
+SECRET_PATH = re.compile(r"^(/(?:enter|invite|reset|confirm|welcome)/|/sandbox/(?:file/)?bot).*$", re.DOTALL)
 
 
 class BadHostError(AppError):
@@ -134,8 +136,8 @@ class Outermost:
         return None if self._known_host(request.headers.get("host", "")) else BadHostError()
 
     def _known_host(self, host: str) -> bool:
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        name = name.strip("[]").lower()
+        found = HOST.fullmatch(host)
+        name = found[1].strip("[]").lower() if found else ""
         return name == self.settings.host.lower() or is_loopback(name)
 
     def _meet(self, request: Request) -> None:

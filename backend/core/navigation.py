@@ -67,7 +67,7 @@ SECTIONS: tuple[Section, ...] = (
         N_("People"),
         (
             Item(N_("Students"), "users", "crm:users:index", Permission.USERS_READ, key="S"),
-            Item(N_("Staff"), "user-shield", "crm:staff:index", Permission.USERS_WRITE),
+            Item(N_("Staff"), "user-shield", "crm:staff:index", Permission.STAFF_WRITE),
         ),
     ),
 )

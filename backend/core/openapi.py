@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
-from backend.core.deps import UnitRoute
+from backend.core.deps import API_ERRORS, UnitRoute
 from backend.core.examples import REFUSALS as REFUSED
 from backend.core.examples import example_of, refusal
 from backend.core.units import Policy
@@ -88,7 +88,8 @@ def _exemplify(document: dict[str, Any]) -> None:
 
 def _complete(operation: dict[str, Any], policy: Policy, *, writes: bool) -> None:
     if policy.public:
-        operation["responses"].pop("403", None)
+        if operation["responses"].get("403", {}).get("description") == API_ERRORS[403]["description"]:
+            del operation["responses"]["403"]  # a right; a route may refuse for a reason of its own
     else:
         operation["security"] = [{name: []} for name in SCHEMES]
         operation["x-permissions"] = [sorted(group) for group in policy.groups]

@@ -15,6 +15,8 @@ from backend.core.i18n import _, ngettext
 LEAST, MOST = 12, 128
 FEW = 5  # different characters
 KNOWN_LEAST, OWN_LEAST = 3, 8  # a name that short says nothing; with so much besides it is fine
+GUESSES = 10**9  # what zxcvbn's guesser needs at least
+LOOKED_AT = 72  # characters; what is longer is beyond guessing
 MOST_STEPS = 0.7  # of all pairs of characters
 
 # Three paragraphs: words; those that are often put together; what people add to a word.
@@ -54,11 +56,18 @@ def problem(password: str, *personal: str | None) -> str | None:
     plain = text.casefold()
     if len(set(plain)) < FEW or _repeats(plain) or _is_walk(plain):
         return _("This is a pattern that is guessed at once. Take several words that do not belong together.")
-    if _is_common(plain):
-        return _("Many people use this password, so it is tried first. Take several words that do not belong together.")
     if any(_mostly(plain, known.casefold()) for known in personal if known):
         return _("This is too close to your name, login or school.")
+    if _is_common(plain) or _is_guessed(plain):
+        return _("Many people use this password, so it is tried first. Take several words that do not belong together.")
     return None
+
+
+def refusals(password: str, repeat: str, *personal: str | None, email: str | None = None) -> dict[str, str]:
+    """What is wrong with a new password that was typed twice, by the field of its form; {} when it will do."""
+    if wrong := problem(password, *personal, email and email.partition("@")[0]):
+        return {"password": wrong}
+    return {} if password == repeat else {"repeat": _("This differs from the new password.")}
 
 
 def _is_common(plain: str) -> bool:
@@ -68,6 +77,13 @@ def _is_common(plain: str) -> bool:
     half = stem[: len(stem) // 2]
     doubled = half in WORDS and half * 2 == stem
     return doubled or stem in WORDS or not common().isdisjoint((plain, squeezed))
+
+
+def _is_guessed(plain: str) -> bool:
+    """Put together from what guessers have lists of: leaked passwords, names, words of English, films, dates."""
+    from zxcvbn import zxcvbn  # noqa: PLC0415 - its lists take 12 MB, and few processes ever see a new password
+
+    return bool(zxcvbn(plain[:LOOKED_AT])["guesses"] < GUESSES)
 
 
 def _repeats(text: str) -> bool:

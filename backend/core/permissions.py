@@ -26,6 +26,9 @@ class Permission(StrEnum):
     HISTORY_READ = "history:read"
     SETTINGS_WRITE = "settings:write"
     TOKENS_WRITE = "tokens:write"
+    STAFF_WRITE = "staff:write"
+    ROLES_WRITE = "roles:write"
+    AUDIT_READ = "audit:read"
     OPERATIONS_READ = "operations:read"
     BOT = "bot"
 
@@ -52,6 +55,9 @@ LABELS: dict[Permission, str] = {
     P.HISTORY_READ: N_("See the history of changes"),
     P.SETTINGS_WRITE: N_("Change the school's settings"),
     P.TOKENS_WRITE: N_("Make and revoke API tokens"),
+    P.STAFF_WRITE: N_("Invite, change and switch off staff"),
+    P.ROLES_WRITE: N_("Change what roles may do"),
+    P.AUDIT_READ: N_("See security events"),
     P.OPERATIONS_READ: N_("Read metrics and readiness"),
     P.BOT: N_("Act as the bot"),
 }

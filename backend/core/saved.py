@@ -9,6 +9,8 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from backend.core.context import ANONYMOUS, Principal
+from backend.core.errors import InvalidError
+from backend.core.i18n import _
 from backend.core.links import url_with
 from backend.core.navigation import FOOT, SECTIONS, Item
 from backend.database.crud.views import View, ViewCRUD
@@ -95,9 +97,12 @@ def address(list_url: str, view_id: int, query: str) -> str:
 def fitting(model: type[BaseModel], query: str) -> tuple[Any, list[str]]:
     """A stored query as the parameters that a list takes today, and the names of what it does not take any more.
 
-    Raises ValueError for what is no query at all.
+    Raises InvalidError for more of them than any list has.
     """
-    pairs = parse_qsl(query, max_num_fields=MANY)
+    try:
+        pairs = parse_qsl(query, max_num_fields=MANY)
+    except ValueError:
+        raise InvalidError(_("A view holds %s conditions at most.") % MANY) from None
     known = {name for name in model.model_fields if name not in NOT_SAVED}
     dropped = list(dict.fromkeys(name for name, _value in pairs if name not in known | NOT_SAVED.keys()))
     sent = _grouped(model, ((name, value) for name, value in pairs if name in known))

@@ -3,6 +3,7 @@
 Slow functions here are never called inside a transaction.
 """
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -13,6 +14,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 import jwt
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from passlib.context import CryptContext
 
 from backend.core import clock
@@ -92,7 +94,27 @@ def verify_signature(settings: Settings, purpose: str, message: str, signature: 
 
 
 def _mac(key: str, purpose: str, message: str) -> str:
-    return hmac.new(key.encode(), f"{len(purpose)}!{purpose}!{message}".encode(), hashlib.sha256).hexdigest()
+    # A form in UTF-7 can hold half a character, which is no reason to break.
+    whole = f"{len(purpose)}!{purpose}!{message}".encode("utf-8", "surrogatepass")
+    return hmac.new(key.encode(), whole, hashlib.sha256).hexdigest()
+
+
+def _vault(settings: Settings) -> MultiFernet:
+    keys = (hmac.new(key.encode(), b"lyceum.vault", hashlib.sha256).digest() for key in settings.secret_keys)
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
+
+
+def seal(settings: Settings, text: str) -> str:
+    """Encrypts what must be read back, under the first key (AES-128-CBC and HMAC); keys are not in the database."""
+    return _vault(settings).encrypt(text.encode()).decode()
+
+
+def unseal(settings: Settings, sealed: str) -> str | None:
+    """What was sealed under any of the keys, else None."""
+    try:
+        return _vault(settings).decrypt(sealed.encode()).decode()
+    except InvalidToken:
+        return None
 
 
 def _jwt_key(key: str) -> bytes:
@@ -121,8 +143,8 @@ def encode_jwt(settings: Settings, claims: dict[str, Any], lifetime: timedelta) 
     return jwt.encode(payload, _jwt_key(key), algorithm=settings.algorithm, headers={"kid": _key_id(key)})
 
 
-def decode_jwt(settings: Settings, token: str) -> dict[str, Any] | None:
-    """The claims of a valid access token, else None."""
+def decode_jwt(settings: Settings, token: str, *, expired_too: bool = False) -> dict[str, Any] | None:
+    """The claims of a valid access token, else None; `expired_too`: of one that was valid once."""
     try:
         kid = jwt.get_unverified_header(token).get("kid")
         key = next(key for key in settings.secret_keys if _key_id(key) == kid)
@@ -133,7 +155,10 @@ def decode_jwt(settings: Settings, token: str) -> dict[str, Any] | None:
             audience=AUDIENCE,
             issuer=ISSUER,
             leeway=LEEWAY_SECONDS,
-            options={"require": ["iss", "aud", "sub", "sid", "typ", "iat", "nbf", "exp", "jti"]},
+            options={
+                "require": ["iss", "aud", "sub", "sid", "typ", "iat", "nbf", "exp", "jti"],
+                "verify_exp": not expired_too,
+            },
         )
     except (jwt.PyJWTError, StopIteration, ValueError, UnicodeError):
         return None

@@ -1,6 +1,7 @@
 """The sidebar of one page: what of core.navigation is there for this person, and their own views below it."""
 
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 from fastapi import Request
 
@@ -10,44 +11,82 @@ from backend.core.i18n import _
 from backend.core.links import Links
 from backend.core.navigation import FOOT, SECTIONS, Item, Link, Pin
 
+Pins = tuple[tuple[str, Pin], ...]  # by the route of their list
 
-def drawn(request: Request, me: Principal, links: Links) -> dict[str, Any]:
-    """[(title, [Link])] and the foot's links."""
 
-    def shown(items: tuple[Item, ...]) -> list[Item]:
-        return [item for item in items if me.may(item.permission) and links.has(item.route)]
+@dataclass(frozen=True)
+class Sidebar:
+    """What it depends on; put together only when a page draws it (core.kept finds it again by these values)."""
 
-    sections = [(section.title, shown(section.items)) for section in (*SECTIONS, FOOT)]
-    urls = {item.route: links.url(item.route) for _title, items in sections for item in items}
-    current = _current(request.url.path, list(urls.values()))
-    badges: dict[str, int] = getattr(request.state, "badges", {})
-    pins = _pins(request, links)
+    rights: frozenset[str]
+    current: str
+    badges: tuple[tuple[str, int], ...]
+    pins: Pins
+    links: Links = field(compare=False)
 
-    def link(item: Item) -> Link:
-        url, count = urls[item.route], badges.get(item.badge)
-        waiting = _(item.waiting) if item.waiting else ""
+    @property
+    def sections(self) -> list[tuple[str, list[Link]]]:
+        """(title, its links)."""
+        return [pair for pair in self._told[:-1] if pair[1]]
+
+    @property
+    def foot(self) -> list[Link]:
+        return self._told[-1][1]
+
+    @cached_property
+    def _told(self) -> list[tuple[str, list[Link]]]:
+        shown = _shown(self.links, self.rights)
+        return [(_(title) if title else "", [self._link(item, url) for item, url in items]) for title, items in shown]
+
+    def _link(self, item: Item, url: str) -> Link:
         keeper = f"crm:{item.badge}:badge"
-        live = links.url(keeper) if links.has(keeper) else ""
-        shown_as = _(item.label), item.icon, url, url == current
-        return Link(*shown_as, count, waiting, item.badge, live, pins.get(item.route, ()), item.key)
-
-    told = [(_(title) if title else "", [link(item) for item in items]) for title, items in sections]
-    return {"sections": [pair for pair in told[:-1] if pair[1]], "foot": told[-1][1]}
-
-
-def _pins(request: Request, links: Links) -> dict[str, list[Pin]]:
-    """The views that the person keeps in the sidebar, by the route of their list."""
-    found: dict[str, list[Pin]] = {}
-    for view in saved.views_of(request):
-        if view.is_pinned:
-            address, is_open = links.url("crm:views:open", view_id=view.id), request.query_params.get("view")
-            pin = Pin(view.name, address, is_open == str(view.id))
-            found.setdefault(f"crm:{view.list_name}:index", []).append(pin)
-    return found
+        live = self.links.url(keeper) if self.links.has(keeper) else ""
+        count, waiting = dict(self.badges).get(item.badge), _(item.waiting) if item.waiting else ""
+        pins = [pin for route, pin in self.pins if route == item.route]
+        return Link(
+            _(item.label), item.icon, url, url == self.current, count, waiting, item.badge, live, pins, item.key
+        )
 
 
-def _current(path: str, urls: list[str]) -> str:
+def drawn(request: Request, me: Principal, links: Links) -> Sidebar:
+    badges: dict[str, int] = getattr(request.state, "badges", {})
+    current = _current(request.url.path, links, me.permissions)
+    return Sidebar(me.permissions, current, tuple(badges.items()), _pins(request, links), links)
+
+
+@lru_cache(maxsize=64)
+def _shown(links: Links, rights: frozenset[str]) -> list[tuple[str, list[tuple[Item, str]]]]:
+    """(title, its items with their addresses) that someone with these rights sees; the foot comes last."""
+    return [
+        (
+            section.title,
+            [
+                (item, links.url(item.route))
+                for item in section.items
+                if item.permission in rights and links.has(item.route)
+            ],
+        )
+        for section in (*SECTIONS, FOOT)
+    ]
+
+
+def _pins(request: Request, links: Links) -> Pins:
+    """The views that the person keeps in the sidebar."""
+    is_open = request.query_params.get("view")
+    return tuple(
+        (
+            f"crm:{view.list_name}:index",
+            Pin(view.name, links.url("crm:views:open", view_id=view.id), is_open == str(view.id)),
+        )
+        for view in saved.views_of(request)
+        if view.is_pinned
+    )
+
+
+@lru_cache(maxsize=1000)
+def _current(path: str, links: Links, rights: frozenset[str]) -> str:
     """The sidebar's address that holds this path; /dashboard/, which holds others, only itself."""
+    urls = [url for _title, items in _shown(links, rights) for _item, url in items]
     fitting = [
         url
         for url in urls

@@ -4,27 +4,34 @@ What someone outside can see is the same for a wrong password, an unknown login 
 account: the same words after the same work.
 """
 
-import ipaddress
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-import structlog
 from fastapi import Request
+from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from backend.core import security
-from backend.core.auth import DEVICE_COOKIE, client_ip, cookie_name
+from backend.core.auth import DEVICE_COOKIE, YEAR_SECONDS, client_ip, cookie_name, keep_signed_in, network, set_cookie
 from backend.core.config import Settings
+from backend.core.context import Actor, Door, request_id_var
 from backend.core.errors import NotAuthenticatedError, TooManyRequestsError
+from backend.core.events import Event
 from backend.core.i18n import N_, _
-from backend.database.crud.auth import SessionCRUD
+from backend.core.links import encode, local_path
+from backend.core.templating import go_to
+from backend.database import audit
+from backend.database.crud.auth import ABSOLUTE, PENDING, SessionCRUD
+from backend.database.crud.credentials import CredentialCRUD, TrustedDeviceCRUD
+from backend.database.crud.locks import ACCOUNT, account_key, device_key
 from backend.database.crud.throttle import Limit, ThrottleCRUD
 from backend.database.crud.users import UserCRUD
+from backend.database.listing import AnyRow
 from backend.database.models.users import User
 from backend.database.session import Database
 
-log = structlog.get_logger()
-ACCOUNT, ACCOUNT_SECONDS = 5, 15 * 60
+ACCOUNT_SECONDS = 15 * 60
 ADDRESS, ADDRESS_SECONDS = 20, 3600
 EVERYONE, EVERYONE_SECONDS = 1000, 5 * 60
 DEVICE = 10  # tries of a browser that this person has signed in with before
@@ -32,6 +39,8 @@ PEOPLE_PER_DEVICE = 5
 # Only failures count against an address or everyone: an office behind one address may sign in all
 # morning.
 SHARED = BY_ADDRESS, BY_EVERYONE = ("login-ip:", "login-all")
+# Whom a limit that is used up keeps out, the most important first.
+REACH = {BY_EVERYONE: "everyone", BY_ADDRESS: "address", "login": "account"}
 
 
 class InvalidCredentialsError(NotAuthenticatedError):
@@ -74,10 +83,16 @@ class Attempt:
     ip: str = ""
     user_agent: str = ""
     device: Device = Device()
+    door: Door = Door.WEB
 
     @classmethod
     def of(cls, request: Request, username: str, password: str, *, device: Device | None = None) -> "Attempt":
-        return cls(username, password, client_ip(request), user_agent(request), device or Device())
+        door = Door.WEB if device else Door.API
+        return cls(username, password, client_ip(request), user_agent(request), device or Device(), door)
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.door, ip=self.ip, request_id=request_id_var.get())
 
 
 @dataclass(frozen=True)
@@ -104,15 +119,24 @@ def verify(database: Database, attempt: Attempt) -> Verified:
     limits = _limits(attempt, user)
     wait = database.run(lambda session: ThrottleCRUD(session).take(limits))
     if wait:
-        log.warning("authn_login_throttled", user_id=user and user.id, ip=attempt.ip)
         soon = _("Too many attempts. Wait a quarter of an hour, then try again.")
         raise TooManyRequestsError(soon if wait <= ACCOUNT_SECONDS else None, retry_after=wait)
     stored = user.password_hash if user and user.is_active else None
     fits, better = security.check_password(attempt.password, stored)
     if user is None or stored is None or not fits:
-        log.warning("authn_login_fail", user_id=user and user.id, ip=attempt.ip)
+        database.run(lambda session: _note_failure(session, attempt, user, limits), attempt.actor)
         raise InvalidCredentialsError
     return Verified(user.id, stored, better, limits)
+
+
+def _note_failure(session: Session, attempt: Attempt, user: User | None, limits: tuple[Limit, ...]) -> None:
+    """The last try that was allowed is told apart: from here on the account, the address or everyone waits."""
+    who = user.id if user else None
+    if full := ThrottleCRUD(session).used_up(limits):
+        limit = next((words for beginning, words in REACH.items() if any(key.startswith(beginning) for key in full)))
+        audit.note(session, Event.LOGIN_FAIL_MAX, user_id=who, user_agent=attempt.user_agent, limit=limit)
+    else:
+        audit.note(session, Event.LOGIN_FAIL, user_id=who, user_agent=attempt.user_agent)
 
 
 def welcome(session: Session, verified: Verified) -> User:
@@ -126,66 +150,136 @@ def welcome(session: Session, verified: Verified) -> User:
     if verified.better_hash:
         user.password_hash = verified.better_hash
         session.flush()
-    throttle = ThrottleCRUD(session)
-    shared = [limit for limit in verified.limits if limit.key.startswith(SHARED)]
-    throttle.give_back(shared)
-    throttle.reset([account_key(user.id), *(limit.key for limit in verified.limits if limit not in shared)])
-    log.info("authn_login_success", user_id=user.id)
+    _forgive(ThrottleCRUD(session), verified.limits, account_key(user.id))
     return user
 
 
-def open_browser_session(session: Session, user: User, request: Request, *, remember: bool, replaces: str = "") -> str:
-    """The secret of a new browser session.
-
-    `replaces` is the cookie that came along: that session ends.
+def _forgive(throttle: ThrottleCRUD, limits: tuple[Limit, ...], account: str) -> None:
+    """A right password ends the count of its account. Rows are locked in the order of `take`: in another one, two who
+    sign in to one account at once would wait for each other.
     """
-    sessions = SessionCRUD(session)
-    sessions.revoke_secret(replaces)
-    sessions.note_sign_in()
+    if all(limit.key != account for limit in limits):  # a known device has a count of its own
+        throttle.reset([account])
+    for limit in limits:
+        if limit.key.startswith(SHARED):
+            throttle.give_back([limit])
+        else:
+            throttle.reset([limit.key])
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A new browser session: the secret of its cookie. `pending`: it opens nothing until the second factor came."""
+
+    user_id: int
+    secret: str
+    device: Device
+    pending: bool = False
+    remember: bool = False
+
+
+def come_in(
+    session: Session, user: User, request: Request, *, method: str, remember: bool = False, proved: bool = False
+) -> Entered:
+    """Every way in ends here, in the transaction that accepted the person; `let_in` then answers the browser.
+
+    `method`: "password", "link", "reset", "passkey", "google", ...; `proved`: the second factor came along. Without it
+    a person who has one gets a session that asks for it. The session of the cookie that came along ends.
+    """
+    settings: Settings = request.app.state.settings
+    sessions, device = SessionCRUD(session), device_of(request, settings)
+    sessions.revoke_secret(request.cookies.get(cookie_name(settings), ""))
+    pending = not (proved or _excused(session, user, device))
+    new = not device.knows(user.id) and is_new(sessions, user.id, request)
+    remember = remember and settings.remember_days > 0
     _row, secret = sessions.open(
         user,
         kind="cookie",
         user_agent=user_agent(request),
         ip=client_ip(request),
-        lifetime=sessions.lifetime(remember=remember),
+        lifetime=PENDING if pending else timedelta(days=settings.remember_days) if remember else ABSOLUTE,
+        level="pending" if pending else "full",
+        method=method,
     )
-    return secret
+    if pending:
+        audit.note(session, Event.FACTOR_ASKED, user_id=user.id, user_agent=user_agent(request), method=method)
+    else:
+        _note_entry(session, user, request, method, new=new)
+    return Entered(user.id, secret, device.with_person(user.id), pending, remember)
 
 
-def account_key(user_id: int) -> str:
-    return f"login:{user_id}:"
+def is_new(sessions: SessionCRUD, user_id: int, request: Request) -> bool:
+    """Whether the person has come before, but never with this program from this network. Browsers of one make all say
+    the same of themselves, and an office shares an address: either alone is no device.
+    """
+    seen = {(agent, network(ip)) for agent, ip in sessions.places(user_id)}
+    return bool(seen) and (user_agent(request)[:255], network(client_ip(request))) not in seen
 
 
-def device_key(user_id: int) -> str:
-    """The beginning of the keys of all devices that know this person."""
-    return f"login-device:{user_id}:"
+def _excused(session: Session, user: User, device: Device) -> bool:
+    """Whoever has no second factor, or said on this very device that it need not ask."""
+    if not CredentialCRUD(session).has_factor(user.id):
+        return True
+    return device.knows(user.id) and TrustedDeviceCRUD(session).trusts(user.id, device.name)
 
 
-def password_key(user_id: int) -> str:
-    """Tries at one's own old password, from a session that may be someone else's by now."""
-    return f"password:{user_id}:"
+def _note_entry(session: Session, user: User, request: Request, method: str, *, new: bool) -> None:
+    SessionCRUD(session).note_sign_in()
+    actor: Actor = session.info.get("actor") or Actor(Door.WEB, ip=client_ip(request))
+    session.info["actor"] = replace(actor, user_id=user.id)
+    kind = Event.LOGIN_NEW_DEVICE if new else Event.LOGIN_SUCCESS
+    audit.note(session, kind, user_id=user.id, user_agent=user_agent(request), method=method)
+
+
+def complete(session: Session, pending: AnyRow, request: Request, *, factor: str, remember: bool = False) -> Entered:
+    """The second factor was right: a new session, with a new secret, takes the place of the pending one.
+
+    Raises NotAuthenticatedError when that one has ended or been completed meanwhile.
+    """
+    if not SessionCRUD(session).revoke(pending.id):
+        raise NotAuthenticatedError
+    user, method = UserCRUD(session).get_by_id(pending.user_id), f"{pending.method}+{factor}"
+    return come_in(session, user, request, method=method, remember=remember, proved=True)
+
+
+def let_in(request: Request, entered: Entered, next_path: str = "/dashboard/") -> Response:
+    """On to `next_path` with the new session's cookie, or to the second factor first."""
+    settings: Settings = request.app.state.settings
+    if entered.pending:
+        again = {"next": local_path(next_path), "remember": entered.remember}
+        response = go_to(request, f"/login/second?{encode(again.items())}")
+        keep_signed_in(response, settings, entered.secret, remember=False)
+        return response
+    response = go_to(request, local_path(next_path))
+    keep_signed_in(response, settings, entered.secret, remember=entered.remember)
+    set_cookie(response, settings, DEVICE_COOKIE, entered.device.seal(settings), seconds=YEAR_SECONDS)
+    return response
 
 
 def _limits(attempt: Attempt, user: User | None) -> tuple[Limit, ...]:
     if user and attempt.device.knows(user.id):
-        return (Limit(device_key(user.id) + attempt.device.name, DEVICE, ACCOUNT_SECONDS),)
+        return (_own(user.id, attempt.device),)
     # People type their password into the login field: what was typed is not kept as it is.
     unknown = "login:?" + security.digest(attempt.username.strip().casefold())[:32]
+    address, everyone = shared_limits(attempt.ip)
+    return address, Limit(account_key(user.id) if user else unknown, ACCOUNT, ACCOUNT_SECONDS), everyone
+
+
+def passkey_limits(request: Request, owner: int | None) -> tuple[Limit, ...]:
+    """Of a passkey without a password; `owner`: whose it says that it is. A device that knows them is never locked out
+    by others.
+    """
+    device = device_of(request, request.app.state.settings)
+    return (_own(owner, device),) if owner and device.knows(owner) else shared_limits(client_ip(request))
+
+
+def _own(user_id: int, device: Device) -> Limit:
+    return Limit(device_key(user_id) + device.name, DEVICE, ACCOUNT_SECONDS)
+
+
+def shared_limits(ip: str) -> tuple[Limit, Limit]:
+    """Of an address, and of everyone."""
     return (
-        Limit(BY_ADDRESS + network(attempt.ip), ADDRESS, ADDRESS_SECONDS),
-        Limit(account_key(user.id) if user else unknown, ACCOUNT, ACCOUNT_SECONDS),
+        Limit(BY_ADDRESS + network(ip), ADDRESS, ADDRESS_SECONDS),
         Limit(BY_EVERYONE, EVERYONE, EVERYONE_SECONDS),
     )
-
-
-def network(ip: str) -> str:
-    """What one subscriber has: an IPv4 address, or a /64 of IPv6."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return ip[:64]
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address), 64), strict=False).network_address) + "/64"

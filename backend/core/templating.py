@@ -8,7 +8,8 @@
 
 A template has: me, csrf_token, lang, theme, request, partial (a fragment was asked for); as
 globals, which macros see too: _, ngettext, url_for, route_exists, here, static, icon, url_with,
-set_filters, now, navigation; and the filters of core.text.
+set_filters, now, navigation; and the filters of core.text. `csrf_token` stands for the reader's own, which is
+filled in at the end; `{% kept key %}` draws a part once (core.kept).
 In a template's `_("...")` a literal per cent sign is written `%%`.
 """
 
@@ -28,12 +29,13 @@ from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from backend.core import atoms, clock, lately, saved, shortcuts, sidebar, text, wording
+from backend.core import atoms, clock, kept, lately, saved, shortcuts, sidebar, text, wording
 from backend.core.compiled import BesideSources
-from backend.core.config import Settings, is_loopback
+from backend.core.config import Settings
 from backend.core.context import ANONYMOUS, Principal
 from backend.core.errors import AppError
 from backend.core.figures import line_path, nice_top, sparse
+from backend.core.hosts import is_loopback
 from backend.core.i18n import _, current_language, gettext, ngettext
 from backend.core.links import Links, encode, local_path, set_filters, url_with
 from backend.core.permissions import UNDO_RIGHTS
@@ -93,7 +95,7 @@ def render(
     values = {
         "request": request,
         "me": me,
-        "csrf_token": me.csrf_token,
+        "csrf_token": kept.TOKEN if me.csrf_token else "",
         "lang": me.language if me.signed_in else current_language.get(),
         "theme": me.theme,
         "partial": partial,
@@ -105,6 +107,7 @@ def render(
         _routes.set(_links(request)),
         current_language.set(values["lang"]),
         text.current_timezone.set(me.timezone),
+        kept.around.set(_links(request)),
     )
     try:
         body = env.get_template(name).render(values)
@@ -115,7 +118,8 @@ def render(
         _routes.reset(tokens[1])
         current_language.reset(tokens[2])
         text.current_timezone.reset(tokens[3])
-    response = HTMLResponse(body, status, {"Vary": "HX-Request-Type"})
+        kept.around.reset(tokens[4])
+    response = HTMLResponse(kept.with_token(body, me.csrf_token), status, {"Vary": "HX-Request-Type"})
     if not partial:
         lately.remember(request, response, me)
     if not partial and FLASH_COOKIE in request.cookies:
@@ -228,8 +232,7 @@ def here() -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
-def navigation() -> dict[str, Any]:
-    """The sidebar of this page: [(title, [Link])] and the foot's links."""
+def navigation() -> sidebar.Sidebar:
     request = _request.get()
     return sidebar.drawn(request, principal(request), _links(request))
 
@@ -266,10 +269,12 @@ def site() -> dict[str, Any]:
     """What the shell says about this installation."""
     state = _request.get().app.state
     settings: Settings = state.settings
+    me = principal(_request.get())
     return {
         "school": state.school.name if hasattr(state, "school") else settings.school_name,
         "sandbox": settings.sandbox_on,
         "insecure": not settings.https and not is_loopback(settings.host),
+        "advised": me.signed_in and not me.has_factor and settings.advises_factor(me.role),
     }
 
 
@@ -321,7 +326,7 @@ def _environment() -> Environment:
         bytecode_cache=BesideSources(TEMPLATES),
         trim_blocks=True,
         lstrip_blocks=True,
-        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do", kept.Kept],
     )
     made.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined] # by the extension
     made.filters |= text.FILTERS

@@ -281,11 +281,13 @@ def mark(text: str, query: str) -> Markup:
     """The text with every occurrence of the query inside `<mark>`, as the palette shows matches."""
     if not query:
         return escape(text)
-    parts, rest, wanted = [], text, _folded(query)
-    while (at := _folded(rest).find(wanted)) >= 0:
-        parts.append(Markup("{}<mark>{}</mark>").format(rest[:at], rest[at : at + len(query)]))
-        rest = rest[at + len(query) :]
-    return Markup("").join([*parts, escape(rest)])
+    folded, wanted = _folded(text), _folded(query)
+    parts, start = [], 0
+    while (at := folded.find(wanted, start)) >= 0:
+        end = at + len(wanted)
+        parts.append(Markup("{}<mark>{}</mark>").format(text[start:at], text[at:end]))
+        start = end
+    return Markup("").join([*parts, escape(text[start:])])
 
 
 def _folded(text: str) -> str:

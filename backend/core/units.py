@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -20,11 +21,17 @@ from pydantic import TypeAdapter
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from backend.core import csrf
-from backend.core.auth import authenticate, client_ip
+from backend.core import clock, csrf, refusals, viewing
+from backend.core.auth import authenticate, client_ip, strange_bearer
 from backend.core.config import Settings
 from backend.core.context import ANONYMOUS, Actor, Door, Principal, request_id_var
-from backend.core.errors import AppError, ForbiddenError, NotAuthenticatedError
+from backend.core.errors import (
+    AppError,
+    ConfirmationRequiredError,
+    FactorMissingError,
+    ForbiddenError,
+    NotAuthenticatedError,
+)
 from backend.core.i18n import current_language
 from backend.core.permissions import Permission
 from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
@@ -33,6 +40,7 @@ from backend.database.session import Database, retrying
 
 log = structlog.get_logger()
 NO_CONTENT = 204
+PROOF = timedelta(minutes=15)  # how long a proof of who one is holds for what is dear
 current_unit: ContextVar["Unit"] = ContextVar("current_unit")
 
 
@@ -53,6 +61,8 @@ class Policy:
 
     groups: tuple[frozenset[Permission], ...] = ()
     signed_in: bool = False
+    recent: bool = False  # and a person proved who they are not long ago
+    without_factor: bool = False  # also for whoever still has to set up the second factor that their role needs
 
     @property
     def public(self) -> bool:
@@ -65,6 +75,18 @@ class Policy:
         for group in self.groups:
             if not any(me.may(permission) for permission in group):
                 raise ForbiddenError(fields={"permission": " | ".join(sorted(group))})
+        if self.recent and not proved_lately(me):
+            raise ConfirmationRequiredError
+
+
+def proved_lately(me: Principal) -> bool:
+    """An API token was made under a proof and can do no more than it was given: nobody is there to be asked."""
+    return me.kind == "token" or (me.confirmed_at is not None and me.confirmed_at > clock.now() - PROOF)
+
+
+def has_what_it_takes(settings: Settings, me: Principal) -> bool:
+    """Whether a person has the second factor that their role needs; programs with tokens of their own have none."""
+    return me.kind == "token" or me.has_factor or me.impersonator_id is not None or not settings.needs_factor(me.role)
 
 
 class Unit:
@@ -96,13 +118,24 @@ class Unit:
 
     def run(self, endpoint: Callable[[], Any]) -> Response:
         """The whole unit, again from the start after a transient failure of the database."""
-        if self.detached:
-            retrying(self.admit)
-            response = self._answer(endpoint())
-        else:
-            response = retrying(lambda: self._once(endpoint))
+        try:
+            response = self._run(endpoint)
+        except ForbiddenError as error:
+            if error.code == ForbiddenError.code and self.me.signed_in:
+                refusals.tell(self.database, self.actor, route_name(self.request), error)
+            raise
+        except NotAuthenticatedError:
+            if self.api and (kind := strange_bearer(self.request)):
+                refusals.tell_token(self.database, self.actor, kind)
+            raise
         self._touch()
         return response
+
+    def _run(self, endpoint: Callable[[], Any]) -> Response:
+        if not self.detached:
+            return retrying(lambda: self._once(endpoint))
+        retrying(self.admit)
+        return self._answer(endpoint())
 
     def admit(self, *, form: bool = True) -> None:
         """Only the door: raises what an outsider gets. `form=False`: the form's token is not read yet."""
@@ -130,9 +163,12 @@ class Unit:
         self.me = authenticate(self.request, session, api=self.api)
         self.request.state.me = self.me
         current_language.set(self.me.language if self.me.signed_in else current_language.get())
+        viewing.admit(self.me, self.request, recent=self.policy.recent)
         self.policy.admit(self.me)
+        settings: Settings = self.request.app.state.settings
+        if not (self.policy.public or self.policy.without_factor or has_what_it_takes(settings, self.me)):
+            raise FactorMissingError
         if form and self.writing and not self.api:
-            settings: Settings = self.request.app.state.settings
             state = self.request.state
             csrf.check(settings, self.request.headers, state.csrf_key, getattr(state, "csrf_sent", None))
         session.info["actor"] = self.actor
@@ -141,7 +177,8 @@ class Unit:
     def actor(self) -> Actor:
         door = Door.API if self.api else Door.WEB
         door = Door.BOT if self.me.may(Permission.BOT) else door
-        return Actor(door, self.me.user_id, self.me.token_id, client_ip(self.request), request_id_var.get())
+        me, ip = self.me, client_ip(self.request)
+        return Actor(door, me.user_id, me.token_id, ip, request_id_var.get(), me.impersonator_id)
 
     @property
     def _repeatable(self) -> bool:
@@ -191,6 +228,11 @@ class Unit:
                     ApiTokenCRUD(session).touch(token_id)
         except (SQLAlchemyError, AppError) as error:
             log.warning("touch_failed", error=type(error).__name__)
+
+
+def route_name(request: Request) -> str:
+    """Of the code, not of the address: ids and what was typed stay out of the log."""
+    return str(getattr(request.scope.get("route"), "name", ""))
 
 
 # Addresses outside /api that are for programs as well.

@@ -2,8 +2,11 @@
 
 from datetime import datetime
 
-from backend.core.i18n import N_, _
-from backend.core.text import datetime_text, money_text
+from backend.core.events import ALERT_WAYS, ALERTS
+from backend.core.i18n import N_, _, ngettext
+from backend.core.permissions import LABELS as RIGHTS
+from backend.core.permissions import ROLE_TITLES
+from backend.core.text import datetime_text, money_text, number
 
 SHOWN = 200  # characters of a changed value
 
@@ -62,6 +65,7 @@ COLUMNS: dict[str, str] = {
     "single_keys": N_("Single keys"),
     "terms_accepted_at": N_("Terms accepted"),
     "blocked_bot_at": N_("Bot blocked"),
+    "erased_at": N_("Data erased"),
     "role_id": N_("Role"),
     "status": N_("Status"),
     "subject": N_("Subject"),
@@ -83,6 +87,7 @@ COLUMNS: dict[str, str] = {
     "error": N_("Error"),
     "name": N_("Name"),
     "scopes": N_("Rights"),
+    "permissions": N_("Rights"),
     "percent": N_("Percent"),
     "tag": N_("Tag"),
     "tag_id": N_("Tag"),
@@ -91,6 +96,8 @@ COLUMNS: dict[str, str] = {
     "is_shared": N_("For everyone"),
     "is_pinned": N_("In the menu"),
     "is_default": N_("Opens first"),
+    "alerts": N_("Alerts"),
+    "alert_way": N_("How alerts go out"),
 }
 
 # Stored words that are no text of a person.
@@ -111,6 +118,7 @@ STATES: dict[str, str] = {
     "requested": N_("is being returned"),
     "done": N_("returned"),
 }
+CHOICES = {"status": STATES, "alert_way": ALERT_WAYS}
 MOMENTS = frozenset({"waiting_since"})
 STARS = frozenset({"price", "total_price", "discount_price", "discount_amount", "amount", "total", "discount"})
 
@@ -134,8 +142,15 @@ LABELS: dict[str, str] = {
     "redo": N_("redo"),
     "password": N_("password changed"),
     "sign_out": N_("other devices signed out"),
+    "invite": N_("invitation"),
+    "role": N_("role changed"),
+    "sign_in_link": N_("a sign-in link was made"),
+    "remove_factors": N_("second factor removed"),
+    "authn_factor_added": N_("second step set up"),
+    "authn_factor_removed": N_("second step removed"),
     "create_token": N_("shown once"),
     "revoke_token": N_("revoked"),
+    "erase": N_("personal data erased"),
     "refund": N_("refund"),
     "reply": N_("answer"),
     "grant": N_("access given"),
@@ -186,6 +201,20 @@ def verb(name: str) -> str:
     return _(VERBS[name]) if name in VERBS else name
 
 
+def rows(records: str, n: int) -> str:
+    """So many rows of a table, by what they are."""
+    shown = {"rows": number(n)}
+    if records == "users":
+        return ngettext("%(rows)s student", "%(rows)s students", n) % shown
+    if records == "lessons":
+        return ngettext("%(rows)s lesson", "%(rows)s lessons", n) % shown
+    if records == "courses":
+        return ngettext("%(rows)s course", "%(rows)s courses", n) % shown
+    if records == "promo_codes":
+        return ngettext("%(rows)s promo code", "%(rows)s promo codes", n) % shown
+    return ngettext("%(rows)s change", "%(rows)s changes", n) % shown
+
+
 def entity(name: str) -> str:
     return _(ENTITIES[name]) if name in ENTITIES else name
 
@@ -206,9 +235,23 @@ def label(name: str) -> str:
     return _(LABELS[name]) if name in LABELS else name
 
 
+def borrowed(looker: str, person: str) -> str:
+    """Two names: who was at the keyboard, and whose account it was."""
+    return _("%(who)s as %(person)s") % {"who": looker, "person": person}
+
+
+def right(name: str) -> str:
+    return _(RIGHTS[name]) if name in RIGHTS else name  # type: ignore[index] # a StrEnum is its text
+
+
+def role(name: str) -> str:
+    """A role as a person reads it; the school's own roles are called what they are called."""
+    return _(ROLE_TITLES[name]) if name in ROLE_TITLES else name
+
+
 def value(raw: object, name: str = "") -> str:
     """A stored value of the column `name` as a person reads it; long text is cut."""
-    if raw is None or raw == "":
+    if raw is None or raw in ("", []):
         return _("empty")
     if isinstance(raw, bool):
         return _("yes") if raw else _("no")
@@ -216,10 +259,15 @@ def value(raw: object, name: str = "") -> str:
         return _moment(raw)
     if name in STARS and isinstance(raw, int):
         return money_text(raw)
-    if name == "status" and raw in STATES:
-        return _(STATES[str(raw)])
-    text = str(raw)
+    if isinstance(raw, str) and raw in (known := CHOICES.get(name, {})):
+        return _(known[raw])
+    text = ", ".join(_listed(str(item)) for item in raw) if isinstance(raw, list) else str(raw)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def _listed(name: str) -> str:
+    """A member of a stored list: a right, or what alerts tell of."""
+    return _(ALERTS[name]) if name in ALERTS else right(name)
 
 
 def _moment(raw: object) -> str:

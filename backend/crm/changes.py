@@ -148,9 +148,10 @@ def said(name: str, value: Any, standing: Mapping[Record, str]) -> str:
 
 
 def who(line: Line) -> str:
-    """Who did it: a person, a token, or a door by itself."""
+    """Who did it: a person, a token, or a door by itself; of a borrowed account both people."""
     person = " ".join(filter(None, (line.first_name, line.last_name)))
-    return person or line.token or ""
+    looker = " ".join(filter(None, (line.by_first, line.by_last)))
+    return wording.borrowed(looker, person) if looker and person else person or line.token or ""
 
 
 def what(line: Line) -> str:

@@ -36,10 +36,10 @@ from backend.crm.table import (
     relation,
 )  # fmt: skip
 from backend.database import history, listing
-from backend.database.crud.catalogue import Sales
 from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.lessons import LessonCRUD
+from backend.database.crud.revenue import Sales
 from backend.database.crud.settings import SettingCRUD
 from backend.database.models.courses import Course
 from backend.database.schemas.base import MAX_ID

@@ -8,7 +8,8 @@ from backend.core.deps import Caller, Routes, require
 from backend.core.permissions import Permission
 from backend.core.templating import render
 from backend.core.text import zone
-from backend.database.crud.analytics import HOLD, AnalyticsCRUD, Period
+from backend.database.crud.analytics import AnalyticsCRUD, Period
+from backend.database.crud.revenue import HOLD
 
 router = Routes(prefix="/dashboard", dependencies=[require(Permission.DASHBOARD_READ)])
 PERIODS = (7, 30, 90)
@@ -26,14 +27,17 @@ def index(
     context: dict[str, Any] = {"period": period, "periods": PERIODS}
     if me.may(Permission.PURCHASES_READ):
         border = clock.now() - HOLD
+        revenue, sales = figures.earnings(period)
         context |= {
-            "revenue": figures.revenue(period),
-            "sales": figures.sales(period),
+            "revenue": revenue,
+            "sales": sales,
             "withdrawable": figures.withdrawable(border),
             "border": border,
             "latest": figures.latest_sales(),
             "best": figures.best_lessons(period),
         }
+    elif me.may(Permission.LESSONS_READ):
+        context["lessons"] = figures.newest_lessons()  # an author has no figures to look at
     if me.may(Permission.USERS_READ):
         context["students"] = figures.students(period)
     if me.may(Permission.TICKETS_READ):

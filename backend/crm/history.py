@@ -1,6 +1,6 @@
 """All that has happened, what exactly, and taking it back."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Form, Path, Query, Request
@@ -11,16 +11,13 @@ from backend.core import atoms, wording
 from backend.core.context import Principal
 from backend.core.deps import Caller, Routes, require
 from backend.core.errors import ForbiddenError
-from backend.core.exports import csv_response
 from backend.core.i18n import N_, _
 from backend.core.permissions import UNDO_RIGHTS, Permission
 from backend.core.templating import flash, go_to, local_path, render, see_other
-from backend.core.text import zone
-from backend.core.units import current_unit
 from backend.crm import changes
-from backend.crm.table import NUMBER, Column, Screen, Table, between, cells, choice, install, relation
+from backend.crm.table import NUMBER, Column, Screen, Table, attributes, between, cells, choice, install, relation
 from backend.crm.table.declare import Filter
-from backend.database import history, listing
+from backend.database import history
 from backend.database.crud import blockers
 from backend.database.crud.history import ActorCRUD, HistoryListCRUD, Line
 from backend.database.crud.jobs import JobCRUD
@@ -39,15 +36,12 @@ PREFIX = "/dashboard/history"
 router = Routes(prefix=PREFIX, dependencies=[require(Permission.DASHBOARD_READ)])
 pages = Routes(prefix=PREFIX, dependencies=[require(Permission.HISTORY_READ)])
 SetId = Annotated[int, Path(ge=1, le=MAX_ID)]
-CSV = ("id", "at", "who", "door", "what", "records", "undone", "ip", "request_id")
 CLASHES = 100  # a person reads no more of them
 
 
-class SeenCRUD(HistoryListCRUD):
-    """What whoever asks now may see."""
-
-    def __init__(self, session: "Session") -> None:
-        super().__init__(session, changes.readable(current_unit.get().me))
+def seen(session: "Session", me: Principal) -> HistoryListCRUD:
+    """What the person may see."""
+    return HistoryListCRUD(session, changes.readable(me))
 
 
 def _what(line: Line, _screen: Screen) -> str:
@@ -76,6 +70,11 @@ def _state(line: Line, _screen: Screen) -> str:
     return atoms.badge("", "arrow-back-up", _("Undone")) if line.undone else ""
 
 
+def _told(line: Line) -> str:
+    told = changes.what(line)
+    return f"{told}: {wording.label(line.label)}" if line.label else told
+
+
 KINDS = (
     ("users", N_("Person")), ("lessons", N_("Lesson")), ("courses", N_("Course")), ("promo_codes", N_("Promo code")),
     ("support_tickets", N_("Ticket")), ("purchases", N_("Purchase")), ("orders", N_("Order")),
@@ -83,8 +82,8 @@ KINDS = (
     ("api_tokens", N_("API token")), ("saved_views", N_("Saved view")),
 )  # fmt: skip
 TABLE = Table(
-    name="history", key="change", crud=SeenCRUD, params=HistoryFilters, prefix=PREFIX, title=N_("History"), search="",
-    label=changes.what, none="history/_none.html",
+    name="history", key="change", crud=HistoryListCRUD, reader=seen, params=HistoryFilters, prefix=PREFIX,
+    title=N_("History"), search="", label=changes.what, none="history/_none.html",
     columns=(
         Column("what", N_("What"), _what),
         Column("who", N_("Who"), _who, "ly-no-sm"),
@@ -101,21 +100,17 @@ TABLE = Table(
         choice("door", N_("Through what"), *wording.DOORS.items()),
         between("at", N_("Date"), "since", "until", kind="date"),
     ),
+    export={
+        **attributes("id", "at"), "who": changes.who, "door": lambda line: wording.door(line.door), "what": _told,
+        "records": lambda line: ", ".join(changes.named(line)), **attributes("undone", "ip", "request_id"),
+    },
 )  # fmt: skip
 install(pages, TABLE)
 
 
-@pages.get("/export.csv", name="crm:history:csv")
-def export(caller: Caller, params: Annotated[HistoryFilters, Query()]) -> Response:
-    """Everything that fits the filters, not the first page alone."""
-    everything = {"limit": listing.API_CAP, "cursor": None}
-    asked = params.asked(zone(caller.me.timezone)).model_copy(update=everything)
-    return csv_response("history", CSV, (_cells(line) for line in SeenCRUD(caller.session).shown(asked).items))
-
-
 @pages.get("/{change_set_id}", name="crm:history:detail")
 def detail(request: Request, caller: Caller, change_set_id: SetId, params: Annotated[ChangesPage, Query()]) -> Response:
-    records = SeenCRUD(caller.session)
+    records = seen(caller.session, caller.me)
     line, page = records.line(change_set_id), records.changes(change_set_id, params)
     return render(
         request,
@@ -225,10 +220,3 @@ def _why_not(caller: Caller, change_set_id: int) -> str:
     except ForbiddenError:
         return _("You do not have the right to change this.")
     return _(blockers.STAFF) if blockers.touches_staff(caller.session, change_set_id) else ""
-
-
-def _cells(line: Line) -> Sequence[object]:
-    told = changes.what(line)
-    told = f"{told}: {wording.label(line.label)}" if line.label else told
-    who, records = changes.who(line), ", ".join(changes.named(line))
-    return line.id, line.at, who, wording.door(line.door), told, records, line.undone, line.ip, line.request_id

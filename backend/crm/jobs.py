@@ -2,26 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
+from markupsafe import escape
 
+from backend.core import atoms, text, wording
 from backend.core.context import Principal
 from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, require
 from backend.core.errors import ConflictError, ForbiddenError, NotFoundError
 from backend.core.exports import Row, export_response, in_batches
-from backend.core.i18n import _
+from backend.core.i18n import N_, _
 from backend.core.permissions import UNDO_RIGHTS, Permission
 from backend.core.stopping import stopping
 from backend.core.templating import render, render_part, see_other
 from backend.crm.history import may_undo
+from backend.crm.table import NUMBER, Column, Screen, Table, attributes, cells, choice, install, relation
 from backend.database.crud import blockers
-from backend.database.crud.jobs import JobCRUD
+from backend.database.crud.history import ActorCRUD
+from backend.database.crud.jobs import JobCRUD, JobListCRUD
 from backend.database.listing import Page
 from backend.database.models.jobs import Job
 from backend.database.schemas.base import MAX_ID, ListParams
+from backend.database.schemas.jobs import JobFilters
 from backend.database.session import Database
 
 if TYPE_CHECKING:
@@ -36,11 +41,58 @@ LONGEST = 300.0  # of a live page; then it asks again, and is asked who it is
 CSV = ("id", "message")
 
 
-@router.get("/", name="crm:jobs:index")
-def index(request: Request, caller: Caller, jobs: Jobs, params: Annotated[ListParams, Query()]) -> Response:
-    owner = None if caller.me.may(Permission.OPERATIONS_READ) else caller.me.user_id
-    page = jobs.of(owner, params.model_copy(update={"q": None, "sort": None}))
-    return render(request, "jobs/index.html", page=page, params=params, list_url=request.url.path)
+def _what(job: Any, _screen: Screen) -> str:
+    words = escape(wording.rows(job.records, job.total))
+    return cells.titled(f"/dashboard/jobs/{job.id}", wording.verb(job.verb), words)
+
+
+def _state(job: Any, _screen: Screen | None) -> str:
+    kind, sign, label = STATES[job.state]
+    return atoms.badge(kind, sign, _(label))
+
+
+def _progress(job: Any, _screen: Screen) -> str:
+    done = _("%(done)s of %(total)s") % {"done": text.number(job.position), "total": text.number(job.total)}
+    named = escape(f"{wording.verb(job.verb)} № {job.id}")
+    bar = f'<progress class="ly-progress is-mini" max="{job.total or 1}" value="{job.position}" aria-label="{named}">'
+    refused = escape(_("refused: %(num)s") % {"num": text.number(job.failed)}) if job.failed else ""
+    note = f'<small class="d-block ly-xs ly-quiet">{refused}</small>' if refused else ""
+    return f"{bar}</progress> {escape(done)}{note}"
+
+
+def _who(job: Any, _screen: Screen) -> str:
+    name = cells.name_of(job) or job.login or ""
+    return atoms.person(job.owner_id, name) if job.owner_id else "–"
+
+
+def _readable(session: "Session", me: Principal) -> JobListCRUD:
+    """One's own jobs; all of them for those who run the school's operations."""
+    return JobListCRUD(session, None if me.may(Permission.OPERATIONS_READ) else me.user_id)
+
+
+STATES = {
+    "queued": ("", "clock", N_("Waits for its turn")), "running": ("info", "loader-2", N_("Running")),
+    "paused": ("warn", "player-pause", N_("Paused")), "done": ("good", "circle-check", N_("Done")),
+    "cancelled": ("", "ban", N_("Cancelled")), "failed": ("bad", "alert-circle", N_("Stopped by an error")),
+}  # fmt: skip
+TABLE = Table(
+    name="jobs", key="job", crud=JobListCRUD, reader=_readable, params=JobFilters, prefix="/dashboard/jobs",
+    title=N_("Jobs"), search="", label=lambda job: wording.verb(job.verb), none="jobs/_none.html",
+    columns=(
+        Column("what", N_("What"), _what),
+        Column("status", N_("State"), _state),
+        Column("progress", N_("Rows done"), _progress, "ly-num ly-col-md"),
+        Column("who", N_("Who"), _who, "ly-col-md"),
+        Column("created_at", N_("When"), cells.ago("created_at"), "is-end ly-quiet ly-sm ly-col-md"),
+        NUMBER,
+    ),
+    filters=(
+        choice("state", N_("State"), *((state, label) for state, (_kind, _sign, label) in STATES.items())),
+        relation("owner_id", N_("Who"), ActorCRUD),
+    ),
+    export=attributes("id", "kind", "records", "verb", "state", "total", "position", "failed", "created_at"),
+)  # fmt: skip
+install(router, TABLE)
 
 
 @router.get("/{job_id}", name="crm:jobs:detail")

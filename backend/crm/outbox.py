@@ -1,4 +1,4 @@
-"""What is on its way to Telegram, and what did not get there."""
+"""What is on its way to Telegram or by e-mail, and what did not get there."""
 
 from typing import Annotated, Any
 
@@ -9,12 +9,14 @@ from markupsafe import escape
 from backend.core import atoms, clock, text
 from backend.core.deps import Current, Routes, crud, require
 from backend.core.i18n import N_, _
+from backend.core.letters import subject_of
 from backend.core.permissions import Permission
 from backend.core.templating import flash, see_other
 from backend.crm.desk import explain
 from backend.crm.table import Action, Column, Screen, Table, cells, choice, install, relation
 from backend.database.crud.outbox import OutboxCRUD
 from backend.database.crud.users import StudentCRUD
+from backend.database.models.dispatches import EMAIL
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.dispatches import OutboxFilters
 
@@ -26,20 +28,29 @@ SHOWN = 120
 
 
 def _recipient(row: Any, screen: Screen) -> str:
-    shown = cells.buyer(row.user_id, _name(row), screen, row.method)
+    by_mail = row.channel == EMAIL  # to staff as well, who have no page among the students
+    shown = cells.buyer(None if by_mail else row.user_id, _name(row), screen, row.address if by_mail else row.method)
     return f'{shown}<span class="ly-only-sm ly-sm ly-quiet ly-cut ly-what">{escape(what(row))}</span>'
 
 
 def _name(row: Any) -> str:
-    return cells.name_of(row) or str(row.chat_id)
+    return cells.name_of(row) or str(row.address or row.chat_id)
+
+
+def _fresh(row: Any) -> bool:
+    return row.expires_at is None or bool(row.expires_at > clock.now())
 
 
 def _message(row: Any, _screen: Screen) -> str:
-    return f'<span class="ly-cut d-block ly-what">{escape(what(row))}</span>'
+    said = escape(what(row))
+    if row.channel != EMAIL:
+        return f'<span class="ly-cut d-block ly-what">{said}</span>'
+    return f'<a class="ly-cut d-block ly-what" href="{_page(row)}">{atoms.icon("mail", "icon-sm")} {said}</a>'
 
 
-def _state(row: Any, _screen: Screen) -> str:
-    kind, sign, label = STATES[row.state]
+def _state(row: Any, screen: Screen) -> str:
+    stays = row.channel == EMAIL and row.state == "pending" and not screen.caller.settings.mail_on
+    kind, sign, label = FOR_YOU if stays else STATES[row.state]
     note = ""
     if row.error:
         said = row.error.partition(": ")[2]
@@ -51,13 +62,23 @@ def _state(row: Any, _screen: Screen) -> str:
     return f"{atoms.badge(kind, sign, _(label))}{small}"
 
 
+def _page(row: Any) -> str:
+    if row.channel == EMAIL:
+        return f"/dashboard/outbox/letters/{row.id}"
+    return f"/dashboard/users/{row.user_id}" if row.user_id else "/dashboard/outbox/"
+
+
 def _when(row: Any, _screen: Screen) -> str:
     return text.ago(row.sent_at or row.created_at)
 
 
 def _about(caller: Current, _params: Any, _page: Any) -> dict[str, Any]:
     settings = caller.settings
-    return {"paused_until": OutboxCRUD(caller.session).paused_until(), "bot_on": settings.bot_on}
+    return {
+        "paused_until": OutboxCRUD(caller.session).paused_until(),
+        "bot_on": settings.bot_on,
+        "mail_on": settings.mail_on,
+    }
 
 
 STATES = {
@@ -65,11 +86,12 @@ STATES = {
     "sent": ("good", "checks", N_("Sent")),
     "failed": ("bad", "alert-circle", N_("Failed")), "cancelled": ("", "ban", N_("Cancelled")),
 }  # fmt: skip
+FOR_YOU = "warn", "hourglass", N_("Waits for you")  # a letter, where no mail server takes it
 TABLE = Table(
     name="outbox", key="dispatch", crud=OutboxCRUD, params=OutboxFilters, prefix="/dashboard/outbox", label=_name,
     title=N_("Outbox"), search="", write=Permission.SETTINGS_WRITE, none="outbox/_none.html", tabs="outbox/_notes.html",
     extra=_about,
-    page=lambda row: f"/dashboard/users/{row.user_id}" if row.user_id else "/dashboard/outbox/",
+    page=_page,
     columns=(
         Column("recipient", N_("Recipient"), _recipient),
         Column("message", N_("Message"), _message, "ly-col-md"),
@@ -82,10 +104,11 @@ TABLE = Table(
             "state", N_("State"), ("unsent", N_("Not sent yet")), ("waiting", N_("Queued")), ("failed", N_("Failed")),
             ("sent", N_("Sent")), ("cancelled", N_("Cancelled")), ("all", N_("All")),
         ),
+        choice("channel", N_("Way"), ("telegram", N_("Telegram")), ("email", N_("E-mail"))),
         relation("user_id", N_("Student"), StudentCRUD),
     ),
     actions=(
-        Action("resend", N_("Send again"), "refresh", fits=lambda row: row.state == "failed"),
+        Action("resend", N_("Send again"), "refresh", fits=lambda row: row.state == "failed" and _fresh(row)),
         Action("cancel", N_("Cancel"), "x", fits=lambda row: row.state in ("pending", "failed") and not row.refund_id),
     ),
 )  # fmt: skip
@@ -94,6 +117,8 @@ install(router, TABLE)
 
 def what(row: Any) -> str:
     """What a message says, in short; its method when it says nothing."""
+    if row.channel == EMAIL:
+        return subject_of(row.method, row.params)
     text = str(row.params.get("text") or row.params.get("caption") or row.method)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 

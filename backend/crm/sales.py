@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from markupsafe import escape
 
 from backend.core import atoms, text
-from backend.core.deps import Caller, Current, Routes, crud, require
+from backend.core.deps import Caller, Current, Routes, crud, recent, require
 from backend.core.forms import Form, form_of
 from backend.core.i18n import N_, _
 from backend.core.permissions import Permission
@@ -121,13 +121,13 @@ def detail(request: Request, caller: Caller, sales: Sales, purchase_id: Purchase
     return render(request, "sales/detail.html", **_context(caller, sales, purchase_id))
 
 
-@router.get("/{purchase_id}/refund", name="crm:sales:ask_refund", dependencies=can_refund)
+@router.get("/{purchase_id}/refund", name="crm:sales:ask_refund", dependencies=[*can_refund, recent])
 def ask_refund(request: Request, caller: Caller, sales: Sales, purchase_id: PurchaseId) -> Response:
     """The question as a page, for browsers without dialogs."""
     return render(request, "sales/refund.html", **_context(caller, sales, purchase_id))
 
 
-@router.post("/{purchase_id}/refund", name="crm:sales:refund", dependencies=can_refund)
+@router.post("/{purchase_id}/refund", name="crm:sales:refund", dependencies=[*can_refund, recent])
 def refund(request: Request, caller: Caller, sales: Sales, form: Sent, purchase_id: PurchaseId) -> Response:
     if form.data is None:
         context = _context(caller, sales, purchase_id) | {"form": form}
@@ -154,7 +154,7 @@ def revoke(
 def _context(caller: Caller, sales: Sales, purchase_id: int) -> dict[str, Any]:
     sale = sales.of_purchase(purchase_id)
     assert sale.purchase is not None
-    paid = sale.payment is not None and sale.purchase.revoked_at is None
+    paid = sale.payment is not None and sale.purchase.revoked_at is None and not (sale.user and sale.user.erased_at)
     return {
         "sale": sale,
         "form": Form[PurchaseRefund](),

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-import structlog
 from fastapi import Path, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -18,9 +17,11 @@ from backend.core.deps import (
     detached,
     hashing,
     public,
+    recent,
     require,
 )
-from backend.core.errors import ConflictError, ForbiddenError
+from backend.core.errors import ConfirmationRequiredError, ConflictError, ForbiddenError
+from backend.core.events import ALERT_WAYS, ALERTS, Event
 from backend.core.forms import Form, form_of
 from backend.core.i18n import _
 from backend.core.links import local_path
@@ -28,10 +29,14 @@ from backend.core.permissions import LABELS, TOKEN_ONLY, Permission, expand_scop
 from backend.core.school import KEY, School
 from backend.core.templating import flash, render, render_part, see_other
 from backend.core.text import timezones
-from backend.core.useragents import describe
+from backend.core.units import proved_lately
+from backend.database import audit
+from backend.database.crud.alerts import AlertCRUD
 from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
 from backend.database.crud.blockers import ELSEWHERE
 from backend.database.crud.history import Entry, HistoryCRUD
+from backend.database.crud.locks import ACCOUNT, password_key
+from backend.database.crud.recovery import RecoveryCRUD
 from backend.database.crud.settings import SettingCRUD
 from backend.database.crud.throttle import Limit, ThrottleCRUD
 from backend.database.crud.users import UserCRUD
@@ -39,6 +44,7 @@ from backend.database.history import SCHOOL
 from backend.database.history import describe as label
 from backend.database.models.users import User
 from backend.database.schemas.auth import (
+    AlertChoice,
     KeysChoice,
     LanguageChoice,
     PasswordChange,
@@ -53,7 +59,6 @@ from backend.database.session import Database
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-log = structlog.get_logger()
 router = Routes(prefix="/dashboard/settings", tags=["settings"])
 Users = Annotated[UserCRUD, crud(UserCRUD)]
 Sessions = Annotated[SessionCRUD, crud(SessionCRUD)]
@@ -91,8 +96,24 @@ def profile(
         form.errors = {"": _("Your profile changed meanwhile. Save again to keep what you typed.")}
     if form.data is None:
         return _part(request, caller, "_profile.html", user, form=form)
+    # Letters to it bring in whoever reads them: an unattended desk must not be enough to change it.
+    if (form.data.email or "").casefold() != (user.email or "").casefold() and not proved_lately(caller.me):
+        raise ConfirmationRequiredError
+    new = new_email(users.session, user, form.data)
     users.update(user.id, form.data)
+    if new:
+        return _saved(request, _("Profile saved. The e-mail changes once you open the link sent to %s.") % new)
     return _saved(request, _("Profile saved"))
+
+
+def new_email(session: "Session", user: User, sent: ProfileUpdate) -> str:
+    """Another address waits until the link in the letter to it is used: what is saved keeps the present one."""
+    wanted, present = sent.email or "", user.email or ""
+    if not wanted or wanted.casefold() == present.casefold():
+        return ""
+    RecoveryCRUD(session).ask_to_confirm(user, wanted)
+    sent.email = user.email
+    return wanted
 
 
 @router.post("/password", name="crm:settings:password", dependencies=[own, detached, hashing])
@@ -105,6 +126,8 @@ def password(
     me = _id(caller)
     with database.read() as session:
         user = UserCRUD(session).get_by_id(me)
+    if user.password_hash is None and not proved_lately(caller.me):
+        raise ConfirmationRequiredError
     school: School = request.app.state.school
     if form.data is not None:
         form.errors = _refusals(database, user, form.data, school.name)
@@ -113,31 +136,32 @@ def password(
             return _part(request, caller, "_password.html", user, session=session, password_form=form)
     hashed, seen = security.hash_password(form.data.password), user.password_hash
 
-    def store(session: "Session") -> None:
+    def store(session: "Session") -> str:
         users, found = UserCRUD(session), UserCRUD(session).get_by_id(me)
         if found.password_hash != seen:
             raise ConflictError
         users.set_password(found, hashed)
-        SessionCRUD(session).revoke_all(me, but=caller.me.session_id)
+        sessions = SessionCRUD(session)
+        sessions.revoke_all(me, but=caller.me.session_id)
+        audit.note(session, Event.PASSWORD_CHANGE)
+        return sessions.renew(caller.me.session_id or 0, proved=user.password_hash is not None)
 
-    database.run(store, caller.actor)
-    log.info("authn_password_change", user_id=me)
-    return _saved(request, _("Password saved. All other devices are signed out."))
+    secret = database.run(store, caller.actor)
+    response = _saved(request, _("Password saved. All other devices are signed out."))
+    auth.keep_signed_in(response, caller.settings, secret, remember=caller.me.remembered)
+    return response
 
 
 def _refusals(database: Database, user: User, sent: PasswordChange, school: str) -> dict[str, str]:
     """What is wrong with a change of password, field by field."""
     if user.password_hash is not None:
-        limit = Limit(signin.password_key(user.id), signin.ACCOUNT, signin.ACCOUNT_SECONDS)
+        limit = Limit(password_key(user.id), ACCOUNT, signin.ACCOUNT_SECONDS)
         if database.run(lambda session: ThrottleCRUD(session).take([limit])):
             return {"current": _("Too many attempts. Wait a quarter of an hour, then try again.")}
         if not security.check_password(sent.current, user.password_hash)[0]:
             return {"current": _("This is not your present password.")}
         database.run(lambda session: ThrottleCRUD(session).reset([limit.key]))
-    personal = (user.name, user.login, user.email and user.email.partition("@")[0], school)
-    if wrong := passwords.problem(sent.password, *personal):
-        return {"password": wrong}
-    return {} if sent.password == sent.repeat else {"repeat": _("This differs from the new password.")}
+    return passwords.refusals(sent.password, sent.repeat, user.name, user.login, school, email=user.email)
 
 
 @router.post("/language", name="crm:settings:language", dependencies=[public])
@@ -188,17 +212,21 @@ def _remember(caller: Caller, users: UserCRUD, name: str, value: object) -> None
 def revoke_session(request: Request, caller: Caller, sessions: Sessions, users: Users, session_id: RowId) -> Response:
     sessions.revoke_own(session_id, _id(caller))
     users.note(users.get_by_id(_id(caller)), "sign_out")
-    return _saved(request, _("That device is signed out"))
+    audit.note(sessions.session, Event.SESSION_ENDED, session_id=session_id)
+    flash(request, _("That device is signed out"))
+    return see_other(request, "crm:security:index")
 
 
 @router.post("/sessions/revoke", name="crm:settings:revoke_others", dependencies=[own])
 def revoke_others(request: Request, caller: Caller, sessions: Sessions, users: Users) -> Response:
     sessions.revoke_all(_id(caller), but=caller.me.session_id)
     users.note(users.get_by_id(_id(caller)), "sign_out")
-    return _saved(request, _("All other devices are signed out"))
+    audit.note(sessions.session, Event.SESSION_ENDED, others=True)
+    flash(request, _("All other devices are signed out"))
+    return see_other(request, "crm:security:index")
 
 
-@router.post("/tokens", name="crm:settings:create_token", dependencies=[require(P.TOKENS_WRITE)])
+@router.post("/tokens", name="crm:settings:create_token", dependencies=[require(P.TOKENS_WRITE), recent])
 def create_token(
     request: Request,
     caller: Caller,
@@ -213,6 +241,7 @@ def create_token(
     # its owner.
     owner = None if P.BOT in wanted else _id(caller)
     label(tokens.session, "create_token")
+    audit.note(tokens.session, Event.TOKEN_CREATED, name=form.data.name, scopes=sorted(wanted))
     token, text = tokens.issue(form.data.name, wanted, user_id=owner)
     # Shown in this very answer and never again: it passes through no cookie, no address and no log.
     user = users.get_by_id(_id(caller))
@@ -239,6 +268,7 @@ def _granted(caller: Caller, scopes: list[str]) -> frozenset[str]:
 def revoke_token(request: Request, tokens: Tokens, token_id: RowId) -> Response:
     label(tokens.session, "revoke_token")
     token = tokens.revoke(token_id)
+    audit.note(tokens.session, Event.TOKEN_REVOKED, name=token.name)
     return _saved(request, _("The token “%s” does not work any more") % token.name)
 
 
@@ -256,6 +286,16 @@ def school(
     named: School = request.app.state.school
     named.name = form.data.name
     return _saved(request, _("School saved"))
+
+
+@router.post("/alerts", name="crm:settings:alerts", dependencies=[require(P.SETTINGS_WRITE), recent])
+def alerts(
+    request: Request, caller: Caller, users: Users, form: Annotated[Form[AlertChoice], form_of(AlertChoice)]
+) -> Response:
+    if form.data is None:
+        return _part(request, caller, "_alerts.html", users.get_by_id(_id(caller)), alert_form=form)
+    AlertCRUD(caller.session).choose(form.data.alerts, form.data.alert_way)
+    return _saved(request, _("Alerts saved"))
 
 
 def _id(caller: Caller) -> int:
@@ -289,15 +329,17 @@ def _part(
 def _context(request: Request, caller: Caller, user: User, session: "Session") -> dict[str, Any]:
     named: School = request.app.state.school
     settings: Settings = request.app.state.settings
-    sessions = SessionCRUD(session).of_user(user.id)
     return {
         "user": user,
         "form": Form.of(user, PROFILE),
+        "awaited": RecoveryCRUD(session).awaited(user.id),
         "password_form": Form(),
         "token_form": Form(),
         "school_form": Form(values={"name": named.name}),
-        "sessions": [(found, describe(found.user_agent)) for found in sessions],
-        "current_id": caller.me.session_id,
+        "alert_form": Form(values=AlertCRUD(session).choice()) if caller.me.may(P.SETTINGS_WRITE) else None,
+        "alerts": [(name, _(words)) for name, words in ALERTS.items()],
+        "alert_ways": [(name, _(words)) for name, words in ALERT_WAYS.items()],
+        "devices": len(SessionCRUD(session).of_user(user.id)),
         "tokens": ApiTokenCRUD(session).live() if caller.me.may(P.TOKENS_WRITE) else [],
         "made": None,
         "made_text": "",

@@ -7,7 +7,8 @@ from fastapi import Form as Field
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
-from backend.core.deps import Caller, Routes, crud, require
+from backend.core.deps import Caller, DatabaseDep, Routes, crud, recent, require
+from backend.core.events import Event
 from backend.core.exports import csv_response
 from backend.core.forms import Form, form_of, number
 from backend.core.i18n import _
@@ -16,7 +17,7 @@ from backend.core.permissions import Permission
 from backend.core.templating import flash, go_to, render, render_part, wants_fragment
 from backend.crm.desk import Desk
 from backend.crm.waiting import LIST_URL, PREFIX
-from backend.database import history, listing
+from backend.database import audit, history, listing
 from backend.database.crud.desk import DeskCRUD
 from backend.database.crud.history import HistoryCRUD
 from backend.database.crud.users import StudentCRUD
@@ -69,9 +70,13 @@ def index(request: Request, caller: Caller, tickets: Tickets, params: Filters, h
     return page
 
 
-@router.get("/export.csv", name="crm:tickets:csv")
-def export(caller: Caller, tickets: Tickets, params: Filters) -> Response:
+@router.get("/export.csv", name="crm:tickets:csv", dependencies=[recent])
+def export(caller: Caller, database: DatabaseDep, tickets: Tickets, params: Filters) -> Response:
     """Everything that fits the tab and the filters, not the first page alone."""
+    asked = params.model_dump(mode="json", exclude_defaults=True)
+    database.run(
+        lambda session: audit.note(session, Event.EXPORTED, what="tickets", format="csv", filters=asked), caller.actor
+    )
     everything = params.model_copy(update={"limit": listing.API_CAP, "cursor": None})
     page = tickets.queue(everything, caller.me.user_id)
     rows = ([getattr(row, name) for name in EXPORT] for row in page.items)

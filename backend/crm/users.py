@@ -10,6 +10,7 @@ from backend.core.forms import Form, form_of
 from backend.core.i18n import N_, _
 from backend.core.permissions import Permission
 from backend.core.templating import flash, render, render_part, see_other
+from backend.crm import audit
 from backend.crm.table import (
     NUMBER,
     Action,
@@ -55,6 +56,8 @@ def _person(row: Any, _screen: Screen) -> str:
 
 
 def _state(row: Any, _screen: Screen | None = None) -> str:
+    if row.erased_at:
+        return atoms.badge("", "user-off", _("Data erased"))
     if not row.is_active:
         return atoms.badge("bad", "ban", _("Access closed"))
     if row.blocked_bot_at:
@@ -72,8 +75,9 @@ TABLE = Table(
     columns=(
         Column("name", N_("Student"), _person, sort="name"),
         Column("status", N_("Status"), _state, "ly-no-sm"),
-        Column("purchases", N_("Purchases"), cells.number("purchases"), "is-end ly-num ly-col-md"),
-        Column("spent", N_("Spent"), cells.money("spent"), "is-end"),
+        Column("purchases", N_("Purchases"), cells.number("purchases"), "is-end ly-num ly-col-md",
+            sort="purchases", desc=True),
+        Column("spent", N_("Spent"), cells.money("spent"), "is-end", sort="spent", desc=True),
         Column("source", N_("Came from"), cells.plain("source"), "ly-quiet ly-sm ly-col-lg"),
         when("last_seen_at", N_("In the bot"), sort=False),
         when("created_at", N_("Joined"), "ly-col-md"),
@@ -87,6 +91,8 @@ TABLE = Table(
     filters=(
         choice("is_active", N_("Access"), ("true", N_("Open")), ("false", N_("Closed"))),
         choice("bought", N_("Bought"), ("yes", N_("something")), ("no", N_("nothing yet"))),
+        between("purchases", N_("Purchases"), "purchases_min", "purchases_max"),
+        between("spent", N_("Spent"), "spent_min", "spent_max", unit=" ★"),
         choice("waiting", N_("Ticket"), ("true", N_("waits for an answer")), ("false", N_("nothing waits"))),
         between("joined", N_("Joined"), "joined_since", "joined_until", kind="date"),
         empty("username", N_("Username"), N_("has none"), N_("has one")),
@@ -140,6 +146,7 @@ def detail(request: Request, caller: Caller, students: Students, pages: Pages, u
         refunds=pages.refunds(user_id),
         timeline=_timeline(caller, user_id),
         tags=TagCRUD(caller.session).of("users", [user_id]).get(user_id, ()),
+        events=audit.latest(caller, user_id),
     )
 
 

@@ -14,7 +14,8 @@ __all__ = ["Base", "Database", "get_db"]
 
 @cache
 def _default() -> Database:
-    return Database(Settings().database_url)
+    settings = Settings()
+    return Database(settings.database_url, settings=settings)
 
 
 def get_db() -> Iterator[Session]:

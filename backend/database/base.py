@@ -4,7 +4,10 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 
 from backend.core import clock
 
@@ -43,6 +46,24 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 # SQLite numbers rows by itself only in a column declared exactly INTEGER.
 BigInt = BigInteger().with_variant(Integer, "sqlite")
+
+
+class seconds_of(FunctionElement[int]):  # noqa: N801 - a function of SQL
+    """The whole seconds since the beginning of 1970 of a moment's column."""
+
+    type = BigInt
+    inherit_cache = True
+
+
+@compiles(seconds_of, "sqlite")
+def _seconds_sqlite(element: seconds_of, compiler: SQLCompiler, **options: Any) -> str:
+    # SQLite rounds parts of a second, up to the next one.
+    return f"CAST(strftime('%s', substr({compiler.process(element.clauses, **options)}, 1, 19)) AS INTEGER)"
+
+
+@compiles(seconds_of, "postgresql")
+def _seconds_postgresql(element: seconds_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST(floor(extract(epoch FROM {compiler.process(element.clauses, **options)})) AS BIGINT)"
 
 
 class Base(DeclarativeBase):

@@ -138,6 +138,7 @@ def open_set(session: Session) -> int:
     actor: Actor = session.info.get("actor") or SYSTEM
     values = {
         "actor_id": actor.user_id,
+        "impersonator_id": actor.impersonator_id,
         "token_id": actor.token_id,
         "door": actor.door.value,
         "label": session.info.get("label", ""),

@@ -3,13 +3,24 @@
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, UnaryExpression, and_, func, literal, or_, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import (
+    BinaryExpression,
+    ColumnElement,
+    Row,
+    ScalarSelect,
+    Select,
+    UnaryExpression,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.sql import operators
 
 from backend.core.errors import AppError
@@ -95,14 +106,59 @@ def parse_sort(sort: str, known: Sequence[str]) -> tuple[str, bool]:
     return name, descending
 
 
+@dataclass(frozen=True)
+class Order:
+    """How a list is walked: by a column and the id, up or down; `back`: the page before a cursor."""
+
+    sort: str
+    name: str
+    descending: bool
+    back: bool
+
+    @property
+    def down(self) -> bool:
+        return self.descending != self.back
+
+
 def keyset(
-    column: ColumnElement[Any], id_column: InstrumentedAttribute[int], cursor: Cursor, *, descending: bool
+    column: ColumnElement[Any], id_column: ColumnElement[int], value: Any, row_id: Any, *, down: bool
 ) -> ColumnElement[bool]:
-    """Rows behind the cursor. Written so that both databases walk the (column, id) index."""
-    value, forward = literal(cursor.value, column.type), descending == cursor.back
-    if forward:
-        return and_(column >= value, or_(column > value, id_column > cursor.row_id))
-    return and_(column <= value, or_(column < value, id_column < cursor.row_id))
+    """Rows behind a place. Written so that both databases walk the (column, id) index."""
+    if down:
+        return and_(column <= value, or_(column < value, id_column < row_id))
+    return and_(column >= value, or_(column > value, id_column > row_id))
+
+
+def places(
+    column: ColumnElement[Any], id_column: ColumnElement[int], order: Order, cursor: Cursor | None, *, tied: bool
+) -> list[list[ColumnElement[bool]]]:
+    """Where the rows of a page are read, one place after the other.
+
+    `tied`: many rows have the same value. SQLite would walk through all of these up to the cursor's id.
+    """
+    if cursor is None:
+        return [[]]
+    value, row_id = literal(cursor.value, column.type), cursor.row_id
+    if not tied:
+        return [[keyset(column, id_column, value, row_id, down=order.down)]]
+    if order.down:
+        return [[column == value, id_column < row_id], [column < value]]
+    return [[column == value, id_column > row_id], [column > value]]
+
+
+def met(condition: ColumnElement[bool], figures: Collection[str], order: Order, *, behind: bool) -> ColumnElement[bool]:
+    """How a walk along the order should meet a range of figures ("column >= value").
+
+    SQLite keeps no statistics: it would read and sort half of a table that a range lets through. A range of the order's
+    own column is where the walk starts and ends; where a cursor starts it already, the range must not.
+    """
+    if not isinstance(condition, BinaryExpression) or getattr(condition.left, "key", None) not in figures:
+        return condition
+    start = operators.le if order.down else operators.ge
+    if condition.left.key == order.name and not (behind and condition.operator is start):
+        return condition
+    found: ColumnElement[bool] = condition.operator(unindexed(condition.left), condition.right)
+    return found
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
+from backend.core.config import Settings
 from backend.core.context import Actor
 from backend.core.errors import UnavailableError
 from backend.database.listing import AnySelect
@@ -25,15 +26,23 @@ TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
 
 
 class Database:
-    """One database of the process: a read side and a write side over one pool."""
+    """One database of the process: a write side and a read side, which cannot write.
 
-    def __init__(self, url: str, *, pool_size: int = 12) -> None:
+    `settings` come along with every session (`settings_of`): what is sealed at rest needs their keys.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 12, settings: Settings | None = None) -> None:
         self.url = url
         self.engine = _engine(url, pool_size)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        # SQLite knows no read-only transactions, only such connections; to turn one round makes it forget its prepared
+        # statements, a third of the time of a small write.
+        self.engines = [self.engine, _engine(url, pool_size, reading=True)] if self.is_sqlite else [self.engine]
+        for engine in self.engines:
+            engine.update_execution_options(lyceum_settings=settings)
+        self.reader = self.engines[1] if self.is_sqlite else self.engine.execution_options(postgresql_readonly=True)
         writing = self.engine.execution_options(lyceum_write=True)
-        reading = self.engine if self.is_sqlite else self.engine.execution_options(postgresql_readonly=True)
-        self.read_sessions = sessionmaker(reading, expire_on_commit=False, autoflush=False)
+        self.read_sessions = sessionmaker(self.reader, expire_on_commit=False, autoflush=False)
         self.write_sessions = sessionmaker(writing, expire_on_commit=False)
         # SQLite has one writer at a time: threads queue here fairly instead of polling the file lock.
         self._writer = threading.Lock()
@@ -43,6 +52,14 @@ class Database:
         """A session that sees one consistent moment and writes nothing."""
         with self.read_sessions() as session:
             yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection whose statements all see the same moment; PostgreSQL's usual transactions see a new one each."""
+        engine = self.reader if self.is_sqlite else self.reader.execution_options(isolation_level="REPEATABLE READ")
+        # Begun here: a Session on it would else begin it and end it, and what is asked next would see another moment.
+        with engine.connect() as connection, connection.begin():
+            yield connection
 
     @contextmanager
     def transaction(self, actor: Actor | None = None, session: Session | None = None) -> Iterator[Session]:
@@ -74,7 +91,16 @@ class Database:
         return retrying(once)
 
     def dispose(self) -> None:
-        self.engine.dispose()
+        for engine in self.engines:
+            engine.dispose()
+
+
+def settings_of(session: Session) -> Settings:
+    """Of the process that opened this session's database. Raises RuntimeError for one that was opened without."""
+    found: Settings | None = session.connection().get_execution_options().get("lyceum_settings")
+    if found is None:
+        raise RuntimeError("this needs Database(url, settings=settings)")
+    return found
 
 
 def ask(session: Session, statement: AnySelect, **values: Any) -> Result[Any]:
@@ -104,7 +130,7 @@ def is_transient(error: DBAPIError) -> bool:
     return state in TRANSIENT_STATES or "database is locked" in str(error.orig)
 
 
-def _engine(url: str, pool_size: int) -> Engine:
+def _engine(url: str, pool_size: int, *, reading: bool = False) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         options = (
@@ -127,6 +153,8 @@ def _engine(url: str, pool_size: int) -> Engine:
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    if reading:
+        event.listen(engine, "connect", _refuse_writes)
     return engine
 
 
@@ -144,6 +172,10 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "temp_store=MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _refuse_writes(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA query_only=ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -14,7 +14,9 @@ from backend.core.media import MediaFolder
 from backend.core.permissions import STUDENT
 from backend.core.school import KEY as SCHOOL_KEY
 from backend.database.base import Base
+from backend.database.crud.entitlements import EntitlementCRUD
 from backend.database.crud.media import StoredFile
+from backend.database.crud.revenue import RevenueCRUD
 from backend.database.crud.settings import SettingCRUD
 from backend.database.crud.users import init_roles
 from backend.database.models.promo_codes import PromoCode
@@ -74,7 +76,9 @@ def _load(session: Session, folder: MediaFolder, files: Files, now: datetime, *,
     threads = support.build(now, people, sold, made.staff["support"])
     students.settle_down(dice("leaving"), people, now)
     school = School(made, people, sold, threads)
+    RevenueCRUD(session).reopen()
     rows = list(_write(session, school))
+    EntitlementCRUD(session).recount([student.id for student in people])
     journal.write(session, list(_steps(school)))
     ids: dict[str, set[int]] = {}
     for row in rows:

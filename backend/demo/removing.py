@@ -13,9 +13,13 @@ from sqlalchemy import CursorResult, Select, and_, delete, func, or_, select, up
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from backend.core.context import Actor, Door
+from backend.core.events import Event
 from backend.core.i18n import _
 from backend.core.school import KEY as SCHOOL_KEY
+from backend.database.chain.redacting import Redactor, redacting
+from backend.database.crud.entitlements import EntitlementCRUD
 from backend.database.crud.ledger import TAKEN
+from backend.database.crud.revenue import RevenueCRUD
 from backend.database.crud.settings import SettingCRUD
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.dispatches import Dispatch
@@ -72,13 +76,15 @@ class _Removal:
             return Summary()
         self.demo = {table: from_ranges(ranges) for table, ranges in remembered["ids"].items()}
         self._lock()
+        RevenueCRUD(self.session).reopen()
         self._sales()
         self._threads()
         self._catalogue()
         self._people()
         folder = Path(remembered["media_dir"])
         paths += [folder / name for name in sorted(self._files())]
-        self._history()
+        with redacting(self.session, Event.DEMO_REMOVED) as redactor:
+            self._history(redactor)
         own_name = SettingCRUD(self.session).find(SCHOOL_KEY) not in (None, SCHOOL)
         self._delete(Setting, Setting.key, [KEY] if own_name else [KEY, SCHOOL_KEY])
         rows = {model.__tablename__: len(ids) for model, ids in self.gone.items() if ids}
@@ -101,11 +107,13 @@ class _Removal:
             self._of(Refund.payment_id, payments),
             self._of(PromoRedemption.order_id, orders),
         )
-        bought = self._of(Purchase.order_line_id, lines)
+        bought = self._of(Purchase.order_line_id, lines) | self._gifts()
+        buyers = self._values(Purchase.user_id, Purchase.id, bought)
         promos = self._values(PromoRedemption.promo_id, PromoRedemption.id, redeemed)
         self._remove(Refund, refunds)
         self._remove(Payment, payments)
-        self._remove(Purchase, bought | self._gifts())
+        self._remove(Purchase, bought)
+        EntitlementCRUD(self.session).recount(buyers)
         self._remove(PromoRedemption, redeemed)
         self._remove(OrderLine, lines)
         self._remove(Order, orders)
@@ -188,7 +196,7 @@ class _Removal:
             counted = update(PromoCode).where(PromoCode.id.in_(ids))
             self._execute(counted.values(current_uses=taken.scalar_subquery()))
 
-    def _history(self) -> None:
+    def _history(self, redactor: Redactor) -> None:
         touched = Ids()
         for model, ids in self.gone.items():
             for some in _chunks(ids):
@@ -198,12 +206,15 @@ class _Removal:
                     and_(Change.root == name, Change.root_id.in_(some)),
                 )
                 touched.update(self.session.scalars(select(Change.change_set_id).where(mine)))
-                self._execute(delete(Change).where(mine))
+                with redactor.touching("changes", self.session.scalars(select(Change.id).where(mine))):
+                    self._execute(delete(Change).where(mine))
         empty = touched - self._values(Change.change_set_id, Change.change_set_id, touched)
         for some in _chunks(empty):
-            undoing = update(ChangeSet).where(ChangeSet.undoes_id.in_(some))
-            self._execute(undoing.values(undoes_id=None))
-        self._delete(ChangeSet, ChangeSet.id, empty)
+            undoing = ChangeSet.undoes_id.in_(some)
+            with redactor.touching("change_sets", self.session.scalars(select(ChangeSet.id).where(undoing))):
+                self._execute(update(ChangeSet).where(undoing).values(undoes_id=None))
+        with redactor.touching("change_sets", empty):
+            self._delete(ChangeSet, ChangeSet.id, empty)
         part = ChangeSetPart
         left = select(Change.id).where(
             Change.change_set_id == part.change_set_id, Change.root == part.root, Change.entity == part.entity

@@ -13,7 +13,7 @@ from backend.jobs.runner import run_jobs
 async def main() -> None:
     settings = Settings()
     logging.configure(debug=settings.debug)
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, settings=settings)
     check_schema(database)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The sender of the outbox. Of all processes one sends at a time: whoever holds the lease.
+"""The sender of a channel of the outbox. Of all processes one sends at a time: whoever holds the channel's lease.
 
 Rows are claimed in a short transaction, sent outside of any, and finished in another one. Claims
 are fenced by `attempts` and leases, so a sender that was suspended cannot undo what its successor
@@ -14,22 +14,22 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
-from aiogram import Bot
 from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.database import outbox
 from backend.database.crud.dispatches import BATCH, DispatchCRUD
 from backend.database.crud.leases import LeaseCRUD
+from backend.database.crud.letters import LetterCRUD
 from backend.database.crud.payments import RefundCRUD
+from backend.database.models.dispatches import EMAIL, TELEGRAM
 from backend.database.session import Database
-from backend.jobs.pace import Pace
-from backend.jobs.sending import Again, Call, Outcome, Refused, Sent, Wait, send
+from backend.jobs.sending import Again, Call, Carrier, Outcome, Refused, Sent, Wait
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
-LEASE_NAME = "outbox"
+LEASE_NAMES = {TELEGRAM: "outbox", EMAIL: "outbox-email"}
 LEASE_SECONDS = 15.0
 SAFETY_SECONDS = 3.0
 POLL_SECONDS = 1.0
@@ -51,15 +51,16 @@ class Round:
 
 
 class Outbox:
-    def __init__(self, database: Database, bot: Bot, holder: str, pace: Pace | None = None) -> None:
+    def __init__(self, database: Database, carrier: Carrier, holder: str) -> None:
         self.database = database
-        self.bot = bot
+        self.carrier = carrier
+        self.channel = carrier.channel
+        self.lease = LEASE_NAMES[carrier.channel]
         self.holder = holder
-        self.pace = pace or Pace()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lease_until = 0.0
-        self._quiet_until = 0.0  # nothing leaves before: Telegram said so or cannot be reached
+        self._quiet_until = 0.0  # nothing leaves before: the other side said so or cannot be reached
         self._failures = 0
         self._stumbles = 0  # looks at the database that failed, in a row
 
@@ -80,7 +81,7 @@ class Outbox:
             self._lease_until = 0.0  # what has not had its turn goes back
             await asyncio.gather(*self._tasks, return_exceptions=True)
             with suppress(Exception):  # else it ends by itself
-                await self._in_thread(lambda s: LeaseCRUD(s).release(LEASE_NAME, self.holder))
+                await self._in_thread(lambda s: LeaseCRUD(s).release(self.lease, self.holder))
 
     async def _step(self) -> float:
         """One look at the queue; returns how long to wait for the next one, in seconds."""
@@ -135,30 +136,30 @@ class Outbox:
 
     def _look(self, session: Session, *, renew: bool, fresh: bool, quiet: bool) -> Round:
         """In one transaction: the lease, the pause, the next rows."""
-        if renew and not LeaseCRUD(session).hold(LEASE_NAME, self.holder, LEASE_SECONDS):
+        if renew and not LeaseCRUD(session).hold(self.lease, self.holder, LEASE_SECONDS):
             return Round(held=False)
         room = min(BATCH, IN_FLIGHT - len(self._tasks))
         if quiet or room <= 0:
             return Round(held=True)
         dispatches = DispatchCRUD(session)
-        if (until := dispatches.paused_until()) is not None:
+        if self.channel == TELEGRAM and (until := dispatches.paused_until()) is not None:
             return Round(held=True, paused_until=until)
         second = timedelta(seconds=1)
-        if fresh and dispatches.sent_since(clock.now() - second):
+        if fresh and dispatches.sent_since(clock.now() - second, self.channel):
             # What another process has just sent counts for the pace: let that second pass.
             return Round(held=True, next_due=clock.now() + second)
-        rows = dispatches.claim(room)
-        calls = tuple(Call(row.id, row.attempts, row.chat_id, row.method, row.params, row.refund_id) for row in rows)
-        return Round(held=True, calls=calls, next_due=None if rows else dispatches.next_due())
+        rows = dispatches.claim(room, self.channel)
+        calls = tuple(Call.of(row) for row in rows)
+        return Round(held=True, calls=calls, next_due=None if rows else dispatches.next_due(self.channel))
 
     # -- one message
 
     async def _deliver(self, call: Call) -> None:
-        await self.pace.turn(call.chat_id)
+        await self.carrier.turn(call)
         if not self._leading or time.monotonic() < self._quiet_until:
             await self._record(call, None)
             return
-        outcome = await send(self.bot, call)
+        outcome = await self.carrier.send(call)
         if isinstance(outcome, Wait):
             self._break(outcome)
         else:
@@ -171,7 +172,7 @@ class Outbox:
         elif time.monotonic() >= self._quiet_until:  # one failure of many at once counts
             self._failures += 1
             self._be_quiet(min(outcome.seconds * 2 ** (self._failures - 1), LONGEST_BREAK))
-        log.warning("outbox.pause", flood=outcome.flood, seconds=outcome.seconds)
+        log.warning("outbox.pause", channel=self.channel, flood=outcome.flood, seconds=outcome.seconds)
 
     def _be_quiet(self, seconds: float) -> None:
         self._quiet_until = max(self._quiet_until, time.monotonic() + seconds)
@@ -198,19 +199,26 @@ def record(session: Session, call: Call, outcome: Outcome | None) -> None:
             if outcome.flood:
                 dispatches.pause(clock.now() + timedelta(seconds=outcome.seconds))
         case Sent():
-            if dispatches.finish(call.id, call.attempt, outcome.message_id) and call.refund_id:
-                RefundCRUD(session).refund_done(call.refund_id)
+            if dispatches.finish(call.id, call.attempt, outcome.message_id):
+                _done(session, call)
         case Again() if not dispatches.last_try(call.attempt):
             dispatches.retry(call.id, call.attempt, outcome.error)
         case Again() | Refused():
             _fail(session, call, outcome)
 
 
+def _done(session: Session, call: Call) -> None:
+    if call.refund_id:
+        RefundCRUD(session).refund_done(call.refund_id)
+    if call.channel == EMAIL:
+        LetterCRUD(session).forget(call.id)
+
+
 def _fail(session: Session, call: Call, outcome: Again | Refused) -> None:
     log.warning("outbox.failed", id=call.id, method=call.method, error=outcome.error)
     if not DispatchCRUD(session).fail(call.id, call.attempt, outcome.error):
         return
-    if isinstance(outcome, Refused) and outcome.blocked:
+    if isinstance(outcome, Refused) and outcome.blocked and call.chat_id:
         DispatchCRUD(session).mark_blocked(call.chat_id)
     if call.refund_id:
         RefundCRUD(session).refund_failed(call.refund_id, outcome.error)

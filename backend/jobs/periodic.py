@@ -11,12 +11,18 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from backend.core import clock
+from backend.database.crud.alerts import AlertCRUD
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.idempotency import IdempotencyCRUD
+from backend.database.crud.identities import FlowCRUD
 from backend.database.crud.imports import ImportCRUD
 from backend.database.crud.jobs import JobCRUD
 from backend.database.crud.leases import LeaseCRUD
+from backend.database.crud.letters import KEPT as LETTERS_KEPT
+from backend.database.crud.letters import LetterCRUD
 from backend.database.crud.orders import OrderCRUD
+from backend.database.crud.registrations import RegistrationCRUD
+from backend.database.crud.revenue import RevenueCRUD
 from backend.database.crud.throttle import ThrottleCRUD
 from backend.database.models.auth import OneTimeToken
 from backend.database.session import Database
@@ -42,18 +48,39 @@ def expire_orders(session: Session) -> bool:
     return OrderCRUD(session).expire_due() > 0
 
 
+def close_letters(session: Session) -> bool:
+    return LetterCRUD(session).close()
+
+
 def purge(session: Session) -> bool:
     """What nobody can use any more."""
     now = clock.now()
     SessionCRUD(session).purge(now - SESSIONS_KEPT)
     IdempotencyCRUD(session).purge(now - KEYS_KEPT)
     ThrottleCRUD(session).purge()
+    RegistrationCRUD(session).purge(now)
+    FlowCRUD(session).purge()
     session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < now - SESSIONS_KEPT))
-    files = ImportCRUD(session).purge(now - IMPORTS_KEPT)
-    return JobCRUD(session).purge(now - ROWS_KEPT) or files
+    more = ImportCRUD(session).purge(now - IMPORTS_KEPT), LetterCRUD(session).purge(now - LETTERS_KEPT)
+    return JobCRUD(session).purge(now - ROWS_KEPT) or any(more)
 
 
-CHORES = (Chore("expire-orders", 30, expire_orders), Chore("purge", 3600, purge))
+def close_books(session: Session) -> bool:
+    RevenueCRUD(session).close_past()
+    return False
+
+
+def alert(session: Session) -> bool:
+    return AlertCRUD(session).tell()
+
+
+CHORES = (
+    Chore("alert", 10, alert),
+    Chore("expire-orders", 30, expire_orders),
+    Chore("close-letters", 60, close_letters),
+    Chore("purge", 3600, purge),
+    Chore("close-books", 3600, close_books),
+)
 
 
 async def repeat(database: Database, chore: Chore, stop: asyncio.Event) -> None:

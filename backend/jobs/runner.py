@@ -13,11 +13,12 @@ from aiogram.utils.token import TokenValidationError
 from backend.core.config import Settings
 from backend.core.media import MediaFolder
 from backend.database.session import Database
-from backend.jobs import stars, work
+from backend.jobs import sealing, stars, work
+from backend.jobs.mailing import ByMail, announce
 from backend.jobs.media import tidy
 from backend.jobs.outbox import Outbox
 from backend.jobs.periodic import CHORES, Chore, repeat
-from backend.jobs.sending import make_bot
+from backend.jobs.sending import ByTelegram, make_bot
 
 log = structlog.get_logger()
 STOP_SECONDS = 25
@@ -25,12 +26,17 @@ DAY = 86_400
 
 
 async def run_jobs(settings: Settings, database: Database, token: str, stop: asyncio.Event) -> None:
-    """All jobs until `stop`. Without a bot token nothing is sent: what is queued waits."""
+    """All jobs until `stop`. Without a bot token, or a mail server, what is queued for it waits."""
     async with asyncio.TaskGroup() as group:
         tidying = Chore("tidy-media", DAY, tidy(MediaFolder(settings.media_dir)))
         for chore in (*CHORES, tidying):
             group.create_task(repeat(database, chore, stop))
         group.create_task(work.follow(database, process_name(), stop))
+        if settings.mail_on:
+            group.create_task(Outbox(database, ByMail(settings, database), process_name()).run(stop))
+        else:
+            group.create_task(announce(database, stop))
+        group.create_task(sealing.follow(database, settings, stop))
         if token:
             group.create_task(_with_bot(settings, database, token, stop))
 
@@ -43,7 +49,7 @@ async def _with_bot(settings: Settings, database: Database, token: str, stop: as
         return
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(Outbox(database, bot, process_name()).run(stop))
+            group.create_task(Outbox(database, ByTelegram(bot), process_name()).run(stop))
             group.create_task(stars.follow(database, bot, stop, is_test=settings.sandbox_on))
     finally:
         await bot.session.close()

@@ -1,7 +1,7 @@
-"""One call of the Bot API, and what its outcome means for the row of the outbox."""
+"""One row of the outbox on its way: what a carrier of a channel does, and one call of the Bot API."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import aiogram.methods
 import aiohttp
@@ -21,6 +21,9 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import Message
 from pydantic import ValidationError
 
+from backend.database.models.dispatches import TELEGRAM, Dispatch
+from backend.jobs.pace import Pace
+
 CALL_SECONDS = 15
 ALREADY_REFUNDED = "CHARGE_ALREADY_REFUNDED"
 METHODS: dict[str, type[TelegramMethod[Any]]] = {
@@ -38,10 +41,17 @@ class Call:
 
     id: int
     attempt: int
-    chat_id: int
+    chat_id: int | None
     method: str
     params: dict[str, Any]
     refund_id: int | None
+    channel: str = TELEGRAM
+    address: str | None = None
+
+    @classmethod
+    def of(cls, row: Dispatch) -> "Call":
+        about = row.chat_id, row.method, row.params, row.refund_id, row.channel, row.address
+        return cls(row.id, row.attempts, *about)
 
 
 @dataclass(frozen=True)
@@ -69,12 +79,37 @@ class Wait:
     """Nothing may be sent for so long; this call was not performed and does not count."""
 
     seconds: float
-    flood: bool  # Telegram said so, else it cannot be reached
+    flood: bool  # the other side said so, else it cannot be reached
 
 
 Outcome = Sent | Refused | Again | Wait
 UNREACHABLE = Wait(2.0, flood=False)
 REFUSALS = (TelegramBadRequest, TelegramNotFound, TelegramEntityTooLarge)
+
+
+class Carrier(Protocol):
+    """What takes the rows of one channel to where they belong."""
+
+    channel: str
+
+    async def turn(self, call: Call) -> None:
+        """Returns when this row may leave."""
+
+    async def send(self, call: Call) -> Outcome: ...
+
+
+class ByTelegram:
+    channel = TELEGRAM
+
+    def __init__(self, bot: Bot, pace: Pace | None = None) -> None:
+        self.bot = bot
+        self.pace = pace or Pace()
+
+    async def turn(self, call: Call) -> None:
+        await self.pace.turn(call.chat_id or 0)
+
+    async def send(self, call: Call) -> Outcome:
+        return await send(self.bot, call)
 
 
 def make_bot(token: str, api_url: str) -> Bot:

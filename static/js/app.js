@@ -13,3 +13,10 @@ if (document.querySelector("[data-order]")) import("./order.js");
 if (document.querySelector("[data-chart]")) import("./chart.js");
 if (document.querySelector("[data-tools]")) import("./editor.js");
 if (document.querySelector("[data-desk]")) import("./desk.js");
+
+function offerPasskeys() {
+  if (document.querySelector("[data-passkey]")) import("./passkeys.js").then((module) => module.offer());
+}
+
+offerPasskeys();
+document.addEventListener("htmx:after:swap", offerPasskeys);

@@ -5,11 +5,17 @@ const dialog = document.getElementById("palette");
 const input = () => dialog.querySelector("input");
 const list = () => dialog.querySelector("[role=listbox]");
 const options = () => [...list().querySelectorAll("[role=option]")];
+// What was typed when the results were asked for, what those that stand there are for, and whether Enter waits for its own.
+let asked = null;
+let shown = null;
+let waiting = false;
 
 export function open() {
   if (!dialog || dialog.open) return Boolean(dialog);
   document.querySelectorAll(":popover-open").forEach((shown) => shown.hidePopover());
   dialog.showModal();
+  shown = null;
+  waiting = false;
   input().select();
   window.htmx.trigger(input(), "again");
   return true;
@@ -36,6 +42,10 @@ function pressed(event) {
   if (step && all.length) {
     event.preventDefault();
     choose(all[(at + step + all.length) % all.length]);
+  } else if (event.key === "Enter" && event.target === input() && shown !== input().value && !waiting) {
+    event.preventDefault(); // the results of what was typed are on their way; a second Enter goes to the page of all
+    event.stopPropagation();
+    waiting = true;
   } else if (event.key === "Enter" && all[at] && event.target === input()) {
     event.preventDefault();
     event.stopPropagation();
@@ -48,8 +58,16 @@ function pressed(event) {
 
 if (dialog) {
   dialog.addEventListener("keydown", pressed);
+  input().addEventListener("input", () => (waiting = false));
+  document.addEventListener("htmx:before:request", (event) => {
+    if (event.detail.ctx.sourceElement === input()) asked = input().value;
+  });
   document.addEventListener("htmx:after:swap", (event) => {
-    if (event.detail.ctx.target === list()) choose(options()[0]);
+    if (event.detail.ctx.target !== list()) return;
+    shown = asked;
+    const first = options()[0];
+    choose(first);
+    if (waiting && first && shown === input().value) leave(first, false);
   });
   // A click into the field of the top bar; Tab into it leaves a plain form that works by itself.
   document.querySelector("[data-find]")?.addEventListener("pointerdown", (event) => {

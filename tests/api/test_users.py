@@ -1,12 +1,14 @@
 from datetime import timedelta
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.database.crud.users import UserCRUD
 from tests.conftest import Api
+from tests.doors import ask_tokens, bearer, program
 from tests.factories import make_lesson, make_purchase, make_user
 
 MARIA = {"telegram_id": 123456789, "first_name": "Мария", "username": "masha", "language_code": "ru"}
@@ -19,6 +21,11 @@ def test_a_student_is_registered_once_and_refreshed(bot: TestClient) -> None:
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json()["id"] == first.json()["id"]
     assert (again.json()["first_name"], again.json()["language_code"]) == ("Маша", "ru")
+
+
+def test_an_empty_name_in_telegram_is_none(bot: TestClient) -> None:
+    made = bot.post("/api/users/", json={**MARIA, "username": " "}).json()
+    assert made["username"] is None
 
 
 def test_a_person_reads_as_the_contract_says(bot: TestClient) -> None:
@@ -106,6 +113,22 @@ def test_a_token_does_not_change_staff(bot: TestClient, db: Session) -> None:
     assert admin is not None
 
     assert bot.put(f"/api/users/{admin.id}", json={"is_active": False}).status_code == 403
+
+
+def test_nothing_over_the_api_changes_staff(app: FastAPI, bot: TestClient, api: Api, db: Session) -> None:
+    """Neither the bot's word, nor a token, nor an administrator: that is what the page of the staff is for."""
+    boris = UserCRUD(db).create_staff(login="boris", password_hash=None, role="Поддержка", first_name="Борис")
+    boris.telegram_id = 700_000_001
+    db.commit()
+    told = {"telegram_id": 700_000_001, "first_name": "Хакер", "username": "hacker"}
+    assert bot.post("/api/users/", json=told).json()["first_name"] == "Борис"
+    person = program(app)
+    person.headers.update(bearer(ask_tokens(person).json()["access_token"]))
+    for client in (bot, api("users:write", "users:read", "settings:write"), person):
+        for values in ({"is_active": False}, {"first_name": "Хакер"}, {"username": "x"}):
+            assert client.put(f"/api/users/{boris.id}", json=values).status_code == 403
+    db.expire_all()
+    assert (boris.first_name, boris.username, boris.is_active) == ("Борис", None, True)
 
 
 def test_a_persons_purchases_are_a_list_of_theirs_alone(bot: TestClient, db: Session) -> None:

@@ -22,6 +22,7 @@ from backend.database.crud.auth import ApiTokenCRUD
 from backend.database.models.dispatches import Dispatch
 from backend.database.session import Database
 from backend.jobs.outbox import Outbox
+from backend.jobs.sending import ByTelegram
 from backend.jobs.sending import make_bot as sender_bot
 from backend.sandbox.student import BotAccount, SandboxClient, Student
 from backend.sandbox.testing import running_sandbox
@@ -123,7 +124,7 @@ class School:
 
     async def _send(self) -> None:
         bot, stop = sender_bot(self.account.token, self.settings.bot_api_url), asyncio.Event()
-        sending = asyncio.create_task(Outbox(self.database, bot, "tests").run(stop))
+        sending = asyncio.create_task(Outbox(self.database, ByTelegram(bot), "tests").run(stop))
         while self._left():  # noqa: ASYNC110 - rows tell no event
             await asyncio.sleep(0.05)
         stop.set()

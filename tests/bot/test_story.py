@@ -168,8 +168,10 @@ def test_a_promo_code_is_typed_in_on_the_card(olga: Student, db: Session) -> Non
 
 def test_a_code_that_does_not_count_here_is_no_obstacle(olga: Student, db: Session) -> None:
     make_lesson(db, title="Window light", price=200)
-    make_promo(db, code="OLD", discount_percent=50, is_active=False)
+    old = make_promo(db, code="OLD", discount_percent=50)
     olga.ask("/start promo_OLD")
+    old.is_active = False
+    db.commit()
     card = olga.ask("/start lesson_1")
     assert card.text.endswith("Price: 200\xa0★\nPromo code OLD: This code is switched off.")
     tap(olga, "Buy for 200")
@@ -178,6 +180,22 @@ def test_a_code_that_does_not_count_here_is_no_obstacle(olga: Student, db: Sessi
 
     assert invoice.invoice is not None
     assert invoice.invoice["total_amount"] == 200
+
+
+def test_a_code_that_is_none_is_told_at_once(olga: Student, db: Session) -> None:
+    """Also where no lesson is chosen yet: from a link, and typed in."""
+    make_lesson(db, title="Window light", price=200)
+    make_promo(db, code="OLD", discount_percent=50, is_active=False)
+    make_promo(db, code="MAY", discount_percent=50)
+    menu = olga.ask("/start promo_OLD").text
+    assert (menu.startswith("The promo code does not count: This code is switched off."), "saved" in menu) == (
+        True,
+        False,
+    )
+    assert "saved" not in olga.ask("/start promo_nonsense").text
+    olga.ask("/promo")
+    assert olga.ask("nonsense").text == "⚠️ There is no such code.\n\nSend me the promo code as a message."
+    assert "Promo code may is saved for your next purchase." in olga.ask("may").text
 
 
 def test_a_code_used_up_meanwhile_is_said_before_the_invoice(olga: Student, db: Session, fresh: Fresh) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from tests.browser.axe import violations
+from tests.browser.chromium import chromium
 
-CHROMIUM = "/usr/bin/chromium"
 SIZES = {"1440": (1440, 900), "375": (375, 812), "320": (320, 700)}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -69,10 +69,8 @@ def main() -> int:
     parser.add_argument("--cookie", action="append", default=[], help="name=value")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         found = sum(shoot(browser, url, options) for url in options.urls)
-        browser.close()
     return 1 if found else 0
 
 

@@ -64,7 +64,8 @@ def test_the_list_leads_to_a_diff_and_its_undo(page: Page, db: Session) -> None:
     page.locator("main").get_by_role("button", name="Undo").click()
     expect(page.locator("main .badge")).to_have_text("Undone")
     page.get_by_role("link", name="How it was taken back").click()
-    page.locator("main").get_by_role("button", name="Redo").click()
+    with page.expect_navigation():
+        page.locator("main").get_by_role("button", name="Redo").click()
     db.expire_all()
     assert db.get_one(Lesson, lesson.id).title == "Chords"
 

@@ -82,6 +82,17 @@ def test_the_palette_takes_a_verb_with_its_number(page: Page, db: Session) -> No
     page.wait_for_url("**/dashboard/lessons/new")
 
 
+def test_enter_opens_what_was_typed_and_not_what_was_found_before(page: Page, db: Session) -> None:
+    """However quickly it comes after the last letter."""
+    make_lesson(db, title="Ноты"), make_lesson(db, title="Гаммы")
+    page.goto("/dashboard/")
+    for typed, wanted in (("ноты", "Ноты"), ("гаммы", "Гаммы")):
+        press(page, "KeyK", "л", CTRL)
+        page.keyboard.type(typed)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name=wanted, level=1)).to_be_visible()
+
+
 def test_a_list_is_walked_opened_and_left_by_keys(page: Page, db: Session) -> None:
     lessons = [make_lesson(db, title=f"Lesson {number}") for number in (1, 2, 3)]
     page.goto("/dashboard/lessons/")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi.routing import APIRoute
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from backend.core.navigation import FOOT, SECTIONS
 from backend.crm.table.declare import TABLES
@@ -22,19 +22,25 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 # looked at in tests/browser/test_jobs.py and test_imports.py.
 NOT_PAGES = re.compile(
     r"\.(csv|xlsx)$|/badge$|/thread$|/media/|/enter/|^/$|^/login$|/bulk$|/views/|/jobs/\{|/import/\{|/problems"
+    r"|^/(forgot|reset|confirm|welcome)/?|^/login/|/letters/|/invite/|/audit/\{"
 )
+Looks = tuple[tuple[ViewportSize, str], ...]
+WIDE, NARROW = ViewportSize(width=1440, height=800), ViewportSize(width=320, height=800)
+LOOKS = ((WIDE, "light"), (NARROW, "dark"))  # each size and each theme once: axe takes longer than everything else
+OTHER_LOOKS = ((WIDE, "dark"), (NARROW, "light"))
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 PAPER = "getComputedStyle(document.body).backgroundColor"
 LIMIT = 125_000  # bytes of a first load, compressed, fonts included (performance goals)
 
 
 def paths() -> list[str]:
     found = {
-        route.path.rstrip("/")
+        route.path
         for router in CRM
         for route in router.routes
         if isinstance(route, APIRoute) and "GET" in route.methods and not NOT_PAGES.search(route.path)
     }
-    return sorted(path + ("/" if "{" not in path and not path.endswith(("/new", "/search")) else "") for path in found)
+    return sorted(path for path in found if f"{path}/" not in found)  # with and without a last slash it is one page
 
 
 def address(path: str) -> str:
@@ -60,31 +66,43 @@ def entered(browser: Browser, school: School) -> dict[str, object]:
     return {"storage_state": state}
 
 
-@pytest.fixture(scope="module", params=[1440, 320], ids=str)
-def look(request: pytest.FixtureRequest, browser: Browser, entered: dict[str, object]) -> Iterator[Page]:
-    context = browser.new_context(
-        viewport={"width": request.param, "height": 800}, locale="ru-RU", reduced_motion="reduce", **entered
-    )
+@pytest.fixture(scope="module")
+def look(browser: Browser, entered: dict[str, object]) -> Iterator[Page]:
+    context = browser.new_context(locale="ru-RU", reduced_motion="reduce", **entered)
     page = context.new_page()
     yield page
     context.close()
 
 
-@pytest.mark.parametrize("path", [*paths(), "/sandbox/", "/login", "/dashboard/nowhere"])
-def test_a_page_is_accessible_and_fits(look: Page, school: School, path: str) -> None:
+def looked_at(look: Page, url: str, status: int, looks: Looks) -> Iterator[str]:
+    """What is wrong with the page. One load for all looks: a second load would show nothing else."""
+    look.set_viewport_size(WIDE)
     look.emulate_media(color_scheme="light")
-    answer = look.goto(school.url + address(path))
-
-    assert answer is not None
-    assert answer.status == (404 if path.endswith("nowhere") else 200)
-    assert violations(look) == []
+    answer = look.goto(url)
+    if answer is None or answer.status != status:
+        yield f"status {answer and answer.status}"
+        return
+    if (titles := look.locator("h1").count()) != 1:
+        yield f"{titles} titles"
     paper = look.evaluate(PAPER)
-    look.emulate_media(color_scheme="dark")
-    assert look.evaluate(PAPER) != paper
-    assert violations(look) == []
-    overflow = look.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert overflow <= 0
-    assert look.locator("h1").count() == 1
+    for size, scheme in looks:
+        look.set_viewport_size(size)
+        look.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of the two
+        yield from (f"{size['width']} {scheme}: {broken}" for broken in violations(look))
+        if (look.evaluate(PAPER) == paper) is not (scheme == "light"):
+            yield f"{scheme} looks like the other theme"
+        if (wide := look.evaluate(OVERFLOW)) > 0:
+            yield f"{wide} px too wide at {size['width']}"
+
+
+@pytest.mark.parametrize("looks", [LOOKS, pytest.param(OTHER_LOOKS, marks=pytest.mark.slow)], ids=["daily", "others"])
+@pytest.mark.parametrize("third", range(3))
+def test_every_page_is_accessible_and_fits(look: Page, school: School, third: int, looks: Looks) -> None:
+    pages = [*paths(), "/sandbox/", "/login", "/forgot", "/forgot/sent", "/dashboard/nowhere"][third::3]
+    status = {"/dashboard/nowhere": 404}
+    found = {path: [*looked_at(look, school.url + address(path), status.get(path, 200), looks)] for path in pages}
+    assert len(found) > 15
+    assert {path: wrong for path, wrong in found.items() if wrong} == {}
 
 
 def test_the_sidebar_leads_to_pages_that_exist(look: Page, school: School) -> None:

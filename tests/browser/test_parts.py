@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, expect
 
-from tests.browser.shots import CHROMIUM
 from tests.core.gallery import make_gallery
 
 pytestmark = pytest.mark.browser
@@ -33,17 +32,9 @@ def url() -> Iterator[str]:
     thread.join()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def context(chromium: Browser, url: str) -> Iterator[BrowserContext]:
-    context = chromium.new_context(base_url=url, viewport={"width": 1280, "height": 800})
+def context(browser: Browser, url: str) -> Iterator[BrowserContext]:
+    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800})
     context.set_default_timeout(5000)
     yield context
     context.close()
@@ -250,6 +241,7 @@ def test_lessons_change_places_by_dragging_and_by_buttons(page: Page) -> None:
 
 def test_a_chart_is_read_by_arrow_keys(page: Page) -> None:
     page.goto("/dashboard/things/1")
+    page.locator(".ly-tip").wait_for(state="attached")  # its script comes after the page
     page.locator("[data-chart]").focus()
     page.keyboard.press("ArrowLeft")
     expect(page.locator(".ly-tip")).to_contain_text("14 Oct")
@@ -299,7 +291,7 @@ def test_a_server_that_fails_says_so_and_is_asked_again(page: Page) -> None:
     with page.expect_response("**/tickets/badge*"):
         page.reload()
     page.wait_for_timeout(200)
-    assert page.locator("[data-toast]").count() == 0
+    assert page.locator("[data-toast]").all_inner_texts() == []
 
 
 def test_waiting_shows_after_two_hundred_milliseconds(page: Page) -> None:
@@ -319,8 +311,8 @@ def test_waiting_shows_after_two_hundred_milliseconds(page: Page) -> None:
     expect(rows).to_have_css("opacity", "1")
 
 
-def test_everything_works_without_script(chromium: Browser, url: str) -> None:
-    context = chromium.new_context(base_url=url, java_script_enabled=False)
+def test_everything_works_without_script(browser: Browser, url: str) -> None:
+    context = browser.new_context(base_url=url, java_script_enabled=False)
     context.set_default_timeout(5000)
     page = context.new_page()
     page.goto(THINGS)

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.cli import accounts
 from backend.core import security
 from backend.core.permissions import BOT_SCOPES
+from backend.database.crud.throttle import Limit, ThrottleCRUD
+from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import ApiToken, RateBucket
 from backend.database.models.history import ChangeSet
 from backend.database.models.users import User
@@ -130,9 +132,28 @@ def test_unlocking_lets_a_person_try_again(run: Run, app: FastAPI, db: Session) 
         ask_tokens(program(app), "wrong password")
     assert ask_tokens(program(app)).status_code == 429
     done = run("unlock", "admin")
-    assert (done.exit_code, done.stderr) == (0, "admin may try to sign in again.\n")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (0, "admin may try to sign in again.")
+    event = db.scalars(select(SecurityEvent).where(SecurityEvent.kind == "authn_login_lock_lifted")).one()
+    assert (event.user_id, event.door) == (1, "cli")
     assert ask_tokens(program(app)).status_code == 200
     assert "login:1:" not in db.scalars(select(RateBucket.key)).all()
+
+
+def test_unlocking_lets_an_address_or_everyone_try_again(run: Run, app: FastAPI, db: Session) -> None:
+    office = program(app, "2001:db8:1:2::7")
+    assert [ask_tokens(office, login=f"person{number}").status_code for number in range(21)][-1] == 429
+    assert run("unlock", "--address", "2001:db8:1:2::99").exit_code == 0
+    assert ask_tokens(office).status_code == 200
+    ThrottleCRUD(db).take([Limit("login-all", 1, 300)])
+    db.execute(update(RateBucket).where(RateBucket.key == "login-all").values(count=1000))
+    db.commit()
+    assert ask_tokens(office).status_code == 429
+    assert run("unlock", "--everyone").exit_code == 0
+    assert ask_tokens(office).status_code == 200
+    done = run("unlock")
+    assert (done.exit_code, "--address 203.0.113.7" in done.stderr) == (1, True)
+    lifted = db.scalars(select(SecurityEvent.data).where(SecurityEvent.kind == "authn_login_lock_lifted"))
+    assert list(lifted) == [{"address": "2001:db8:1:2::/64"}, {"everyone": True}]
 
 
 def test_commands_that_need_rows_need_the_schema(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,7 +206,14 @@ async def back(request: Request) -> Response:
 def door(request: Request, refused: bool = False) -> Response:
     why = {"": "Login or password did not fit. Check the layout and Caps Lock."} if refused else {}
     form: Form[Params] = Form(values={"username": "anna"}, errors=why)
-    return templating.render(request, "auth/login.html", form=form, next="/dashboard/")
+    about: dict[str, Any] = {
+        "next": "/dashboard/",
+        "passkey": None,
+        "elsewhere": [],
+        "registration": False,
+        "remember": False,
+    }
+    return templating.render(request, "auth/login.html", form=form, **about)
 
 
 @router.get("/dashboard/tickets/badge", name="crm:tickets:badge")

@@ -38,6 +38,23 @@ PERSONAL = "This is too close to your name, login or school."
         ("iloveyoumaster", COMMON),
         ("correct horse battery staple", COMMON),
         ("пароль2024!!!", COMMON),
+        *(
+            (leaked, COMMON)
+            for leaked in (
+                "harrypotter123",
+                "manchesterunited",
+                "newcastleunited",
+                "michaeljordan",
+                "liverpoolfc1892",
+                "motherfucker",
+                "lyceumschool1",
+                "princessjasmine",
+                "slipknot6661",
+                "christopher1985",
+                "unbelievable",
+                "professional1",
+            )
+        ),
         ("anna-smirnova1", PERSONAL),
         ("annasmirnova!", PERSONAL),
         ("sunlight.2026", PERSONAL),

@@ -5,19 +5,23 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
-from backend.core import ratelimit
+from backend.core import clock, ratelimit
 from backend.core.config import Settings
 from backend.core.permissions import expand_scopes
 from backend.database.crud.auth import ApiTokenCRUD
+from backend.database.crud.throttle import Limit, ThrottleCRUD
 from main import create_app
 from tests.conftest import make_settings
-from tests.doors import BASE, bearer, program
+from tests.doors import BASE, ask_tokens, bearer, program
 
 Limited = Callable[..., FastAPI]
 
@@ -70,6 +74,14 @@ def test_a_known_token_has_a_limit_of_its_own(limited: Limited) -> None:
     assert asks(second, 1, other) == [200]
 
 
+def test_a_new_access_token_buys_nothing(limited: Limited) -> None:
+    client = program(limited(6))
+    given = ask_tokens(client).json()  # one for the address, as each token's first use
+    assert asks(client, 7, bearer(given["access_token"])) == [200] * 7
+    fresh = client.post("/auth/refresh", json={"refresh_token": given["refresh_token"]}).json()["access_token"]
+    assert asks(client, 2, bearer(fresh)) == [200, 429]
+
+
 def test_inventing_tokens_buys_nothing(limited: Limited) -> None:
     client = program(limited())
     statuses = [client.get("/api/auth/me", headers=bearer(f"lyc_{n}")).status_code for n in range(6)]
@@ -96,7 +108,7 @@ def test_zero_is_no_limit(limited: Limited) -> None:
 
 
 def test_only_so_many_tokens_are_remembered(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ratelimit, "KNOWN_TOKENS", 2)
+    monkeypatch.setattr(ratelimit, "KNOWN_CALLERS", 2)
     app = limited(1000)
     for _ in range(4):
         asks(program(app), 1, token(app, "lessons:read"))
@@ -104,7 +116,41 @@ def test_only_so_many_tokens_are_remembered(limited: Limited, monkeypatch: pytes
     assert len(limiter._known) == 2
 
 
-def test_a_redis_that_is_away_breaks_nothing_and_each_process_counts_alone(limited: Limited) -> None:
+def test_several_processes_share_one_count_in_the_database(limited: Limited) -> None:
+    one, two = program(limited()), program(limited())
+    statuses = [status for _ in range(3) for client in (one, two) for status in asks(client, 1)]
+    assert statuses == [401] * 3 + [429] * 3
+    assert 1 <= int(two.get("/api/auth/me").headers["Retry-After"]) <= 61
+    assert asks(program(limited(), "198.51.100.2"), 1) == [401]
+
+
+def test_a_process_takes_a_twentieth_at_a_time_and_all_together_never_more_than_the_limit(limited: Limited) -> None:
+    apps, taken = [limited(45) for _ in range(3)], list[str]()
+    for app in apps:
+        listen = event.listens_for(app.state.database.engine, "before_cursor_execute")
+        listen(lambda _c, _cur, statement, *_rest: taken.append(statement[:24]))
+    clients = [program(app) for app in apps]
+    answers = [clients[number % 7 % 3].get("/api/auth/me").status_code for number in range(70)]
+    assert (answers.count(401), answers.count(429)) == (45, 25)
+    # Two at a time, the last one alone; then each process asks once whether there is more.
+    assert taken.count("INSERT INTO rate_buckets") == 23 + 3
+
+
+def test_a_minute_later_the_client_is_let_in_again(limited: Limited) -> None:
+    client = program(limited())
+    assert asks(client, 4) == [401] * 3 + [429]
+    with time_machine.travel(clock.now() + timedelta(seconds=61)):
+        assert asks(client, 4) == [401] * 3 + [429]
+
+
+def test_a_database_that_is_busy_counts_nothing_and_refuses_nobody(limited: Limited) -> None:
+    app = limited(1)
+    with app.state.database.transaction() as session:
+        ThrottleCRUD(session).take([Limit("api:ip:127.0.0.1", 1, 60)])  # nobody else may write there until the end
+        assert asks(program(app, "127.0.0.1"), 2) == [401] * 2
+
+
+def test_a_redis_that_is_away_breaks_nothing_and_the_database_counts(limited: Limited) -> None:
     with TestClient(limited(redis_url="redis://127.0.0.1:1/0"), base_url=BASE) as client:
         started = time.monotonic()
         assert asks(client, 5) == [401] * 3 + [429] * 2

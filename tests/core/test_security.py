@@ -1,10 +1,18 @@
 """Hashes, random tokens and signatures."""
 
+import base64
+import hashlib
+import hmac
+from datetime import timedelta
+
+import jwt
 import pytest
+from cryptography.fernet import Fernet
 
 from backend.core import security
 from backend.core.auth import verify_password
 from backend.core.config import Settings
+from tests.conftest import SECRET
 
 
 def test_a_hash_fits_its_password_only() -> None:
@@ -53,3 +61,21 @@ def test_a_signature_is_bound_to_purpose_message_and_key(settings: Settings) -> 
     assert not security.verify_signature(settings, "csrf", "text", made[:-1])
     assert not security.verify_signature(settings, "csrf", "text", "\ud800")
     assert not security.verify_signature(settings, "csrf", "text", "")
+
+
+def derived(name: bytes, algorithm: str) -> bytes:
+    return hmac.new(SECRET.encode(), name, algorithm).digest()
+
+
+def test_the_keys_are_derived_as_ever_so_that_an_update_opens_what_was_sealed_before(settings: Settings) -> None:
+    vault = Fernet(base64.urlsafe_b64encode(derived(b"lyceum.vault", "sha256")))
+    assert vault.decrypt(security.seal(settings, "text").encode()) == b"text"
+    assert security.sign(settings, "csrf", "text") == hmac.new(SECRET.encode(), b"4!csrf!text", "sha256").hexdigest()
+
+    token = security.encode_jwt(settings, {"sub": "7", "sid": 8}, timedelta(minutes=5))
+    key, name = derived(b"lyceum.jwt", "sha512"), hashlib.sha256(b"kid" + SECRET.encode()).hexdigest()[:8]
+    claims = jwt.decode(token, key, algorithms=["HS256"], audience="api", issuer="lyceum")
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "kid": name, "typ": "JWT"}
+    assert (claims["typ"], claims["exp"] - claims["iat"], claims["nbf"] - claims["iat"]) == ("access", 300, 0)
+    assert len(claims["jti"]) == 16
+    assert security.decode_jwt(settings, token) == claims

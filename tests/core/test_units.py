@@ -12,6 +12,7 @@ from backend.core.deps import Caller, Reply, Routes, crud, detached, public, req
 from backend.core.errors import ConflictError
 from backend.core.permissions import Permission
 from backend.database.crud.users import UserCRUD
+from backend.database.models.audit import SecurityEvent
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.lessons import Lesson
 from backend.database.schemas.base import Input, Output, Title
@@ -99,6 +100,7 @@ def test_an_idempotency_key_makes_one_row_and_one_answer(api: Api, db: Session) 
 
     assert (again.status_code, again.json()) == (first.status_code, first.json())
     assert again.headers["Idempotency-Replayed"] == "true"
+    assert {one.headers["Content-Type"] for one in (first, again)} == {"application/json"}
     assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_key_reused")
     assert lessons(db) == 1
 
@@ -124,6 +126,55 @@ def test_a_page_takes_a_write_only_with_the_sessions_token(sign_in: SignIn) -> N
         ).status_code
         == 403
     )
+
+
+@pytest.mark.usefixtures("things")
+def test_only_a_refusal_for_want_of_a_right_is_an_event(sign_in: SignIn, staff: SignIn, db: Session) -> None:
+    browser = sign_in("admin")
+    del browser.headers["X-CSRF-Token"]
+    assert browser.post("/dashboard/things").status_code == 403
+    assert db.scalars(select(SecurityEvent.id)).all() == []
+    refused = staff("Поддержка").post("/dashboard/things", headers={"Accept": "application/json"})
+    assert refused.status_code == 403
+    event = db.scalars(select(SecurityEvent)).one()
+    assert (event.kind, event.data["route"]) == ("authz_fail", "count")
+
+
+@pytest.mark.usefixtures("things")
+def test_a_form_has_its_limits(sign_in: SignIn) -> None:
+    browser = sign_in("admin")
+    token = browser.headers.pop("X-CSRF-Token")
+
+    def sent(**fields: str) -> int:
+        parts = {name: (None, value) for name, value in {"csrf_token": token, **fields}.items()}
+        return browser.post("/dashboard/things", files=parts).status_code
+
+    assert sent(**{f"field{number}": "x" for number in range(199)}) == 200
+    assert sent(**{f"field{number}": "x" for number in range(200)}) == 400
+
+
+@pytest.mark.usefixtures("things")
+def test_a_form_of_unknown_length_brings_its_token_in_the_body(sign_in: SignIn) -> None:
+    """Whoever may not write is refused before the body is read; the token is looked for afterwards."""
+    browser = sign_in("admin")
+    token = browser.headers.pop("X-CSRF-Token")
+
+    def sent(text: str) -> int:
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return browser.post("/dashboard/things", content=iter([text.encode()]), headers=kind).status_code
+
+    assert (sent(f"csrf_token={token}"), sent("csrf_token=other")) == (200, 403)
+
+
+@pytest.mark.usefixtures("things")
+def test_a_type_with_a_charset_is_json_as_well(api: Api) -> None:
+    writer = api("lessons:write")
+
+    def answer(kind: str) -> int:
+        return writer.post("/api/things", content=b"{", headers={"Content-Type": kind}).status_code
+
+    kinds = ("application/json", "Application/JSON; charset=utf-8", "application/vnd.school+json", "text/plain", "")
+    assert [answer(kind) for kind in kinds] == [422, 422, 422, 415, 415]
 
 
 def test_a_detached_route_has_no_session_to_misuse() -> None:

@@ -45,7 +45,7 @@ def test_a_day_is_a_day_of_the_readers_clock(db: Session) -> None:
 
     with time_machine.travel(datetime(2026, 11, 21, 12, tzinfo=UTC), tick=False):
         by_zone = {
-            name: list(AnalyticsCRUD(db).revenue(Period.ending_now(7, ZoneInfo(name))).values)[-2:]
+            name: list(AnalyticsCRUD(db).earnings(Period.ending_now(7, ZoneInfo(name)))[0].values)[-2:]
             for name in ("Europe/Moscow", "Europe/London", "Asia/Kathmandu", "Pacific/Kiritimati")
         }
 
@@ -62,9 +62,10 @@ def test_change_against_the_period_before(db: Session) -> None:
     make_purchase(db, make_user(db), lesson, amount=120)
     make_purchase(db, make_user(db), lesson, amount=100, created_at=now - timedelta(days=8))
 
-    revenue = AnalyticsCRUD(db).revenue(Period.ending_now(7, ZoneInfo("UTC")))
+    revenue, sales = AnalyticsCRUD(db).earnings(Period.ending_now(7, ZoneInfo("UTC")))
 
     assert (revenue.total, revenue.before, revenue.change) == (120.0, 100.0, pytest.approx(0.2))
+    assert (sales.total, sales.before, sales.change) == (1.0, 1.0, 0.0)
 
 
 def test_who_waits_longest_comes_first(admin: TestClient, db: Session) -> None:
@@ -93,6 +94,18 @@ def test_each_role_sees_its_figures(staff: SignIn, role: str, shown: set[str]) -
     assert (page.status_code, set(figures(page.text))) == (200, shown)
 
 
+def test_an_author_sees_the_newest_lessons(staff: SignIn, db: Session) -> None:
+    author = staff(AUTHOR)
+    assert "No lessons yet" in author.get("/dashboard/", headers={"Accept-Language": "en"}).text
+    for number in range(8):
+        make_lesson(db, title=f"Lesson {number}", price=number)
+
+    page = HTMLParser(author.get("/dashboard/", headers={"Accept-Language": "en"}).text)
+
+    card = page.css_first("section[aria-labelledby=lessons]")
+    assert [link.text() for link in card.css("tbody a")] == [f"Lesson {number}" for number in (7, 6, 5, 4, 3, 2)]
+
+
 def test_a_visitor_is_sent_to_sign_in(client: TestClient) -> None:
     answer = client.get("/dashboard/?days=7")
 
@@ -112,4 +125,4 @@ def test_the_overview_costs_the_same_whatever_its_rows(
 
     admin.get("/dashboard/")
 
-    assert len(queries) == 12
+    assert len(queries) == 10

@@ -1,5 +1,7 @@
 """What becomes of files: bad plans, bad and large files, whose they are, what their pages show."""
 
+import csv
+import io
 import re
 from typing import Any
 
@@ -109,6 +111,17 @@ def test_headings_may_be_anything(reader: TestClient) -> None:
     ]
     assert columns(reader, address)[0] == ["id", "-", "-", "title", "-", "-"]
     assert "<b>" not in re.sub(r"<b class", "", page)
+
+
+def test_the_file_of_problems_runs_nothing(reader: TestClient) -> None:
+    """Its heading comes from whoever made the table, its cells too."""
+    harm = '=HYPERLINK("http://evil.example")'
+    address = upload(reader, USERS, table(["telegram_id", "first_name", harm, " @SUM(1)"], ["no id", "+1", harm, "x"]))
+    assert check(reader, address) == {"Wrong": 1}
+    lines = csv.reader(io.StringIO(reader.get(f"{address}/problems.csv").content.decode("utf-8-sig"), newline=""))
+    heading, row = lines
+    assert heading[:4] == ["telegram_id", "first_name", f"'{harm}", "'@SUM(1)"]
+    assert row[:4] == ["no id", "'+1", f"'{harm}", "x"]
 
 
 def test_many_rows_are_shown_page_by_page(reader: TestClient) -> None:

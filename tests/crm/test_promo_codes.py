@@ -216,3 +216,23 @@ def test_who_may_do_what(staff: SignIn, client: TestClient, db: Session) -> None
 def test_pages_of_what_is_not_there(admin: TestClient) -> None:
     assert [admin.get(f"{PATH}{page}").status_code for page in ("99", "99/edit")] == [404, 404]
     assert admin.post(f"{PATH}99", data=form()).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"percent_min": 20}, {"TWENTY", "THIRTY"}),
+        ({"percent_max": 20}, {"TEN", "TWENTY"}),
+        ({"used_min": 2}, {"TWENTY", "THIRTY"}),
+        ({"used_max": 2}, {"TEN", "TWENTY"}),
+        ({"expires": "yes"}, {"THIRTY"}),
+        ({"expires": "no"}, {"TEN", "TWENTY"}),
+    ],
+)
+def test_codes_are_found_by_what_they_take_and_how_often_they_were_used(
+    admin: TestClient, db: Session, asked: dict[str, str | int], found: set[str]
+) -> None:
+    for code, percent, uses in (("TEN", 10, 1), ("TWENTY", 20, 2), ("THIRTY", 30, 3)):
+        ends = clock.now() + timedelta(days=1) if code == "THIRTY" else None
+        make_promo(db, code=code, discount_percent=percent, current_uses=uses, expires_at=ends)
+    assert set(codes(admin.get(PATH, params=asked).text)) == found

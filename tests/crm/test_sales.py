@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.core.permissions import AUTHOR, MANAGER, SUPPORT
 from backend.database.crud.payments import RefundCRUD
 from backend.database.crud.purchases import PurchaseCRUD
-from backend.database.models.orders import Refund
+from backend.database.models.orders import Payment, Refund
 from backend.database.models.promo_codes import PromoRedemption
 from backend.database.models.users import Role, User
 from backend.database.session import Database
@@ -336,6 +336,15 @@ def test_a_payment_without_an_order_has_a_page(admin: TestClient, till: Till, db
     assert "no order could honour it" in page
     assert "Nobody here has the Telegram ID 5." in page
     assert "no order has its payload" in page
+
+
+def test_a_payer_whose_data_were_erased_is_nobody(admin: TestClient, till: Till, db: Session) -> None:
+    """No number is not the number that the staff have none of."""
+    till.buy(make_user(db), make_lesson(db))
+    db.execute(update(Payment).values(payer_telegram_id=None))
+    make_user(db, telegram_id=None, login="vera")
+    answer = admin.get("/dashboard/sales/payments/1")
+    assert (answer.status_code, "Мария" in answer.text) == (200, True)
 
 
 def test_a_purchase_names_the_other_payments_of_its_order(admin: TestClient, till: Till, db: Session) -> None:

@@ -3,12 +3,15 @@
 import re
 
 from fastapi.testclient import TestClient
+from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core import wording
 from backend.core.config import ROOT
+from backend.core.events import ALERTS
 from backend.core.permissions import SUPPORT
+from backend.database.models.audit import SecurityEvent
 from backend.database.models.history import Change, ChangeSet
 from tests.conftest import PASSWORD, SignIn
 
@@ -41,6 +44,27 @@ def test_what_is_changed_here_stands_in_the_history_without_secrets(own: TestCli
     assert "argon2" not in stored
     sets = db.scalars(select(ChangeSet).where(ChangeSet.door == "web")).all()
     assert {(found.actor_id, bool(found.ip), bool(found.request_id)) for found in sets} == {(1, True, True)}
+
+
+def test_alerts_are_chosen_with_a_history(own: TestClient, db: Session) -> None:
+    boxes = [box.attributes["value"] for box in HTMLParser(own.get(HERE).text).css("[name=alerts][checked]")]
+    assert boxes == list(ALERTS)
+    sent = {"alerts": ["sys_audit_broken", "new_admin"], "alert_way": "email"}
+    for _ in range(2):
+        assert own.post(f"{HERE}alerts", data=sent).status_code == 303
+    page = own.get(HERE, headers={"Accept-Language": "en"}).text
+    assert [box.attributes["value"] for box in HTMLParser(page).css("[name=alerts][checked]")] == [
+        "new_admin", "sys_audit_broken",
+    ]  # fmt: skip
+    assert told(page)[0] == "Changed setting · Анна, in the dashboard"
+    timeline = page.partition('id="record-history"')[2]
+    assert "<ins>A new administrator, The chain of the history is broken</ins>" in timeline
+    assert "<ins>By e-mail alone</ins>" in timeline
+    assert len(db.scalars(select(SecurityEvent).where(SecurityEvent.kind == "sys_alerts_changed")).all()) == 1
+    for bad in ({"alerts": "authn_login_success", "alert_way": "email"}, {"alert_way": "pigeon"}, {}):
+        assert own.post(f"{HERE}alerts", data=bad).status_code == 422
+    assert own.post(f"{HERE}alerts", data={"alert_way": "chat"}).status_code == 303
+    assert HTMLParser(own.get(HERE).text).css("[name=alerts][checked]") == []
 
 
 def test_an_unchanged_school_is_no_change(own: TestClient, db: Session) -> None:

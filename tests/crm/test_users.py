@@ -48,6 +48,14 @@ def test_the_list_shows_students_with_what_they_spent(admin: TestClient, db: Ses
         ("q=ковалева", ["Мария Ковалёва"]),
         ("bought=yes", ["Мария Ковалёва"]),
         ("bought=no", ["Тимур Сафин"]),
+        ("purchases_min=1", ["Мария Ковалёва"]),
+        ("purchases_max=0", ["Тимур Сафин"]),
+        ("spent_min=100&spent_max=100", ["Мария Ковалёва"]),
+        ("spent_min=101", []),
+        ("username=no", ["Тимур Сафин"]),
+        ("username=yes", ["Мария Ковалёва"]),
+        ("sort=-spent", ["Мария Ковалёва", "Тимур Сафин"]),
+        ("sort=purchases", ["Тимур Сафин", "Мария Ковалёва"]),
         ("waiting=true", ["Тимур Сафин"]),
         ("is_active=false", []),
         ("sort=name", ["Мария Ковалёва", "Тимур Сафин"]),
@@ -57,7 +65,7 @@ def test_the_list_shows_students_with_what_they_spent(admin: TestClient, db: Ses
 )
 def test_filters_and_sorts(admin: TestClient, db: Session, query: str, found: list[str]) -> None:
     make_purchase(db, make_user(db, first_name="Мария", last_name="Ковалёва"), make_lesson(db))
-    make_ticket(db, make_user(db, first_name="Тимур", last_name="Сафин"))
+    make_ticket(db, make_user(db, first_name="Тимур", last_name="Сафин", username=None))
 
     assert names(admin.get(f"/dashboard/users/?{query}").text) == found
 
@@ -306,4 +314,4 @@ def test_the_list_and_the_page_cost_the_same_whatever_the_rows(
 
     queries.clear()
     admin.get(f"/dashboard/users/{maria.id}")
-    assert len(queries) == 12
+    assert len(queries) == 13

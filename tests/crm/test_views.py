@@ -54,6 +54,15 @@ def test_a_view_keeps_the_address_without_its_page(english: TestClient, db: Sess
     assert english.get(f"{URL}{view.id}").headers["Location"] == made.headers["Location"]
 
 
+def test_a_view_of_too_many_conditions_is_refused_in_words(english: TestClient, db: Session) -> None:
+    view = make_view(db, list_name="users")
+    many = {"query": "sort=name&" * 101}
+    for url, data in ((URL, form(**many)), (f"{URL}{view.id}/query", many)):
+        answer = english.post(url, data=data, headers=PARTIAL)
+        assert (answer.status_code, "A view holds 100 conditions at most." in answer.text) == (422, True)
+    assert views(db) == [(view.name, "is_active=true", False)]
+
+
 def test_every_write_is_in_the_history_and_the_deletion_is_taken_back(english: TestClient, db: Session) -> None:
     english.post(URL, data=form(is_pinned="true", is_default="true"))
     view = db.scalars(select(SavedView)).one()

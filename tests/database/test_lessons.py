@@ -5,8 +5,8 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from backend.core.errors import ForbiddenError, InvalidError, NotFoundError
-from backend.database.crud.catalogue import Sales
 from backend.database.crud.lessons import CourseName, LessonCRUD
+from backend.database.crud.revenue import Sales
 from backend.database.schemas.lessons import LessonCreate, LessonForm, LessonUpdate
 from tests.factories import make_course, make_lesson, make_purchase, make_user
 

@@ -8,10 +8,12 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.errors import AppError
-from backend.database.crud.users import UserCRUD
+from backend.database.crud import base
+from backend.database.crud.users import StudentCRUD, UserCRUD
 from backend.database.listing import Cursor, Page, parse_sort
 from backend.database.models.users import User
 from backend.database.schemas.base import ListParams
+from backend.database.schemas.users import StudentFilters
 from tests.factories import make_user
 
 NAMES = ("Анна", "анна", "Ёлка", "ель", "Zoe", "zoë", "Ян", "1")
@@ -59,6 +61,60 @@ def test_every_row_once_in_order_both_ways(crowd: UserCRUD, sort: str, limit: in
         cursor = page.prev
     assert back == expected
     assert pages[0].prev is None
+
+
+FIGURES: list[dict[str, int | str]] = [
+    {},
+    {"purchases_min": 2},
+    {"purchases_max": 2, "spent_min": 1},
+    {"spent_min": 10, "spent_max": 20},
+    {"spent_max": 0},
+    {"bought": "no"},
+    {"bought": "yes", "purchases_max": 3},
+]
+
+
+def fits(user: User, asked: dict[str, int | str]) -> bool:
+    low, high = (int(asked.get(f"purchases_{end}", default)) for end, default in (("min", 0), ("max", 99)))
+    paid, most = (int(asked.get(f"spent_{end}", default)) for end, default in (("min", 0), ("max", 99)))
+    bought = {"yes": user.purchases > 0, "no": user.purchases == 0}.get(str(asked.get("bought")), True)
+    return low <= user.purchases <= high and paid <= user.spent <= most and bought
+
+
+@pytest.mark.parametrize("few", [0, 1000], ids=["walked", "found first"])
+@pytest.mark.parametrize("sort", ["spent", "-spent", "purchases", "-purchases", "created_at", "-name"])
+def test_figures_sort_and_filter_both_ways(
+    crowd: UserCRUD, monkeypatch: pytest.MonkeyPatch, sort: str, few: int
+) -> None:
+    """Five values among thirty people: nearly every page ends between equals."""
+    monkeypatch.setattr(base, "FEW", few)
+    dice, people = random.Random(5), [user for user in crowd.session.query(User) if user.telegram_id]
+    for person in people:
+        number = dice.randrange(5)
+        person.purchases, person.spent = number, 10 * dice.randrange(number + 1)
+    crowd.session.commit()
+    name, down = sort.removeprefix("-"), sort.startswith("-")
+    column = {"name": "search_key"}.get(name, name)
+    students = StudentCRUD(crowd.session)
+    for asked in FIGURES:
+        expected = [user for user in people if fits(user, asked)]
+        expected.sort(key=lambda user: (getattr(user, column), user.id), reverse=down)
+        ids = [user.id for user in expected]
+        for cap in (5, 100, None):
+            forward, cursor, page = [], None, None
+            while page is None or cursor:
+                params = StudentFilters(sort=sort, limit=4, cursor=cursor, **asked)
+                page = students.get_all(params, cap=cap)
+                forward += [row.id for row in page.items]
+                cursor = page.next
+                assert page.total == (None if cap is None or len(ids) > cap else len(ids))
+            assert (asked, forward) == (asked, ids)
+        back, cursor = [row.id for row in page.items], page.prev
+        while cursor:
+            page = students.get_all(StudentFilters(sort=sort, limit=4, cursor=cursor, **asked))
+            back = [row.id for row in page.items] + back
+            cursor = page.prev
+        assert (asked, back) == (asked, ids)
 
 
 @pytest.mark.parametrize(("cap", "told"), [(31, (31, False)), (30, (None, True)), (5, (None, True))])

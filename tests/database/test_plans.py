@@ -5,15 +5,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 import backend.routes  # noqa: F401 - imports every domain
 from backend.core import clock
-from backend.database.crud.analytics import REVENUE
+from backend.database.crud import base
 from backend.database.crud.base import BaseCRUD
 from backend.database.crud.desk import COUNTS
+from backend.database.crud.revenue import REVENUE
+from backend.database.crud.staff import StaffCRUD
+from backend.database.crud.users import StudentCRUD
+from backend.database.listing import PAGE_CAP
 from backend.database.models.purchases import Purchase
+from backend.database.models.users import User
+from backend.database.schemas.users import StudentFilters
 
 
 def lists(cls: type[Any] = BaseCRUD) -> Iterator[type[Any]]:
@@ -52,6 +58,49 @@ def sorting(db: Session, sql: str) -> list[str]:
         connection.execute(text("RESET ALL"))
     # A sort of what an index has half sorted already, ties by id, is of a few rows.
     return [line for line in plan if "Sort  (" in line and "Incremental" not in line]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sort", "index"),
+    [
+        ({"bought": "no"}, "-created_at", "ix_users_role_created"),
+        ({"bought": "no"}, "purchases", "ix_users_role_purchases"),
+        ({"bought": "no"}, "-spent", "ix_users_role_spent"),
+        ({"spent_min": 500}, "-created_at", "ix_users_role_created"),
+        ({"spent_min": 500}, "name", "ix_users_role_name"),
+        ({"purchases_min": 2, "spent_max": 500}, "-spent", "ix_users_role_spent"),
+        ({"username": "no"}, "-created_at", "ix_users_unnamed"),
+    ],
+)
+def test_a_filter_of_many_rows_sorts_none(
+    db: Session, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], sort: str, index: str
+) -> None:
+    """And its count reads no row: the pages of SQLite, which has no statistics to tell it better."""
+    if db.get_bind().dialect.name != "sqlite":
+        return
+    monkeypatch.setattr(base, "FEW", -1)
+    sent: list[tuple[str, Any]] = []
+    event.listen(db.get_bind(), "before_cursor_execute", lambda *sql: sent.append((sql[2], sql[3])))
+    first = StudentCRUD(db).get_all(StudentFilters(sort=sort, **asked), cap=PAGE_CAP)
+    assert list(first.items) == []
+    statement, values = sent[-1]
+    found = [row[3] for row in db.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert [step for step in found if "ORDER BY" in step] == []
+    walked, counted = [step for step in found if step.startswith("SEARCH users")]
+    assert (f"USING INDEX {index} " in walked, "COVERING INDEX" in counted) == (True, True), found
+
+
+def test_names_in_telegram_are_looked_up(db: Session) -> None:
+    sent: list[tuple[str, Any]] = []
+    event.listen(db.get_bind(), "before_cursor_execute", lambda *sql: sent.append((sql[2], sql[3])))
+    assert list(StaffCRUD(db).candidates("@Masha")) == []
+    statement, values = sent[-1]
+    assert "lower(users_1.username) = " in statement
+    if db.get_bind().dialect.name == "sqlite":
+        found = "".join(row[3] for row in db.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values))
+    else:  # of no people at all PostgreSQL reads any index
+        found = plan(db, select(User.id).where(func.lower(User.username) == "masha"))
+    assert "users_username_search" in found
 
 
 def test_there_are_lists_to_look_at() -> None:

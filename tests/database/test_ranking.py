@@ -7,12 +7,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core.errors import AppError
-from backend.database.crud.users import StudentCRUD
+from backend.database.crud.users import StudentCRUD, UserCRUD
 from backend.database.listing import API_CAP, PAGE_CAP, SEARCH_CAP, Cursor
 from backend.database.models.users import User
 from backend.database.schemas.users import StudentFilters
 from backend.database.search import SearchIndex
 from backend.database.search.index import pieces
+from backend.database.session import Database
 from tests.factories import make_user
 
 FIRST = ("Анна", "Аня", "Иван", "Ян", "Олег", "Лина", "Марина", "Anna", "Ли")
@@ -24,12 +25,17 @@ ASKED = (
 
 
 @pytest.fixture
-def school(db: Session) -> Session:
+def school(db: Session, database: Database) -> Session:
     dice = random.Random(5)
-    for number in range(180):
-        first, last = dice.choice(FIRST), dice.choice(LAST)
-        username = dice.choice((None, f"anna_{number}", f"oleg{number}", "li"))
-        make_user(db, first_name=first, last_name=last, username=username, telegram_id=418_220_000 + number)
+    with database.transaction() as session:
+        role = UserCRUD(session).student_role_id()
+        for number in range(180):
+            first, last = dice.choice(FIRST), dice.choice(LAST)
+            username = dice.choice((None, f"anna_{number}", f"oleg{number}", "li"))
+            telegram_id = 418_220_000 + number
+            person = User(role_id=role, first_name=first, last_name=last, username=username, telegram_id=telegram_id)
+            session.add(person)
+            session.flush()
     return db
 
 

@@ -145,7 +145,7 @@ def arrange(db: Session, database: Database) -> None:
 def everything(db: Session) -> dict[str, list[dict[str, Any]]]:
     """All rows but the history's, without what only says that a row was touched."""
     tables = [table for table in Base.metadata.sorted_tables if not table.name.startswith("change")]
-    noise = {"updated_at", "version", "last_seen_at"}
+    noise = {"updated_at", "version", "last_seen_at", "token_version"}  # sign-ins that ended do not come back
     return {
         table.name: [
             {name: value for name, value in row.items() if name not in noise}
@@ -179,7 +179,7 @@ def act(database: Database, domain: str, dice: random.Random, made: list[int]) -
         return None  # a rule of the domain refuses; nothing has changed
 
 
-@pytest.mark.parametrize("game", [1, 2])
+@pytest.mark.parametrize("game", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("domain", ["students", "lessons", "courses", "promo_codes", "tickets"])
 def test_undoing_all_from_the_end_puts_everything_back(database: Database, db: Session, domain: str, game: int) -> None:
     arrange(db, database)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.database.base import Base
+from backend.database.crud.entitlements import EntitlementCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.imports import Import, ImportRow
@@ -91,6 +92,8 @@ def make_purchase(db: Session, user: User, lesson: Lesson, **fields: Any) -> Pur
     values = {"user_id": user.id, "lesson_id": lesson.id, "payment_id": charge, "amount": amount}
     purchase = Purchase(**values | {"status": "completed", "order_line_id": order.lines[0].id} | fields)
     save(db, payment, purchase)
+    EntitlementCRUD(db).recount([user.id])
+    db.commit()
     return purchase
 
 

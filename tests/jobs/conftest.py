@@ -11,7 +11,7 @@ from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.models.dispatches import Dispatch
 from backend.database.session import Database
 from backend.jobs.outbox import Outbox
-from backend.jobs.sending import make_bot
+from backend.jobs.sending import ByTelegram, make_bot
 from backend.sandbox.student import BotAccount, SandboxClient, Student
 from backend.sandbox.testing import running_sandbox
 
@@ -64,7 +64,7 @@ class School:
     async def _send_until(self, done: Callable[[], bool], seconds: float, holder: str) -> None:
         bot = make_bot(self.account.token, self.api_url)
         stop = asyncio.Event()
-        task = asyncio.create_task(Outbox(self.database, bot, holder).run(stop))
+        task = asyncio.create_task(Outbox(self.database, ByTelegram(bot), holder).run(stop))
         try:
             await asyncio.to_thread(self.box.wait_until, done, seconds)
         finally:

@@ -12,8 +12,9 @@ from backend.core.errors import ConflictError
 from backend.database import outbox
 from backend.database.crud.dispatches import BULK, LEASE, DispatchCRUD
 from backend.database.models.dispatches import Dispatch
+from backend.database.models.orders import Payment, Refund
 from backend.database.session import Database
-from tests.factories import make_user
+from tests.factories import make_lesson, make_purchase, make_user, save
 
 
 def queue(db: Session, key: str, chat_id: int = 1, **values: object) -> int:
@@ -75,6 +76,17 @@ def test_a_message_for_later_holds_back_nothing(db: Session) -> None:
     queue(db, "later", not_before=clock.now() + timedelta(hours=1))
     queue(db, "now")
     assert claimed(db) == ["now"]
+
+
+def test_nothing_overtakes_what_is_leaving_in_its_chat(db: Session) -> None:
+    queue(db, "earlier, for later", not_before=clock.now() + timedelta(hours=1))
+    now = queue(db, "now")
+    queue(db, "elsewhere", chat_id=2, not_before=clock.now() + timedelta(hours=1))
+    assert claimed(db) == ["now"]
+    db.execute(update(Dispatch).where(Dispatch.state == "pending").values(not_before=clock.now()))
+    assert claimed(db) == ["elsewhere"]
+    DispatchCRUD(db).finish(now, 1)
+    assert claimed(db) == ["earlier, for later"]
 
 
 def test_replies_leave_before_bulk(db: Session) -> None:
@@ -197,3 +209,112 @@ def test_the_sender_wakes_after_the_commit_and_only_then(database: Database) -> 
     stop()
     database.run(lambda s: DispatchCRUD(s).enqueue("d", chat_id=1, method="sendMessage", params={}))
     assert woken == ["now"]
+
+
+def test_an_error_keeps_its_first_500_letters(db: Session) -> None:
+    rows = [queue(db, "a", 1), queue(db, "b", 2)]
+    assert claimed(db) == ["a", "b"]
+    dispatches = DispatchCRUD(db)
+    dispatches.retry(rows[0], 1, "unreachable: " + "x" * 600)
+    dispatches.fail(rows[1], 1, "refused: " + "y" * 600)
+    assert state(db, rows[0]) == ("pending", 1, "unreachable: " + "x" * 487)
+    assert state(db, rows[1]) == ("failed", 1, "refused: " + "y" * 491)
+
+
+def test_a_row_that_is_done_with_has_no_lease(db: Session) -> None:
+    rows = [queue(db, key, chat) for chat, key in enumerate("abcd", 1)]
+    assert claimed(db) == ["a", "b", "c", "d"]
+    leases = db.scalars(select(Dispatch.lease_until)).all()
+    assert all(moment is not None and moment > clock.now() for moment in leases)
+    dispatches = DispatchCRUD(db)
+    dispatches.finish(rows[0], 1, external_id=88)
+    dispatches.retry(rows[1], 1, "unreachable: 502")
+    dispatches.fail(rows[2], 1, "refused: no")
+    dispatches.give_back(rows[3], 1)
+    assert db.execute(select(Dispatch.lease_until, Dispatch.external_id).order_by(Dispatch.id)).all() == [
+        (None, 88),
+        (None, None),
+        (None, None),
+        (None, None),
+    ]
+
+
+def test_the_longest_waiting_of_a_kind_leaves_first_and_no_more_than_asked_for(db: Session) -> None:
+    now = clock.now()
+    for chat, (key, minutes) in enumerate({"third": 1, "first": 3, "second": 2}.items(), 1):
+        queue(db, key, chat, not_before=now - timedelta(minutes=minutes))
+    assert [row.dedupe_key for row in DispatchCRUD(db).claim(2)] == ["first", "second"]
+    assert [row.dedupe_key for row in DispatchCRUD(db).claim(2)] == ["third"]
+
+
+def test_the_next_moment_is_of_what_waits_in_the_channel(db: Session) -> None:
+    dispatches, now = DispatchCRUD(db), clock.now()
+    assert dispatches.next_due() is None
+    queue(db, "due")
+    cancelled = queue(db, "cancelled", not_before=now + timedelta(minutes=1))
+    dispatches.cancel(cancelled)
+    assert dispatches.next_due() is None
+    queue(db, "later", not_before=now + timedelta(minutes=3))
+    queue(db, "sooner", not_before=now + timedelta(minutes=2))
+    assert dispatches.next_due() == now + timedelta(minutes=2)
+    assert dispatches.next_due("email") is None
+
+
+def test_whether_anything_left_lately_is_of_the_channel(db: Session) -> None:
+    dispatches, past = DispatchCRUD(db), clock.now() - timedelta(minutes=1)
+    row = queue(db, "a")
+    assert dispatches.sent_since(past) is False
+    assert claimed(db) == ["a"]
+    assert dispatches.sent_since(clock.now() + timedelta(minutes=1)) is True  # it may be leaving now
+    dispatches.finish(row, 1)
+    assert (dispatches.sent_since(past), dispatches.sent_since(clock.now())) == (True, False)
+    assert dispatches.sent_since(past, "email") is False
+
+
+def test_a_pause_is_over_when_its_time_is(db: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    dispatches, until = DispatchCRUD(db), clock.now() + timedelta(minutes=5)
+    assert dispatches.paused_until() is None
+    dispatches.pause(until)
+    assert dispatches.paused_until() == until
+    monkeypatch.setattr(clock, "now", lambda: until)
+    assert dispatches.paused_until() is None
+
+
+def test_a_refund_is_never_called_off(db: Session) -> None:
+    make_purchase(db, make_user(db), make_lesson(db))
+    payment = db.scalars(select(Payment)).one()
+    refund = Refund(payment_id=payment.id, amount=payment.amount, reason="twice")
+    save(db, refund)
+    row = queue(db, "refund", refund_id=refund.id)
+    with pytest.raises(ConflictError) as refused:
+        DispatchCRUD(db).cancel(row)
+    assert (refused.value.code, state(db, row)[0]) == ("refund", "pending")
+
+
+def test_every_five_tries_are_counted_from_where_the_last_ones_ended(db: Session) -> None:
+    row, dispatches = queue(db, "a"), DispatchCRUD(db)
+    for tried, counted in ((1, 5), (5, 5), (7, 10), (10, 10)):
+        db.execute(update(Dispatch).values(state="failed", attempts=tried, error="unreachable: 502"))
+        assert dispatches.resend(row).attempts == counted
+        assert state(db, row) == ("pending", counted, None)
+
+
+def test_a_blocked_chat_is_noted_once_and_makes_no_open_form_stale(
+    db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, dispatches, first = make_user(db, telegram_id=900), DispatchCRUD(db), clock.now()
+    before = student.version
+    monkeypatch.setattr(clock, "now", lambda: first)
+    dispatches.mark_blocked(900)
+    monkeypatch.setattr(clock, "now", lambda: first + timedelta(minutes=1))
+    dispatches.mark_blocked(900)
+    db.refresh(student)
+    assert (student.blocked_bot_at, student.version) == (first, before)
+
+    row = queue(db, "a", 900, user_id=student.id)
+    assert claimed(db) == ["a"]
+    dispatches.fail(row, 1, "blocked: bot was blocked by the user")
+    assert (dispatches.mark_unblocked(900), dispatches.mark_unblocked(901)) == (1, 0)
+    db.refresh(student)
+    assert (student.blocked_bot_at, student.version) == (None, before)
+    assert state(db, row) == ("pending", 5, None)

@@ -2,7 +2,6 @@
 
 import time
 from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 from aiogram.exceptions import TelegramBadRequest
@@ -18,7 +17,7 @@ from backend.database.models.dispatches import Dispatch
 from backend.database.models.orders import Payment, Refund
 from backend.database.models.users import User
 from backend.database.session import Database
-from backend.jobs.outbox import LEASE_NAME, record
+from backend.jobs.outbox import LEASE_NAMES, record
 from backend.jobs.sending import Again, Call, Refused, Sent, _outcome
 from backend.sandbox.student import NoAnswerError
 from tests.factories import make_lesson, make_purchase, make_user
@@ -48,19 +47,21 @@ def test_a_sender_at_rest_wakes_with_the_commit(school: School) -> None:
         return any(message.text == "Quick" for message in olga.from_bot())
 
     school.send_until(arrived)
-    assert time.monotonic() - began[0] < 0.6
+    assert time.monotonic() - began[0] < 0.95  # at rest it looks once a second
 
 
 def test_a_chat_reads_its_messages_in_order_a_second_apart(school: School) -> None:
     olga, oleg = school.student(), school.student("Oleg")
     rows = [school.queue(olga, text) for text in ("one", "two", "three")]
     rows.append(school.queue(oleg, "first"))
+    began = clock.now()
     school.send_until(lambda: school.state(*rows) == ["sent"] * 4)
 
     assert [message.text for message in olga.from_bot()] == ["one", "two", "three"]
-    times = [school.row(row).sent_at for row in rows[:3]]
-    gaps = [(b - a).total_seconds() for a, b in pairwise(times) if a and b]
-    assert min(gaps) > 0.9
+    # A busy machine writes down late what it sent, never early: only the distance from the beginning is sure.
+    sent = [(moment - began).total_seconds() for row in rows if (moment := school.row(row).sent_at)]
+    assert (sent[1] >= 1, sent[2] >= 2) == (True, True)
+    assert sent[3] < sent[2]
     calls = school.box.calls("sendMessage", bot=school.account)
     assert [call["ok"] for call in calls] == [True] * 4
 
@@ -147,14 +148,14 @@ def test_while_telegram_is_away_nothing_is_lost_or_counted(school: School) -> No
 
 def test_one_process_sends_and_another_takes_over(school: School, database: Database) -> None:
     olga = school.student()
-    held = database.run(lambda session: LeaseCRUD(session).hold(LEASE_NAME, "elsewhere", 60))
+    held = database.run(lambda session: LeaseCRUD(session).hold(LEASE_NAMES["telegram"], "elsewhere", 60))
     assert held is True
     row = school.queue(olga, "Hello")
     with pytest.raises(NoAnswerError):
         school.send_until(lambda: school.state(row) == ["sent"], seconds=1.5)
     assert (school.state(row), olga.from_bot()) == (["pending"], [])
 
-    database.run(lambda session: LeaseCRUD(session).release(LEASE_NAME, "elsewhere"))
+    database.run(lambda session: LeaseCRUD(session).release(LEASE_NAMES["telegram"], "elsewhere"))
     school.send_until(lambda: school.state(row) == ["sent"])
 
 
@@ -243,4 +244,4 @@ def test_stopping_gives_back_what_has_not_left(school: School, database: Databas
     school.send_until(lambda: school.state(*rows) == ["sent", "sending"])
     assert school.state(*rows) == ["sent", "pending"]
     assert school.row(rows[1]).attempts == 0
-    assert database.run(lambda session: LeaseCRUD(session).hold(LEASE_NAME, "next", 1)) is True
+    assert database.run(lambda session: LeaseCRUD(session).hold(LEASE_NAMES["telegram"], "next", 1)) is True

@@ -272,3 +272,12 @@ def test_the_jobs_read_the_list(
     asyncio.run(asyncio.wait_for(serve(), 20))
     assert len(school.box.calls("getStarTransactions", school.account)) >= 2
     books_are_right(db)
+
+
+def test_how_far_a_list_was_read_is_of_its_bot(db: Session) -> None:
+    books = StarsCRUD(db)
+    assert books.offset(7) == 0
+    books.read_to(7, 100)
+    assert (books.offset(7), books.offset(8)) == (100, 0)
+    books.read_to(8, 30)
+    assert (books.offset(7), books.offset(8)) == (0, 30)

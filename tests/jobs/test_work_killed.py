@@ -19,11 +19,13 @@ from backend.database.crud.jobs import JobCRUD
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.jobs import Job, JobError
 from backend.database.models.lessons import Lesson
+from backend.database.models.promo_codes import PromoCode
 from backend.database.session import Database
 from tests.conftest import SECRET
+from tests.jobs.test_import_jobs import checked, started
 
 ROOT = Path(__file__).parents[2]
-ROWS, KILLS, PRICE, DEAREST = 60_000, 20, 100, 1_000_000
+ROWS, KILLS, PRICE, DEAREST = 30_000, 20, 100, 1_000_000
 REFUSED = 100  # every so many rows costs the most already
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -109,3 +111,36 @@ def test_a_worker_killed_again_and_again_does_each_row_once(database: Database, 
     assert db.scalar(select(func.count()).select_from(ChangeSet).where(ChangeSet.label == "change_price")) == 1
     assert db.scalar(select(func.count(JobError.row_id.distinct()))) == refused
     assert db.scalar(select(func.count()).select_from(JobError)) == refused
+
+
+def test_an_import_whose_worker_is_killed_writes_each_row_once(database: Database, db: Session) -> None:
+    """New rows, changed ones and ones that somebody has changed since the check."""
+    known, fresh, moved = ROWS // 10, ROWS // 2, 40
+    rows = [
+        {"code": f"C{n}", "code_key": f"c{n}", "search_key": f"c{n}", "discount_percent": 10, "is_active": True}
+        for n in range(known)
+    ]
+    with database.transaction() as session:
+        session.info["history"] = False
+        session.execute(insert(PromoCode), rows)
+    table = [[f"C{n}", "20"] for n in range(known)] + [[f"N{n}", "5"] for n in range(fresh)]
+    job_id = started(database, checked(database, table))
+    with database.transaction() as session:
+        session.info["history"] = False
+        session.execute(update(PromoCode).where(PromoCode.id <= moved).values(discount_percent=33))
+
+    hits = kill_now_and_then(database, db, job_id)
+    process = worker(database.url)
+    wait_until(lambda: at(db, job_id)[0] == "done", 200)
+    process.kill()
+    process.wait()
+
+    assert hits >= KILLS // 2
+    job = db.scalars(select(Job).where(Job.id == job_id).execution_options(populate_existing=True)).one()
+    assert (job.state, job.position, job.done, job.failed) == ("done", known + fresh, known + fresh - moved, moved)
+    percents = select(PromoCode.discount_percent, func.count()).group_by(PromoCode.discount_percent)
+    assert dict(db.execute(percents).all()) == {5: fresh, 20: known - moved, 33: moved}
+    told = select(func.count(), func.count(Change.entity_id.distinct())).where(Change.entity == "promo_codes")
+    assert tuple(db.execute(told).one()) == (known + fresh - moved, known + fresh - moved)
+    assert db.scalar(select(func.count(JobError.row_id.distinct()))) == moved
+    assert db.scalar(select(func.count()).select_from(JobError)) == moved

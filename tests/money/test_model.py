@@ -149,7 +149,7 @@ def school(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[type
         yield School
 
 
-@pytest.mark.parametrize("examples", [6, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [6, pytest.param(40, marks=pytest.mark.slow)])
 def test_the_books_are_right_after_every_step(school: type[School], examples: int) -> None:
     profile = settings(max_examples=examples, stateful_step_count=25, deadline=None)
     run_state_machine_as_test(school, settings=profile)

@@ -51,6 +51,7 @@ def test_an_order_keeps_title_and_price_as_they_were(till: Till, maria: User, le
     }
     kept = db.get_one(Order, 1)
     assert moment == kept.expires_at.isoformat().replace("+00:00", "Z")
+    assert kept.paid_at is None
     assert kept.expires_at - kept.created_at == pytest.approx(timedelta(hours=1), abs=timedelta(seconds=5))
 
     lesson.price, lesson.title = 500, "Другое имя"
@@ -194,6 +195,8 @@ def test_what_costs_nothing_is_given_at_once(till: Till, maria: User, db: Sessio
     assert (order["status"], order["amount"], order["purchase_id"]) == ("paid", 0, 1)
     purchase = rows(db, Purchase.payment_id, Purchase.amount, Purchase.status, Purchase.lesson_id)
     assert purchase == [(f"free:{order['id']}", 0, "completed", free.id)]
+    ((paid_at, made),) = rows(db, Order.paid_at, Order.created_at)
+    assert paid_at - made == pytest.approx(timedelta(0), abs=timedelta(seconds=5))
     assert (count(db, Payment), count(db, Dispatch)) == (0, 0)
     assert refusal(till.order(maria, free)) == (409, "already_owned")
     labels = [label for (label,) in rows(db, ChangeSet.label)]

@@ -6,11 +6,14 @@ import pytest
 from sqlalchemy.orm import Session
 
 from backend.core import clock, i18n
+from backend.core.errors import ConflictError
+from backend.database.crud.orders import OrderCRUD
 from backend.database.crud.promo_codes import PromoCodeCRUD
 from backend.database.crud.purchases import PurchaseCRUD
 from backend.database.models.lessons import Lesson
 from backend.database.models.promo_codes import PromoCode, PromoRedemption
 from backend.database.models.users import User
+from backend.database.schemas.orders import PreCheckout
 from backend.database.session import Database
 from tests.factories import make_promo, make_user
 from tests.money.conftest import Later
@@ -60,6 +63,13 @@ def test_another_deal_is_refused(
     order = till.order(maria, lesson).json()
     assert told(till.ask(order, maria, **changes)) == words
     assert till.ask(order, maria) == OK
+
+
+def test_a_refusal_has_a_code_of_its_own(database: Database) -> None:
+    deal = PreCheckout(payload="nothing-of-ours", telegram_id=1, total_amount=1, currency="XTR")
+    with pytest.raises(ConflictError) as refused:
+        database.run(lambda session: OrderCRUD(session).pre_checkout(deal))
+    assert refused.value.code == "refused"
 
 
 def test_the_refusal_is_in_the_buyers_language(

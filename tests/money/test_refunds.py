@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from backend.core import clock
@@ -148,6 +148,25 @@ class TestReports:
         database.run(lambda session: RefundCRUD(session).refund_failed(refund_id, "too late"))
         assert rows(db, Refund.status, Refund.error) == [("done", None)]
         books_are_right(db)
+
+    def test_nothing_goes_back_to_a_person_whose_data_are_erased(
+        self, database: Database, db: Session, refund_id: int, till: Till, lesson: Lesson
+    ) -> None:
+        """Nobody is left to return the Stars to, and nobody may believe that they went."""
+        database.run(lambda session: RefundCRUD(session).refund_failed(refund_id, "CHARGE_NOT_FOUND"))
+        db.execute(delete(Dispatch).where(Dispatch.refund_id == refund_id))
+        with pytest.raises(ConflictError) as again:
+            database.run(lambda session: RefundCRUD(session).retry(refund_id))
+        assert again.value.code == "erased"
+        assert rows(db, Refund.status) == [("failed",)]
+
+        other = make_user(db)
+        purchase = till.buy(other, lesson)["id"]
+        db.execute(update(User).where(User.id == other.id).values(erased_at=clock.now()))
+        with pytest.raises(ConflictError) as refused:
+            database.run(lambda session: PurchaseCRUD(session).refund(purchase))
+        assert refused.value.code == "erased"
+        assert db.scalars(select(Purchase.revoked_at).where(Purchase.id == purchase)).one() is None
 
     def test_failed_and_tried_again(self, database: Database, db: Session, refund_id: int) -> None:
         def fail(error: str) -> None:

@@ -20,7 +20,7 @@ from backend.sandbox.student import NoAnswerError, SandboxClient, Student, Stude
 from tests.money.server import Server
 from tests.money.till import books_are_right, count, rows
 
-STUDENTS, KILLS, PRICE, PURSE = 10, 4, 249, 100_000
+STUDENTS, KILLS, PRICE, PURSE = 10, 3, 249, 100_000
 # Whoever is killed may answer nothing, or may have done what was asked without saying so.
 TROUBLE = (httpx2.TransportError, ValueError, NoAnswerError, StudentRefusedError)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]

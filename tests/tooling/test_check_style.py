@@ -149,3 +149,15 @@ def test_an_undated_migration_is_found(tmp_path: Path) -> None:
 def test_leftovers_of_htmx_2_are_found_in_scripts(tmp_path: Path, script: str, message: str) -> None:
     root = written(tmp_path, "static/js/a.js", f"{script}\n")
     assert check_style.check(root) == [f"static/js/a.js:1: {message}"]
+
+
+def test_a_class_belongs_to_one_file_of_styles(tmp_path: Path) -> None:
+    own = "@layer parts { .ly-card { color: red } }"
+    elsewhere = "@layer pages {\n  @media print { .ly-card { color: blue } }\n  .ly-page .ly-card { color: blue }\n"
+    written(tmp_path, "static/css/60-parts.css", own)
+    written(tmp_path, "static/css/70-pages.css", elsewhere + "}")
+    assert check_style.check(tmp_path) == []
+    written(tmp_path, "static/css/70-pages.css", elsewhere + "  .ly-card { color: blue }\n}")
+    assert check_style.check(tmp_path) == [
+        "static/css/70-pages.css:4: .ly-card is a class of static/css/60-parts.css already"
+    ]

@@ -77,6 +77,11 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
     assert "/health" in DOCKERFILE
 
 
+def test_nobody_else_reads_the_data_and_the_image_says_what_is_inside() -> None:
+    assert "install -d -o lyceum -g lyceum -m 0700 /app/data" in DOCKERFILE
+    assert "python scripts/sbom.py sbom.cdx.json" in DOCKERFILE
+
+
 def test_every_way_of_starting_makes_schema_roles_and_the_first_sign_in_link() -> None:
     commands = {name: service.get("command") for name, service in SERVICES.items() if name in OURS}
     serve = ["python", "-m", "backend.cli", "serve"]
@@ -112,12 +117,13 @@ def test_the_image_takes_nothing_that_is_not_named() -> None:
     assert allowed == {
         *("backend", "main.py", "migrations", "alembic.ini", "locales", "static", "templates"),
         *("requirements.txt", "LICENSE"),
+        *("pyproject.toml", "vendor.lock.json", "scripts/sbom.py"),  # what the bill of materials is made of
     }
 
 
 def example() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
+    return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z0-9_]+=", line))
 
 
 def test_the_example_names_every_setting_and_no_secret() -> None:

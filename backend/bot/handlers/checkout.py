@@ -6,7 +6,7 @@ from aiogram.types import Message, PreCheckoutQuery
 from backend.bot.client import Api, Charge, Item
 from backend.bot.handlers.catalogue import show_item
 from backend.bot.handlers.library import deliver
-from backend.bot.handlers.menu import show_menu
+from backend.bot.handlers.menu import keep_promo, show_menu
 from backend.bot.http import ApiError, ApiRefusedError, Patience
 from backend.bot.keyboards import Act, Go, Place, at
 from backend.bot.markup import clip
@@ -89,8 +89,10 @@ async def ask_promo(talk: Talk, callback_data: Act | Go | None = None) -> None:
 async def take_promo(talk: Talk) -> None:
     code, item = talk.text.strip()[:MAX_CODE], talk.memory.about_item
     if item is None:
+        if refusal := await keep_promo(talk, code):
+            await talk.show(texts.ask_promo(refusal=refusal))
+            return
         talk.memory.forget_dialogue()
-        talk.memory.promo = code
         await show_menu(talk)
         return
     checked = await talk.api.check_promo(code, talk.student.id, item)

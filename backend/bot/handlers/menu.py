@@ -15,6 +15,8 @@ from backend.core.i18n import _
 
 THING = re.compile(r"(lesson|course)_([1-9][0-9]{0,17})")
 CODE = re.compile(r"promo_(.+)")
+SOME = 5  # lessons, of which the student may own a few
+HOPELESS = {"unknown", "off", "expired", "used_up"}
 
 
 async def start(talk: Talk, command: CommandObject) -> None:
@@ -23,9 +25,24 @@ async def start(talk: Talk, command: CommandObject) -> None:
     if thing := THING.fullmatch(link):
         await show_item(talk, Item(thing[1], int(thing[2])))
         return
-    if code := CODE.fullmatch(link):
-        talk.memory.promo = code[1]
-    await show_menu(talk)
+    code = CODE.fullmatch(link)
+    refusal = code and await keep_promo(talk, code[1])
+    await show_menu(talk, checkout.promo_refused(refusal) if refusal else None)
+
+
+async def keep_promo(talk: Talk, code: str) -> str | None:
+    """For the next purchase; why not, when it would count for none. It is asked about something on sale: what is wrong
+    with a code itself is so for everything.
+    """
+    on_sale = await talk.api.lessons(is_free=False, limit=SOME)
+    for lesson in on_sale.items:
+        checked = await talk.api.check_promo(code, talk.student.id, Item("lesson", lesson.id))
+        if checked.reason_code in HOPELESS:
+            return checked.reason
+        if checked.reason_code != "already_owned":
+            break
+    talk.memory.promo = code
+    return None
 
 
 async def show_menu(talk: Talk, note: Markup | None = None) -> None:

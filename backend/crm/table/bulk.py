@@ -9,16 +9,18 @@ from fastapi.responses import Response
 from markupsafe import Markup
 from starlette.datastructures import FormData
 
-from backend.core import forms
-from backend.core.errors import ConflictError, InvalidError
+from backend.core import forms, viewing
+from backend.core.errors import ConfirmationRequiredError, ConflictError, InvalidError
+from backend.core.events import Event
 from backend.core.exports import csv_response
 from backend.core.forms import Form
 from backend.core.i18n import _
 from backend.core.templating import flash, go_to, render, render_part, see_other, wants_fragment
 from backend.core.text import number
+from backend.core.units import proved_lately
 from backend.crm.table.declare import Action
 from backend.crm.table.screen import Screen, respond_row
-from backend.database import history
+from backend.database import audit, history
 from backend.database.crud.jobs import JobCRUD
 from backend.database.verbs import BULK_NOW, Outcome, Verb, apply
 
@@ -79,6 +81,11 @@ def _export(screen: Screen, which: Chosen) -> Response:
     table = screen.table
     if which.everything:
         return go_to(screen.request, screen.url("export.csv"))
+    if screen.me.impersonator_id is not None:
+        raise viewing.closed()
+    if not proved_lately(screen.me):
+        raise ConfirmationRequiredError
+    audit.note(screen.caller.session, Event.EXPORTED, what=table.name, rows=len(which.ids))
     cells = ([get(row) for get in table.export.values()] for row in screen.data.rows_of(which.ids))
     return csv_response(table.name, list(table.export), cells)
 

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 from pydantic import BaseModel
 
+from backend.core.context import Principal
 from backend.core.i18n import N_, _
 from backend.core.permissions import Permission
 from backend.core.text import number
@@ -134,7 +135,7 @@ class Table:
     `label`: what a row is called; `page`: the address of a row's page; `edit`: it has a form at <page>/edit;
     `update`: the schema of an edited cell; `export`: the columns of its files; `none`, `tabs`, `above`: templates of
     the empty state, above the list, and above the list as part of what filters change; `extra`: what these need,
-    (caller, params, page) -> mapping.
+    (caller, params, page) -> mapping; `reader`: the domain as one person may see it, (session, person) -> CRUD.
     """
 
     name: str
@@ -159,6 +160,10 @@ class Table:
     extra: Callable[[Any, Any, Any], Mapping[str, Any]] | None = None
     tabs: str = ""
     edit: bool = False
+    reader: Callable[[Any, Principal], BaseCRUD[Any]] | None = None
+
+    def data(self, session: Any, me: Principal) -> BaseCRUD[Any]:
+        return self.reader(session, me) if self.reader else self.crud(session)
 
     def url_of(self, row: Any) -> str:
         return self.page(row) if self.page else f"{self.prefix}/{row.id}"

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from fastapi import Path, Query
 from fastapi.responses import Response
 
-from backend.core.deps import DatabaseDep, Routes, detached, require
+from backend.core.deps import DatabaseDep, Routes, detached, recent, require
 from backend.core.errors import NotFoundError
+from backend.core.events import Event
 from backend.core.exports import BATCH, Format, export_response, in_batches
 from backend.core.templating import env, go_to, render_part
 from backend.core.text import zone
@@ -15,6 +16,7 @@ from backend.crm.table import bulk, editing
 from backend.crm.table.declare import TABLES, Table, cell
 from backend.crm.table.screen import Screen, respond, screen_of
 from backend.crm.table.views import opens_with
+from backend.database import audit
 from backend.database.listing import Page
 from backend.database.schemas.base import MAX_ID
 
@@ -48,14 +50,18 @@ def install(router: Routes, table: Table) -> None:
 
 
 def _file(router: Routes, table: Table, kind: Format) -> None:
-    @router.get(f"/export.{kind}", name=f"crm:{table.name}:{kind}", dependencies=[detached])
+    @router.get(f"/export.{kind}", name=f"crm:{table.name}:{kind}", dependencies=[detached, recent])
     def export(screen: Annotated[Screen, screen_of(table)], database: DatabaseDep) -> Response:
         """Everything that fits the filters, not the first page alone; of the columns the chosen ones, if some are."""
         asked, chosen = screen.asked, screen.params.cols
         names = [name for name in table.export if not chosen or name in {"id", *chosen}]
 
+        narrowed = asked.model_dump(mode="json", exclude_defaults=True, exclude={"cursor", "limit", "view"})
+        told = {"what": table.name, "format": kind, "filters": narrowed}
+        database.run(lambda session: audit.note(session, Event.EXPORTED, **told), screen.caller.actor)
+
         def read(session: Any, cursor: str | None) -> Page[Any]:
-            page = table.crud(session).shown(asked.model_copy(update={"limit": BATCH, "cursor": cursor}))
+            page = table.data(session, screen.me).shown(asked.model_copy(update={"limit": BATCH, "cursor": cursor}))
             return replace(page, items=[[table.export[name](row) for name in names] for row in page.items])
 
         return export_response(kind, table.name, names, in_batches(database, read), zone(screen.me.timezone))

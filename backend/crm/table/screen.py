@@ -87,7 +87,7 @@ class Screen:
 
     @cached_property
     def data(self) -> BaseCRUD[Any]:
-        return self.table.crud(self.caller.session)
+        return self.table.data(self.caller.session, self.me)
 
     @cached_property
     def columns(self) -> Sequence[Column]:
@@ -108,6 +108,11 @@ class Screen:
     def url(self, tail: str = "") -> str:
         """An address below the table's with the same parameters."""
         return url_with(self.params, f"{self.table.prefix}/{tail}")
+
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """What all but the rows and the pages of a list depends on (core.kept)."""
+        return self.table.name, self.url(), self.sort, self.may_write
 
     @property
     def may_write(self) -> bool:

@@ -8,29 +8,29 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, column, func, literal_column, select, values
+from sqlalchemy import ColumnElement, bindparam, column, func, literal_column, select, values
 from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.permissions import STUDENT
-from backend.database.base import UTCDateTime
-from backend.database.listing import AnyRow
+from backend.database.base import UTCDateTime, seconds_of
+from backend.database.crud.revenue import REVENUE, RevenueCRUD
+from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
+from backend.database.session import ask
 
-HOLD = timedelta(days=21)  # Stars can be withdrawn after (telegram.md 7)
 LATEST = 6
 ANSWERED = 5000  # the median is over the latest of them at most
-
-# As the indexes `ix_purchases_revenue` and `ix_purchases_lesson_revenue` have it: a bound zero would not fit them.
-REVENUE = and_(
-    Purchase.status == "completed",
-    Purchase.revoked_at.is_(None),
-    ~Purchase.is_test,
-    Purchase.amount > literal_column("0"),
+OPENED, REPLIED = SupportTicket.__table__.c.created_at, SupportTicket.__table__.c.first_reply_at
+ANSWERS: AnySelect = (
+    select(seconds_of(OPENED), seconds_of(REPLIED))
+    .where(bindparam("start") <= OPENED, bindparam("stop") > OPENED, REPLIED.is_not(None))
+    .order_by(OPENED.desc())
+    .limit(ANSWERED)
 )
 
 
@@ -93,12 +93,10 @@ class AnalyticsCRUD:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def revenue(self, period: Period) -> Series:
-        """Stars by day."""
-        return self._series(period, Purchase.created_at, func.sum(Purchase.amount), REVENUE)
-
-    def sales(self, period: Period) -> Series:
-        return self._series(period, Purchase.created_at, func.count(), REVENUE)
+    def earnings(self, period: Period) -> tuple[Series, Series]:
+        """(Stars by day, sales by day)."""
+        found = RevenueCRUD(self.session).between([*period.before().midnights, *period.midnights, period.end])
+        return _compared(period, [day.revenue for day in found]), _compared(period, [day.count for day in found])
 
     def students(self, period: Period) -> Series:
         is_student = User.role_id == select(Role.id).where(Role.name == STUDENT).scalar_subquery()
@@ -115,37 +113,27 @@ class AnalyticsCRUD:
         )
 
     def _replies(self, period: Period) -> dict[date, list[float]]:
-        opened, answered = SupportTicket.created_at, SupportTicket.first_reply_at
-        statement = (
-            select(opened, answered)
-            .where(opened >= period.start, opened < period.end, answered.is_not(None))
-            .order_by(opened.desc())
-            .limit(ANSWERED)
-        )
         waits: dict[date, list[float]] = {}
-        for start, end in self.session.execute(statement):
-            assert end is not None  # by the condition
-            minutes = (end - start).total_seconds() / 60
-            waits.setdefault(start.astimezone(period.zone).date(), []).append(minutes)
+        days = [(day, start.timestamp()) for day, start in zip(period.dates, period.midnights, strict=True)]
+        rows: Iterable[AnyRow] = ask(self.session, ANSWERS, start=period.start, stop=period.end)
+        for opened, answered in rows:
+            while opened < days[-1][1]:
+                days.pop()
+            waits.setdefault(days[-1][0], []).append((answered - opened) / 60)
         return waits
 
     def _series(self, period: Period, at: Any, figure: Any, *conditions: ColumnElement[bool]) -> Series:
         """`figure` by day, now and in the period before: each day is a walk of its own through an index on `at`."""
-        periods = (period.before(), period)
-        starts = [start for one in periods for start in one.midnights]
+        starts = [*period.before().midnights, *period.midnights]
         days = values(column("start", UTCDateTime()), column("stop", UTCDateTime()), name="days")
         day = days.data(list(pairwise([*starts, period.end]))).cte("days").c
         found = select(figure).where(*conditions, at >= day.start, at < day.stop).scalar_subquery()
-        by_start = {start: float(value or 0) for start, value in self.session.execute(select(day.start, found))}
-        before, now = ([by_start[start] for start in one.midnights] for one in periods)
-        return Series(now, before, sum(now), sum(before))
+        by_start = {start: value or 0 for start, value in self.session.execute(select(day.start, found))}
+        return _compared(period, [by_start[start] for start in starts])
 
-    def withdrawable(self, border: datetime) -> tuple[int, int]:
+    def withdrawable(self, border: datetime) -> Sequence[int]:
         """(Stars that can be withdrawn, Stars still on hold); `border` is HOLD ago."""
-        free = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at < border)
-        held = select(func.coalesce(func.sum(Purchase.amount), 0)).where(REVENUE, Purchase.created_at >= border)
-        # PostgreSQL adds whole numbers up to a Decimal.
-        return int(self.session.scalar(free) or 0), int(self.session.scalar(held) or 0)
+        return RevenueCRUD(self.session).around(border)
 
     def waiting(self) -> tuple[int, Sequence[AnyRow]]:
         """(how many students wait for an answer, those who wait longest)."""
@@ -181,6 +169,11 @@ class AnalyticsCRUD:
         )
         return self.session.execute(statement).all()
 
+    def newest_lessons(self) -> Sequence[Lesson]:
+        return self.session.scalars(
+            select(Lesson).order_by(Lesson.created_at.desc(), Lesson.id.desc()).limit(LATEST)
+        ).all()
+
     def best_lessons(self, period: Period) -> Sequence[AnyRow]:
         """(id, title, revenue in Stars, sales) of the lessons that earned most."""
         kept = (
@@ -203,6 +196,12 @@ class AnalyticsCRUD:
 
 def _person() -> Iterable[Any]:
     return User.id.label("user_id"), User.first_name, User.last_name, User.username
+
+
+def _compared(period: Period, by_day: Sequence[float]) -> Series:
+    """Of the days of the period before it and its own."""
+    before, now = ([float(value) for value in part] for part in (by_day[: period.days], by_day[period.days :]))
+    return Series(now, before, sum(now), sum(before))
 
 
 def _median(values: Sequence[float]) -> float:

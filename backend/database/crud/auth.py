@@ -1,5 +1,6 @@
 """Sessions and tokens. Only hashes of secrets come near the database."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,19 +10,21 @@ from sqlalchemy.orm import joinedload
 
 from backend.core import clock, security
 from backend.core.errors import NotFoundError
+from backend.core.events import Event
 from backend.core.i18n import _
+from backend.database import audit
 from backend.database.crud.base import BaseCRUD
 from backend.database.crud.settings import SettingCRUD
 from backend.database.listing import AnyRow, AnySelect
-from backend.database.models.auth import ApiToken, AuthSession, OneTimeToken, RefreshToken
+from backend.database.models.auth import ApiToken, AuthSession, Credential, OneTimeToken, RefreshToken
 from backend.database.models.users import Role, User
 from backend.database.models.views import SavedView
 from backend.database.session import ask
 
 IDLE = timedelta(minutes=60)
 ABSOLUTE = timedelta(hours=12)
-REMEMBERED = timedelta(days=30)  # "stay signed in on this device": idle and absolute limits
 API_ABSOLUTE = timedelta(days=14)
+PENDING = timedelta(minutes=10)  # from a right password to the second factor
 TOUCH = timedelta(seconds=60)  # last_seen is written at most this often
 REUSE_GRACE = timedelta(seconds=10)
 SIGN_IN, SIGN_IN_LINK = "sign_in", timedelta(minutes=15)  # purpose and life of a one-time link
@@ -37,6 +40,10 @@ LIVE = (
         AuthSession.created_at,
         AuthSession.last_seen_at,
         AuthSession.expires_at,
+        AuthSession.method,
+        AuthSession.confirmed_at,
+        AuthSession.impersonator_id,
+        AuthSession.read_only,
         User.id.label("user_id"),
         User.first_name,
         User.last_name,
@@ -50,10 +57,12 @@ LIVE = (
         Role.permissions,
         # Without any, no page asks for them.
         or_(exists().where(SavedView.owner_id == User.id), exists().where(SavedView.is_shared)).label("has_views"),
+        exists().where(Credential.user_id == User.id, Credential.kind != "recovery").label("has_factor"),
     )
     .join(AuthSession.user)
     .join(User.role)
     .where(
+        AuthSession.level == bindparam("level"),
         AuthSession.revoked_at.is_(None),
         AuthSession.expires_at > bindparam("now"),
         AuthSession.token_version == User.token_version,
@@ -89,14 +98,18 @@ class Rotation:
 
     session: AuthSession | None = None
     secret: str = ""
-    reused: bool = False  # a stolen or replayed token: the session is dead now
 
 
 class SessionCRUD(BaseCRUD[AuthSession]):
     model = AuthSession
 
-    def open(self, user: User, *, kind: str, user_agent: str, ip: str, lifetime: timedelta) -> tuple[AuthSession, str]:
-        """A new session and its secret, which exists only here and at the client."""
+    def open(
+        self, user: User, *, kind: str, user_agent: str, ip: str, lifetime: timedelta, **how: str
+    ) -> tuple[AuthSession, str]:
+        """A new session and its secret, which exists only here and at the client.
+
+        `how`: `method`, and `level="pending"` while the second factor is still to come.
+        """
         secret = security.new_token()
         session = AuthSession(
             user_id=user.id,
@@ -106,6 +119,7 @@ class SessionCRUD(BaseCRUD[AuthSession]):
             user_agent=user_agent[:255],
             ip=ip,
             expires_at=clock.now() + lifetime,
+            **how,
         )
         return self.add(session), secret
 
@@ -116,17 +130,19 @@ class SessionCRUD(BaseCRUD[AuthSession]):
     def find_api_session(self, session_id: int) -> AnyRow | None:
         return self._find_live(LIVE_BY_ID, id=session_id)
 
-    def _find_live(self, statement: AnySelect, **values: Any) -> AnyRow | None:
-        found = ask(self.session, statement, now=clock.now(), **values).one_or_none()
+    def find_pending(self, secret: str) -> AnyRow | None:
+        """A session whose second factor is still to come. It is nobody's sign-in anywhere else."""
+        return self._find_live(LIVE_BY_SECRET, level="pending", hash=security.digest(secret))
+
+    def _find_live(self, statement: AnySelect, *, level: str = "full", **values: Any) -> AnyRow | None:
+        found = ask(self.session, statement, now=clock.now(), level=level, **values).one_or_none()
         return None if found is None or self._idle(found) else found
 
     @staticmethod
-    def lifetime(*, remember: bool) -> timedelta:
-        return REMEMBERED if remember else ABSOLUTE
-
-    @staticmethod
     def idle_limit(session: AuthSession | AnyRow) -> timedelta:
-        return IDLE if session.expires_at - session.created_at <= ABSOLUTE else REMEMBERED
+        """Who stays signed in (REMEMBER_DAYS) does so at rest too."""
+        whole: timedelta = session.expires_at - session.created_at
+        return IDLE if whole <= ABSOLUTE else whole
 
     def touch(self, session_id: int) -> None:
         stale = clock.now() - TOUCH
@@ -139,13 +155,33 @@ class SessionCRUD(BaseCRUD[AuthSession]):
     def missing(self, row_id: int) -> str:
         return _("This session has ended already.")
 
-    def revoke(self, session_id: int) -> None:
-        """The session and the refresh tokens of its chain are dead from the next request on."""
-        self.session.execute(
+    def revoke(self, session_id: int) -> bool:
+        """The session and the refresh tokens of its chain are dead from the next request on; whether they lived."""
+        ended = self.session.execute(
             update(AuthSession)
             .where(AuthSession.id == session_id, AuthSession.revoked_at.is_(None))
             .values(revoked_at=clock.now())
+            .returning(AuthSession.id)
         )
+        return ended.scalar_one_or_none() is not None
+
+    def renew(self, session_id: int, *, proved: bool) -> str:
+        """The session goes on under a new secret, its old one is dead; `proved`: the person just proved who they are.
+
+        Raises NotFoundError.
+        """
+        secret, values = security.new_token(), dict[str, Any]()
+        if proved:
+            values["confirmed_at"] = clock.now()
+        renewed = self.session.execute(
+            update(AuthSession)
+            .where(AuthSession.id == session_id, AuthSession.revoked_at.is_(None))
+            .values(token_hash=security.digest(secret), **values)
+            .returning(AuthSession.id)
+        )
+        if renewed.scalar_one_or_none() is None:
+            raise NotFoundError(self.missing(session_id))
+        return secret
 
     def revoke_secret(self, secret: str) -> None:
         """Ends the browser session of this cookie, if there is one."""
@@ -161,12 +197,23 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         statement = update(AuthSession).where(*condition).values(revoked_at=clock.now())
         self.session.execute(statement if but is None else statement.where(AuthSession.id != but))
 
+    def revoke_role(self, role_id: int) -> None:
+        """Everyone who has this role signs in anew, in every process: more rights come with a new session id."""
+        has_it = update(User).where(User.role_id == role_id).values(token_version=User.token_version + 1)
+        self.session.execute(has_it, execution_options={"synchronize_session": False})
+        theirs = (
+            AuthSession.user_id.in_(select(User.id).where(User.role_id == role_id)),
+            AuthSession.revoked_at.is_(None),
+        )
+        self.session.execute(update(AuthSession).where(*theirs).values(revoked_at=clock.now()))
+
     def of_user(self, user_id: int) -> list[AuthSession]:
         """Live sessions of a person, the latest first."""
         statement = (
             select(AuthSession)
             .where(
                 AuthSession.user_id == user_id,
+                AuthSession.level == "full",
                 AuthSession.revoked_at.is_(None),
                 AuthSession.expires_at > clock.now(),
             )
@@ -183,6 +230,12 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         if found.user_id != user_id:
             raise NotFoundError(self.missing(session_id))
         self.revoke(session_id)
+
+    def places(self, user_id: int) -> Sequence[tuple[str, str]]:
+        """(program, address) of all sign-ins of a person that are still known."""
+        mine = AuthSession.user_id == user_id, AuthSession.level == "full"
+        found = self.session.execute(select(AuthSession.user_agent, AuthSession.ip).where(*mine).distinct())
+        return [(agent, ip) for agent, ip in found]
 
     def someone_signed_in(self) -> bool:
         """Whether a person has ever come in through the browser."""
@@ -237,7 +290,8 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         if direct and token.used_at is not None and clock.now() - token.used_at <= REUSE_GRACE:
             return Rotation()
         self.revoke(session.id)
-        return Rotation(session, reused=True)
+        audit.note(self.session, Event.TOKEN_REUSE, user_id=session.user_id, session_id=session.id)
+        return Rotation(session)
 
     def purge(self, older_than: datetime) -> None:
         self.session.execute(delete(AuthSession).where(AuthSession.expires_at < older_than))

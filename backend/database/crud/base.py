@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, CursorResult, ScalarSelect, Select, select, update
+from sqlalchemy import ColumnElement, CursorResult, ScalarSelect, Select, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.interfaces import ORMOption
@@ -18,10 +18,12 @@ from backend.database import history, listing, search
 from backend.database.base import Base
 from backend.database.listing import AnySelect, Cursor, Page
 from backend.database.schemas.base import MAX_ID, ListParams
+from backend.database.session import ask
 from backend.database.verbs import Verb
 
 M = TypeVar("M", bound=Base)
 CHOICES = 20
+FEW = 1_000  # rows are sorted faster than they are met by walking an order
 COUNT = "all_rows"  # the column of a list's query that holds the count
 Filter = Callable[[Any], ColumnElement[bool]]
 
@@ -31,6 +33,8 @@ class BaseCRUD(Generic[M]):
 
     `sorts`: what a list sorts by -> its column, never null; a listed row has the column's attribute or that name.
     `filters`: a field of the domain's ListParams -> condition for a value that is not None.
+    `seldom`: filters that may leave few rows. `figures`: sorts by whole numbers that many rows have in common; their
+    filters are conditions "column >= value" or "<=", and the indexes of the usual sorts hold the columns.
     `verbs`: what can be done to many rows at once, by name.
     """
 
@@ -38,6 +42,8 @@ class BaseCRUD(Generic[M]):
     sorts: ClassVar[Mapping[str, Any]] = {}
     default_sort: ClassVar[str] = "-id"
     filters: ClassVar[Mapping[str, Filter]] = {}
+    seldom: ClassVar[frozenset[str]] = frozenset()
+    figures: ClassVar[frozenset[str]] = frozenset()
     called: ClassVar[tuple[Any, ...]] = ()  # the columns that name a row when it is offered as a choice
     verbs: ClassVar[Mapping[str, Verb]] = {}
 
@@ -65,10 +71,34 @@ class BaseCRUD(Generic[M]):
             cap = cap if cap == listing.API_CAP else listing.SEARCH_CAP
             if self.is_indexed() and search.asks(params.q):
                 return self._found(params, params.q, cap)
-        statement = self.listed(params)
+        narrowed = self.conditions(params)
+        page = None if narrowed or cap is None else self._opened(params, cap)
+        if page is not None:
+            return page
+        whole = _list_statement(cast("Any", type(self)))
         if cap is None:
-            return self._page(statement, params)
-        return self._page(statement, params, listing.count_up_to(statement, cap), cap)
+            return self._page(whole.where(*self._met(params, narrowed)), params)
+        statement = whole.where(*narrowed)
+        count = listing.count_up_to(statement, cap)
+        if self._few(params, count):
+            return self._page(statement, params, count, cap, few=True)
+        return self._page(whole.where(*self._met(params, narrowed)), params, count, cap)
+
+    def _few(self, params: ListParams, count: ScalarSelect[int]) -> bool:
+        """Whether SQLite does better to find all rows of a `seldom` filter first: it keeps no figures to know by."""
+        values = [getattr(params, name, None) for name in self.seldom]
+        if all(value is None or value is False for value in values):
+            return False
+        if self.session.get_bind().dialect.name != "sqlite":
+            return False
+        return (self.session.execute(select(count)).scalar_one() or 0) <= FEW
+
+    def _met(self, params: ListParams, narrowed: Sequence[ColumnElement[bool]]) -> Sequence[ColumnElement[bool]]:
+        """The conditions of a page as a walk along its order meets them."""
+        if not self.figures or self.session.get_bind().dialect.name != "sqlite":
+            return narrowed
+        order, cursor = self._way(params)
+        return [listing.met(condition, self.figures, order, behind=cursor is not None) for condition in narrowed]
 
     @classmethod
     def is_indexed(cls) -> bool:
@@ -154,47 +184,85 @@ class BaseCRUD(Generic[M]):
 
         `few`: SQLite finds the rows and sorts them, instead of walking the order's index to meet them.
         """
-        sort = params.sort or self.default_sort
-        known = {"id": self.model.id, **self.sorts}
-        name, descending = listing.parse_sort(sort, list(known))
-        column, id_column = known[name], self.model.id
-        key = getattr(column, "key", None) or name
-        cursor = listing.decode_cursor(params.cursor, sort, column) if params.cursor else None
-        back = cursor is not None and cursor.back
+        order, cursor = self._way(params)
+        column = self.sorting(order.name)
         column = listing.unindexed(column) if few else column
-        if cursor:
-            statement = statement.where(listing.keyset(column, id_column, cursor, descending=descending))
-        order = [by.desc() if descending != back else by.asc() for by in (column, id_column)]
-        rows, counted = self._rows(statement.order_by(*order).limit(params.limit + 1), count)
+        walked, rows, counted = _walked(statement, column, self.model.id, order), list[Any](), None
+        tied = order.name in self.figures and not few
+        for place in listing.places(column, self.model.id, order, cursor, tied=tied):
+            wanted = walked.where(*place).limit(params.limit + 1 - len(rows))
+            more, told = self._rows(wanted, count if counted is None else None)
+            rows, counted = [*rows, *more], told if counted is None else counted
+            if len(rows) > params.limit:
+                break
         if count is not None and counted is None:
             # Only behind a cursor's last row: what it pointed at has been deleted meanwhile.
             counted = self.session.execute(select(count)).scalar_one() if cursor else 0
-        total, capped = (None, count is not None) if counted is None or counted > cap else (counted, False)
-        more, rows = len(rows) > params.limit, rows[: params.limit]
+        return self._cut(rows, params.limit, order, cursor, counted, cap if count is not None else None)
+
+    def _opened(self, params: ListParams, cap: int) -> Page[Any] | None:
+        """The page of a list of columns that nothing narrows, from a statement that is made once."""
+        order, cursor = self._way(params)
+        if cursor and order.name in self.figures:
+            return None
+        crud = cast("Any", type(self))
+        statement = _opening(crud, order, cap, behind=cursor is not None)
+        if statement is None:
+            return None
+        place = {"value": cursor.value, "row_id": cursor.row_id} if cursor else {}
+        rows = ask(self.session, statement, number=params.limit + 1, **place).all()
+        if cursor and not rows:
+            return None  # what the cursor pointed at has been deleted: the count has no row to come with
+        return self._cut(rows, params.limit, order, cursor, rows[0][-1] if rows else 0, cap)
+
+    def _way(self, params: ListParams) -> tuple[listing.Order, Cursor | None]:
+        sort = params.sort or self.default_sort
+        name, descending = listing.parse_sort(sort, ["id", *self.sorts])
+        cursor = listing.decode_cursor(params.cursor, sort, self.sorting(name)) if params.cursor else None
+        return listing.Order(sort, name, descending, cursor is not None and cursor.back), cursor
+
+    @classmethod
+    def sorting(cls, name: str) -> Any:
+        return cls.model.id if name == "id" else cls.sorts[name]
+
+    def _cut(
+        self,
+        rows: Sequence[Any],
+        limit: int,
+        order: listing.Order,
+        cursor: Cursor | None,
+        counted: int | None,
+        cap: int | None,
+    ) -> Page[Any]:
+        """The page of rows of which one too many was read. `cap`: None when nothing was counted."""
+        more, rows, back = len(rows) > limit, rows[:limit], order.back
         if back:
-            rows.reverse()
+            rows = rows[::-1]
+        key = getattr(self.sorting(order.name), "key", None) or order.name
 
         def at(row: Any, *, before: bool) -> str:
-            value = getattr(row, key) if hasattr(row, key) else getattr(row, name)
-            return Cursor(sort, value, row.id, before).encode()
+            value = getattr(row, key) if hasattr(row, key) else getattr(row, order.name)
+            return Cursor(order.sort, value, row.id, before).encode()
 
+        total, capped = (None, cap is not None) if cap is None or counted is None or counted > cap else (counted, False)
         return Page(
             items=rows,
             next=at(rows[-1], before=False) if rows and (more or back) else None,
             prev=at(rows[0], before=True) if rows and (more if back else cursor is not None) else None,
             total=total,
             capped=capped,
-            cap=cap,
+            cap=cap or 0,
         )
 
     def _rows(self, statement: AnySelect, count: ScalarSelect[int] | None) -> tuple[list[Any], int | None]:
         """The rows, and the count that each of them brings along; None when there is no row to bring it."""
-        alone = len(statement.column_descriptions) == 1
+        whole = _whole(cast("Any", type(self)))
         if count is None:
-            return list(self.session.scalars(statement) if alone else self.session.execute(statement)), None
-        found = self.session.execute(statement.add_columns(count.label(COUNT))).all()
+            return list(self.session.scalars(statement) if whole else ask(self.session, statement)), None
+        statement = statement.add_columns(count.label(COUNT))
+        found = (self.session.execute(statement) if whole else ask(self.session, statement)).all()
         counted = found[0][-1] if found else None
-        return [row[0] if alone else row for row in found], counted
+        return [row[0] if whole else row for row in found], counted
 
     def find_by_id(self, row_id: int, *options: ORMOption) -> M | None:
         if not 1 <= row_id <= MAX_ID:
@@ -296,6 +364,29 @@ def _list_statement(crud: Any) -> AnySelect:
     """Putting a list's columns together costs more than running it, and never comes out differently."""
     statement: AnySelect = crud.list_statement()
     return statement
+
+
+@cache
+def _whole(crud: Any) -> bool:
+    """A list of entities, not of columns."""
+    return len(_list_statement(crud).column_descriptions) == 1
+
+
+def _walked(statement: AnySelect, column: Any, id_column: Any, order: listing.Order) -> AnySelect:
+    return statement.order_by(*(by.desc() if order.down else by.asc() for by in (column, id_column)))
+
+
+@lru_cache(maxsize=500)
+def _opening(crud: Any, order: listing.Order, cap: int, *, behind: bool) -> AnySelect | None:
+    """A whole list in this order with its count, `behind` a place or from its start; None for a list of entities."""
+    if _whole(crud):
+        return None
+    statement, column = _list_statement(crud), crud.sorting(order.name)
+    count = listing.count_up_to(statement, cap).label(COUNT)
+    if behind:
+        value, row_id = bindparam("value", type_=column.type), bindparam("row_id", type_=crud.model.id.type)
+        statement = statement.where(listing.keyset(column, crud.model.id, value, row_id, down=order.down))
+    return _walked(statement, column, crud.model.id, order).limit(bindparam("number")).add_columns(count)
 
 
 def exact(column: InstrumentedAttribute[Any]) -> Filter:

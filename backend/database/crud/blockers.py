@@ -19,10 +19,20 @@ MESSAGE = N_("A message that was sent cannot be taken back.")
 RUNNING = N_("The job that does this still goes on. Cancel it first.")
 SECRET = N_("The values are secret and not kept, so there is nothing to put back.")
 ELSEWHERE = N_("This is changed back where it was set: in the settings.")
+ERASED = N_("Erased personal data are gone: there is nothing to put back.")
 STAFF = N_("Rights and accounts of the staff are not changed by an undo.")
 
 BY_TABLE = {"messages": MESSAGE, "settings": ELSEWHERE}
-BY_LABEL = {"password": SECRET, "sign_out": SECRET, "grant": ACCESS, "free": ACCESS, "revoke_grant": ACCESS}
+BY_LABEL = {
+    "erase": ERASED,
+    "password": SECRET,
+    "sign_out": SECRET,
+    "authn_factor_added": SECRET,
+    "authn_factor_removed": SECRET,
+    "grant": ACCESS,
+    "free": ACCESS,
+    "revoke_grant": ACCESS,
+}
 
 
 def reasons(session: Session, sets: Sequence[ChangeSet]) -> dict[int, str]:

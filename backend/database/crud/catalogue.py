@@ -1,10 +1,9 @@
 """What lessons and courses share: their sales and prices, who bought them, and why what was sold stays."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from backend.core.errors import InvalidError
 from backend.core.i18n import _, ngettext
@@ -16,29 +15,6 @@ from backend.database.schemas.lessons import PricePercent
 from backend.database.verbs import Verb, setting
 
 LATEST = 10
-# A sale: paid with real Stars and not given back.
-SOLD = (
-    Purchase.status == "completed",
-    Purchase.revoked_at.is_(None),
-    Purchase.amount > 0,
-    Purchase.is_test.is_(False),
-)
-
-
-@dataclass(frozen=True)
-class Sales:
-    count: int = 0
-    revenue: int = 0  # Stars
-
-
-def sales_by(crud: BaseCRUD[Any], column: Any, ids: Sequence[int]) -> Mapping[int, Sales]:
-    """Sales of lessons or courses (`column` of Purchase) by id, in one query."""
-    statement = (
-        select(column, func.count(), func.coalesce(func.sum(Purchase.amount), 0))
-        .where(column.in_(ids), *SOLD)
-        .group_by(column)
-    )
-    return {row_id: Sales(count, int(revenue)) for row_id, count, revenue in crud.session.execute(statement)}
 
 
 def sold_words(sold: int) -> str:

@@ -14,7 +14,8 @@ from backend.core.errors import ConflictError, InvalidError
 from backend.core.i18n import _
 from backend.database import history
 from backend.database.crud.base import BaseCRUD, Filter, exact
-from backend.database.crud.catalogue import Sales, buyers_by, repriced, sales_by, sold_words
+from backend.database.crud.catalogue import buyers_by, repriced, sold_words
+from backend.database.crud.revenue import RevenueCRUD, Sales
 from backend.database.listing import API_CAP, Page
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.lessons import Lesson
@@ -123,7 +124,7 @@ class CourseCRUD(BaseCRUD[Course]):
         return CourseView(course, self.places([course.id]).get(course.id, []))
 
     def sales(self, course_ids: Sequence[int]) -> Mapping[int, Sales]:
-        return sales_by(self, Purchase.course_id, course_ids)
+        return RevenueCRUD(self.session).by_thing(Purchase.course_id, course_ids)
 
     def buyers(self, course_id: int) -> Sequence[Any]:
         """The latest purchases of the course, with the person."""

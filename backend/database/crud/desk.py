@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, bindparam, case, func, literal_column, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, bindparam, func, literal_column, select
 from sqlalchemy.orm import aliased, joinedload
 
 from backend.database.crud.base import Filter
@@ -13,7 +13,6 @@ from backend.database.crud.tickets import Ticket, TicketCRUD
 from backend.database.listing import AnyRow, AnySelect, Cursor, Page
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.history import Change, ChangeSet
-from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import Chat, Message, SupportTicket
 from backend.database.models.users import User, full_name
 from backend.database.schemas.base import ListParams
@@ -165,20 +164,12 @@ EVENT_ROWS = (
     .limit(EVENTS)
 )
 HERS = Ticket.user_id == bindparam("user")
-KEPT = (
-    Purchase.user_id == bindparam("user"),
-    Purchase.status == literal_column("'completed'"),
-    Purchase.revoked_at.is_(None),
-)
 CARD = select(
-    select(func.coalesce(func.sum(case((Purchase.is_test, 0), else_=Purchase.amount)), 0))
-    .where(*KEPT)
-    .scalar_subquery()
-    .label("spent"),
-    select(func.count(Purchase.id)).where(*KEPT).scalar_subquery().label("purchases"),
+    User.spent,
+    User.purchases,
     select(func.count(Ticket.id)).where(HERS).scalar_subquery().label("tickets"),
     select(func.count(Ticket.id)).where(HERS, UNDONE).scalar_subquery().label("open"),
-)
+).where(User.id == bindparam("user"))
 OTHERS = (
     select(Ticket.id, Ticket.subject, Ticket.status, Ticket.last_message_at)
     .where(HERS, Ticket.id != bindparam("ticket"))

@@ -31,7 +31,7 @@ from backend.database import history, outbox
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.settings import SettingCRUD
 from backend.database.crud.users import UserCRUD
-from backend.database.models.dispatches import BULK, REPLY, Dispatch
+from backend.database.models.dispatches import BULK, REPLY, TELEGRAM, Dispatch
 from backend.database.models.users import User
 
 __all__ = ["BULK", "REPLY", "DispatchCRUD"]
@@ -44,8 +44,12 @@ TRIES = 5
 # After the first, second, ... failed try; over a quarter of an hour in all.
 BACKOFF = (timedelta(seconds=2), timedelta(seconds=15), timedelta(minutes=2), timedelta(minutes=15))
 
-# What `error` begins with, before ": " and Telegram's own words.
+# What `error` begins with, before ": " and the other side's own words.
 ERRORS: dict[str, str] = {
+    "expired": N_("it is too old to be of use"),
+    "rejected": N_("the mail server refused the letter"),
+    "deferred": N_("the mail server took nothing yet"),
+    "unsent": N_("the mail server did not answer"),
     "blocked": N_("the student has blocked the bot"),
     "refused": N_("Telegram refused the message"),
     "unreachable": N_("Telegram did not answer"),
@@ -84,9 +88,7 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         person's telegram_id, is added where the method has it. A cause has one row: the same
         `dedupe_key` again gives the first one, unchanged.
         """
-        now = clock.now()
         values = {
-            "dedupe_key": dedupe_key,
             "chat_id": chat_id,
             "user_id": user_id,
             "message_id": message_id,
@@ -94,10 +96,21 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
             "method": method,
             "params": params,
             "priority": priority,
+            "not_before": not_before or clock.now(),
+        }
+        return self.queue(dedupe_key, TELEGRAM, values)
+
+    def queue(self, dedupe_key: str, channel: str, columns: Mapping[str, Any]) -> Dispatch:
+        now = clock.now()
+        values = {
+            "dedupe_key": dedupe_key,
+            "channel": channel,
+            "priority": REPLY,
             "state": "pending",
-            "not_before": not_before or now,
+            "not_before": now,
             "attempts": 0,
             "created_at": now,
+            **columns,
         }
         self.session.flush()
         made = (sqlite if self._sqlite else postgresql).insert(Dispatch).values(values)
@@ -111,8 +124,8 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
 
     # -- sending
 
-    def claim(self, limit: int = BATCH) -> list[Dispatch]:
-        """Takes the next rows: at most one of a chat, in the chat's order, replies before bulk.
+    def claim(self, limit: int = BATCH, channel: str = TELEGRAM) -> list[Dispatch]:
+        """Takes a channel's next rows: at most one of a chat, in the chat's order, replies before bulk.
 
         Each is "sending" until its lease ends; `attempts` is the number to finish it with.
         """
@@ -120,7 +133,8 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         now = clock.now()
         ids = self.session.scalars(
             select(Dispatch.id)
-            .where(Dispatch.state == "pending", Dispatch.not_before <= now, ~self._blocked(now))
+            .where(Dispatch.channel == channel, Dispatch.state == "pending", Dispatch.not_before <= now)
+            .where(~self._blocked(now) if channel == TELEGRAM else Dispatch.expires_at > now)
             .order_by(Dispatch.priority, Dispatch.not_before, Dispatch.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -139,7 +153,7 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
     @staticmethod
     def _blocked(now: datetime) -> ColumnElement[bool]:
         """Another row of the chat is leaving, or stands before this one: due, or tried before."""
-        other = aliased(Dispatch)
+        other = aliased(Dispatch)  # a chat is Telegram's alone
         before = or_(
             other.priority < Dispatch.priority,
             and_(other.priority == Dispatch.priority, other.id < Dispatch.id),
@@ -192,15 +206,15 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         assert isinstance(result, CursorResult)
         return result.rowcount
 
-    def next_due(self) -> datetime | None:
+    def next_due(self, channel: str = TELEGRAM) -> datetime | None:
         """When the next row that still has to wait may leave."""
-        waits = Dispatch.state == "pending", Dispatch.not_before > clock.now()
+        waits = Dispatch.channel == channel, Dispatch.state == "pending", Dispatch.not_before > clock.now()
         return self.session.scalar(select(func.min(Dispatch.not_before)).where(*waits))
 
-    def sent_since(self, moment: datetime) -> bool:
+    def sent_since(self, moment: datetime, channel: str = TELEGRAM) -> bool:
         """Whether anything has left since then, or may be leaving now."""
         recent = or_(Dispatch.sent_at >= moment, Dispatch.state == "sending")
-        return self.session.scalar(select(exists().where(recent))) or False
+        return self.session.scalar(select(exists().where(Dispatch.channel == channel, recent))) or False
 
     def pause(self, until: datetime) -> None:
         """Telegram asked all of us to wait; every process obeys."""

@@ -1,9 +1,13 @@
-"""What a person owns, and the only way in which a purchase comes into being."""
+"""What a person owns, and the only way in which a purchase comes into being.
 
-from collections.abc import Mapping
+How much that is, and the Stars paid for it, stands in `users.purchases` and `users.spent`, so that lists sort and
+filter by them. They follow from the purchases: no edit of the person, so version and history stay as they are.
+"""
+
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, Subquery, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -15,6 +19,7 @@ from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.lessons import Lesson
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
+from backend.database.rows import among, table_of
 
 LIVE = Purchase.status == "completed", Purchase.revoked_at.is_(None)
 
@@ -86,7 +91,37 @@ class EntitlementCRUD(BaseCRUD[Purchase]):
         if row is None:
             raise already_owned()
         made: Purchase = row
+        self.count(made, 1)
         return made
+
+    # -- how much
+
+    def count(self, purchase: Purchase, by: int) -> None:
+        """A purchase has become live (`by` 1) or is so no longer (-1)."""
+        stars = 0 if purchase.is_test else purchase.amount
+        self._put(User.id == purchase.user_id, User.purchases + by, User.spent + by * stars)
+
+    def recount(self, user_ids: Collection[int]) -> None:
+        """After purchases were written in bulk, or taken out."""
+        sums = held()
+        mine = sums.c.user_id == User.id
+        number, stars = (
+            func.coalesce(select(column).where(mine).scalar_subquery(), 0)
+            for column in (sums.c.purchases, sums.c.spent)
+        )
+        self._put(among(self.session, table_of(User).c.id, user_ids), number, stars)
+
+    def _put(self, which: ColumnElement[bool], purchases: Any, spent: Any) -> None:
+        values = {"purchases": purchases, "spent": spent, "updated_at": User.updated_at}
+        statement = update(User).where(which).values(values)
+        self.session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def held() -> Subquery:
+    """user_id, purchases, spent (Stars; test sales are none) of all who hold something."""
+    stars = func.sum(case((Purchase.is_test, 0), else_=Purchase.amount))
+    statement = select(Purchase.user_id, func.count().label("purchases"), stars.label("spent"))
+    return statement.where(*LIVE).group_by(Purchase.user_id).subquery()
 
 
 def _covers(thing: Lesson | Course) -> ColumnElement[bool]:

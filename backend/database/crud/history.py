@@ -24,6 +24,7 @@ TIMELINE = 50
 SHOWN = 3  # changes of a set that a list names
 CAP = 1000  # a set with more has "1 000+" changes
 RARE = 2000  # sets of a kind; of more, walking all of them by time finds a page soon enough
+LOOKER = aliased(User)  # who was at the keyboard while the actor's account was borrowed
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class HistoryCRUD:
         sets = self.session.scalars(
             select(ChangeSet)
             .where(ChangeSet.id.in_(newest))
-            .options(joinedload(ChangeSet.actor))
+            .options(joinedload(ChangeSet.actor), joinedload(ChangeSet.impersonator))
             .order_by(ChangeSet.id.desc())
         ).all()
         ids = [found.id for found in sets]
@@ -129,9 +130,10 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
             select(
                 *(ChangeSet.id, ChangeSet.at, ChangeSet.door, ChangeSet.label, ChangeSet.undoes_id),
                 *(ChangeSet.actor_id, ChangeSet.ip, ChangeSet.request_id, User.first_name, User.last_name),
-                ApiToken.name.label("token"),
+                *(ApiToken.name.label("token"), LOOKER.first_name.label("by_first"), LOOKER.last_name.label("by_last")),
             )
             .outerjoin(User, User.id == ChangeSet.actor_id)
+            .outerjoin(LOOKER, LOOKER.id == ChangeSet.impersonator_id)
             .outerjoin(ApiToken, ApiToken.id == ChangeSet.token_id)
         )
 

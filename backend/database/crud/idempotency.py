@@ -39,6 +39,11 @@ class IdempotencyCRUD:
             raise ConflictError(_("This Idempotency-Key was used for another request."), code="idempotency_key_reused")
         return Stored(found.status, found.response)
 
+    def answered(self, owner: str, key: str) -> Stored | None:
+        """The answer given before, for whoever sees to it that no twin is being worked on now."""
+        found = self._find(owner, key)
+        return Stored(found.status, found.response) if found else None
+
     def _find(self, owner: str, key: str) -> IdempotencyKey | None:
         condition = IdempotencyKey.owner == owner, IdempotencyKey.key == key
         return self.session.scalars(select(IdempotencyKey).where(*condition)).one_or_none()

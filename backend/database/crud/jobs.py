@@ -6,20 +6,21 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, func, insert, literal, or_, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import Session, joinedload
 
 from backend.core import clock, wording
 from backend.core.context import Actor, Door
 from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _, current_language
 from backend.database import history
-from backend.database.crud.base import BaseCRUD
+from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.registry import TABLES
 from backend.database.crud.undo import Clash, UndoCRUD
 from backend.database.listing import AnySelect, Page
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.jobs import GOING_ON, Job, JobError, JobRow
-from backend.database.schemas.base import ListParams
+from backend.database.models.users import User
+from backend.database.schemas.base import FORM, ListParams
 from backend.database.verbs import apply
 
 LEASE = timedelta(seconds=15)
@@ -115,11 +116,6 @@ class JobCRUD(BaseCRUD[Job]):
         return len(wanted)
 
     # -- reading
-
-    def of(self, owner: int | None, params: ListParams) -> Page[Job]:
-        """The latest jobs with whoever started them; `owner`: of this person alone."""
-        mine = [] if owner is None else [Job.owner_id == owner]
-        return self._page(select(Job).options(joinedload(Job.owner)).where(*mine), params)
 
     def view(self, job_id: int) -> Job:
         return self.get_by_id(job_id, joinedload(Job.owner))
@@ -225,7 +221,7 @@ def bulk(jobs: JobCRUD, job: Job, limit: int) -> Batch:
     crud = TABLES[job.records](jobs.session)
     verb = crud.verbs[job.verb]
     ids = [row_id for row_id, _data in jobs.next_rows(job, limit)]
-    given = verb.arguments.model_validate(job.arguments) if verb.arguments else None
+    given = verb.arguments.model_validate(job.arguments, context=FORM) if verb.arguments else None
     outcome = apply(crud, verb, ids, given)
     cursor = ids[-1] if ids else job.cursor
     return Batch(cursor, len(ids) < limit, len(ids), outcome.done, outcome.same, outcome.errors)
@@ -256,3 +252,24 @@ class _ErrorCRUD(BaseCRUD[JobError]):
 def _free() -> ColumnElement[bool]:
     gone = and_(Job.state == "running", Job.lease_until <= clock.now())
     return or_(Job.state == "queued", gone)
+
+
+class JobListCRUD(BaseCRUD[Job]):
+    """The jobs, the latest first; `owner`: of this person alone."""
+
+    model = Job
+    filters: ClassVar[Mapping[str, Filter]] = {"state": exact(Job.state), "owner_id": exact(Job.owner_id)}
+
+    def __init__(self, session: Session, owner: int | None = None) -> None:
+        super().__init__(session)
+        self.owner = owner
+
+    @classmethod
+    def list_statement(cls) -> AnySelect:
+        seen = Job.id, Job.kind, Job.records, Job.verb, Job.state, Job.total, Job.position, Job.failed, Job.created_at
+        owner = Job.owner_id, User.first_name, User.last_name, User.login
+        return select(*seen, *owner).outerjoin(User, User.id == Job.owner_id)
+
+    def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
+        found = super().conditions(params)
+        return found if self.owner is None else [*found, Job.owner_id == self.owner]

@@ -6,12 +6,15 @@ Each check names the rows that break it. I3-I7 are the numbers of the design's i
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from backend.database.crud.entitlements import held
+from backend.database.crud.revenue import REVENUE, quarter_of
 from backend.database.models.orders import Order, OrderLine, Payment, Refund
 from backend.database.models.promo_codes import PromoCode, PromoRedemption
-from backend.database.models.purchases import Purchase
+from backend.database.models.purchases import ClosedQuarter, ClosedRevenue, ClosedSales, Purchase
+from backend.database.models.users import User
 
 NAMED = 5
 TAKEN = ("reserved", "used")
@@ -182,6 +185,42 @@ def _entitlements() -> Iterator[Check]:
         ),
     )
     yield "I7 live purchases of what the person holds already", _doubles()
+    sums = held()
+    yield (
+        "people whose kept figures are not what their purchases say",
+        select(User.id).outerjoin(sums, sums.c.user_id == User.id).where(_differ(User, sums, "purchases", "spent")),
+    )
+    yield from _kept_sums()
+
+
+def _kept_sums() -> Iterator[Check]:
+    earned = select(func.coalesce(func.sum(Purchase.amount), 0)).where(
+        REVENUE, Purchase.created_at < ClosedRevenue.until
+    )
+    yield (
+        "the kept sum of revenue is not what its purchases say",
+        select(ClosedRevenue.id).where(ClosedRevenue.stars != earned.scalar_subquery()),
+    )
+    for what, part in (("lessons and courses", ClosedSales.stars), ("quarters of an hour", ClosedQuarter.stars)):
+        parts = select(func.coalesce(func.sum(part), 0)).scalar_subquery()
+        yield (
+            f"the kept sums of {what} do not add up to the kept sum of revenue",
+            select(ClosedRevenue.id).where(ClosedRevenue.stars != parts),
+        )
+    number = quarter_of(Purchase.created_at)
+    of_quarter = select(number.label("quarter"), func.count().label("count"), func.sum(Purchase.amount).label("stars"))
+    sold = of_quarter.where(REVENUE).group_by(number).subquery()
+    yield (
+        "kept quarters of an hour that are not what their purchases say",
+        select(ClosedQuarter.quarter)
+        .outerjoin(sold, sold.c.quarter == ClosedQuarter.quarter)
+        .where(_differ(ClosedQuarter, sold, "count", "stars")),
+    )
+
+
+def _differ(kept: type[User] | type[ClosedQuarter], sums: Subquery, *names: str) -> ColumnElement[bool]:
+    """One of the figures is not its sum; where there is nothing to add up it has to be 0."""
+    return or_(*(getattr(kept, name) != func.coalesce(sums.c[name], 0) for name in names))
 
 
 def _purchases() -> Select[Any]:

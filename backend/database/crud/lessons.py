@@ -11,9 +11,10 @@ from sqlalchemy.orm import joinedload
 from backend.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from backend.core.i18n import _
 from backend.database.crud.base import BaseCRUD, Filter, exact
-from backend.database.crud.catalogue import Sales, buyers_by, repriced, sales_by, sold_words
+from backend.database.crud.catalogue import buyers_by, repriced, sold_words
 from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.media import MediaCRUD
+from backend.database.crud.revenue import RevenueCRUD, Sales
 from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged
 from backend.database.listing import API_CAP, Page
 from backend.database.models.courses import Course, CourseLesson
@@ -124,7 +125,7 @@ class LessonCRUD(BaseCRUD[Lesson]):
 
     def sales(self, lesson_ids: Sequence[int]) -> Mapping[int, Sales]:
         """Sales of lessons by themselves (not through a course)."""
-        return sales_by(self, Purchase.lesson_id, lesson_ids)
+        return RevenueCRUD(self.session).by_thing(Purchase.lesson_id, lesson_ids)
 
     def courses(self, lesson_ids: Sequence[int]) -> Mapping[int, Sequence[CourseName]]:
         """The courses that hold each lesson, by title."""

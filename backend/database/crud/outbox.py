@@ -5,8 +5,12 @@ from typing import ClassVar
 
 from sqlalchemy import ColumnElement, select
 
+from backend.core import clock
+from backend.core.errors import ConflictError
+from backend.core.i18n import _
 from backend.database.crud.base import Filter
 from backend.database.crud.dispatches import DispatchCRUD
+from backend.database.crud.letters import LetterCRUD
 from backend.database.crud.payments import RefundCRUD
 from backend.database.crud.tickets import TicketCRUD
 from backend.database.listing import AnySelect
@@ -45,7 +49,10 @@ class OutboxCRUD(DispatchCRUD):
             Dispatch.not_before,
             Dispatch.created_at,
             Dispatch.sent_at,
+            Dispatch.channel,
             Dispatch.chat_id,
+            Dispatch.address,
+            Dispatch.expires_at,
             Dispatch.user_id,
             Dispatch.refund_id,
             User.first_name,
@@ -57,13 +64,19 @@ class OutboxCRUD(DispatchCRUD):
         if isinstance(params, OutboxFilters):
             if params.state in STATES:
                 found.append(Dispatch.state.in_(STATES[params.state]))
+            if params.channel:
+                found.append(Dispatch.channel == params.channel)
             if params.user_id is not None:
                 found.append(Dispatch.user_id == params.user_id)
         return found
 
     def send_again(self, dispatch_id: int) -> None:
-        """Raises ConflictError unless it has failed, NotFoundError."""
+        """Raises ConflictError unless it has failed and is of use still, NotFoundError."""
         row = self.get_by_id(dispatch_id)
+        if row.expires_at is not None and row.expires_at <= clock.now():
+            raise ConflictError(
+                _("This letter is too old to be of use. A new one has to be asked for."), code="expired"
+            )
         if row.refund_id is not None and row.state == "failed":
             RefundCRUD(self.session).retry(row.refund_id)
         else:
@@ -77,6 +90,7 @@ class OutboxCRUD(DispatchCRUD):
             TicketCRUD(self.session).cancel_reply(ticket_id, row.message_id)
         else:
             self.cancel(dispatch_id)
+            LetterCRUD(self.session).forget(dispatch_id)
 
     def _ticket_of(self, row: Dispatch) -> int | None:
         statement = select(Chat.ticket_id).join(Message, Message.chat_id == Chat.id)

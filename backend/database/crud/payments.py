@@ -96,10 +96,13 @@ class RefundCRUD(BaseCRUD[Refund]):
     def retry(self, refund_id: int) -> Refund:
         """Asks Telegram once more. Raises ConflictError unless it has refused."""
         refund = self.get_by_id(refund_id)
+        statement = select(Dispatch).where(Dispatch.refund_id == refund_id)
+        dispatch = self.session.scalars(statement).one_or_none()
+        if dispatch is None and refund.status == "failed":
+            words = _("The data of this person are erased: nobody is left to return the Stars to.")
+            raise ConflictError(words, code="erased")
         if not self.update_where(refund, Refund.status == "failed", status="requested", error=None):
             raise ConflictError(_("Only a refund that failed can be tried again."), code="not_failed")
-        statement = select(Dispatch).where(Dispatch.refund_id == refund_id)
-        dispatch = self.session.scalars(statement).one()
-        if dispatch.state == "failed":
+        if dispatch is not None and dispatch.state == "failed":
             DispatchCRUD(self.session).resend(dispatch.id)
         return refund

@@ -17,6 +17,7 @@ from backend.database.crud.notices import Notices
 from backend.database.crud.orders import PAYABLE, OrderCRUD
 from backend.database.crud.payments import PaymentCRUD, RefundCRUD
 from backend.database.crud.promo_codes import PromoCodeCRUD
+from backend.database.crud.revenue import RevenueCRUD
 from backend.database.models.orders import Order, OrderLine, Payment
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
@@ -172,13 +173,16 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
                 _("Nothing was paid for this, so there is nothing to return."),
                 code="not_refundable",
             )
+        buyer = EntitlementCRUD(self.session).person(purchase.user_id)
+        if buyer.erased_at is not None:
+            words = _("The data of this person are erased: nobody is left to return the Stars to.")
+            raise ConflictError(words, code="erased")
         history.describe(self.session, "refund")
-        if not self._revoke(purchase):
+        if not self.revoke(purchase):
             return purchase
         order = OrderCRUD(self.session).get_by_id(line.order_id)
         OrderCRUD(self.session).update_where(order, Order.status == "paid", status="refunded")
         PaymentCRUD(self.session).update_where(payment, Payment.status == "settled", status="refunded")
-        buyer = EntitlementCRUD(self.session).person(purchase.user_id)
         refund = RefundCRUD(self.session).request(payment, reason=reason, actor_id=actor_id, user=buyer)
         Notices(self.session).refunded(buyer, refund, line.title)
         return purchase
@@ -192,8 +196,13 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
     def _line(self, purchase: Purchase) -> OrderLine | None:
         return self.session.get(OrderLine, purchase.order_line_id) if purchase.order_line_id else None
 
-    def _revoke(self, purchase: Purchase) -> bool:
-        return self.update_where(purchase, *LIVE, revoked_at=clock.now())
+    def revoke(self, purchase: Purchase) -> bool:
+        """Takes the access away, and the purchase out of all sums; False when somebody was faster."""
+        revoked = self.update_where(purchase, *LIVE, revoked_at=clock.now())
+        if revoked:
+            RevenueCRUD(self.session).give_back(purchase)
+            EntitlementCRUD(self.session).count(purchase, -1)
+        return revoked
 
     # -- gifts
 
@@ -224,7 +233,7 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         if not is_grant(purchase):
             raise ConflictError(_("This was bought: return the money instead."), code="not_a_grant")
         history.describe(self.session, "revoke_grant")
-        self._revoke(purchase)
+        self.revoke(purchase)
         return purchase
 
 

@@ -164,7 +164,7 @@ class SaleCRUD(PurchaseCRUD):
         """Raises NotFoundError."""
         payment = PaymentCRUD(self.session).get_by_id(payment_id)
         order = self._order(payment.order_id)
-        payer = select(User).where(User.telegram_id == payment.payer_telegram_id)
+        payer = select(User).where(User.telegram_id == payment.payer_telegram_id, User.telegram_id.is_not(None))
         user = self.session.scalars(payer).one_or_none() or (order.user if order else None)
         line = order.lines[0] if order else None
         bought = select(Purchase).where(Purchase.payment_id == payment.provider_charge_id)

@@ -23,12 +23,17 @@ class SettingCRUD(BaseCRUD[Setting]):
         found = self.find(BOT)
         return found if found and bot_id in (None, found["id"]) else None
 
-    def decide(self, key: str, value: dict[str, Any]) -> None:
-        """A person's decision about the school: put, and told in its history."""
-        before = self.find(key) or dict.fromkeys(value)
-        if before != value:
-            self.put(key, value)
-            history.note(self.session, history.SCHOOL, before, value)
+    def decide(self, key: str, value: dict[str, Any], default: dict[str, Any] | None = None) -> bool:
+        """A person's decision about the school: put, and told in its history. Whether it changes anything.
+
+        `default`: what held without one.
+        """
+        before = self.find(key) or default or dict.fromkeys(value)
+        if before == value:
+            return False
+        self.put(key, value)
+        history.note(self.session, history.SCHOOL, before, value)
+        return True
 
     def put(self, key: str, value: dict[str, Any]) -> None:
         is_sqlite = self.session.get_bind().dialect.name == "sqlite"

@@ -1,38 +1,334 @@
-"""The people who run the school."""
+"""The people who run the school: their accounts, and how they come to them."""
 
 import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
 
-from sqlalchemy import select
+from sqlalchemy import and_, delete, exists, func, or_, select
+from sqlalchemy.orm import aliased
 
-from backend.core.errors import ConflictError, InvalidError
-from backend.core.i18n import _
-from backend.core.permissions import ADMIN
-from backend.database.crud.base import BaseCRUD
+from backend.core import clock
+from backend.core.errors import ConflictError, InvalidError, NotFoundError
+from backend.core.events import Event
+from backend.core.i18n import _, current_language
+from backend.core.permissions import ADMIN, STUDENT, Permission
+from backend.core.text import datetime_text
+from backend.core.wording import role as role_words
+from backend.database import audit, history
+from backend.database.crud.auth import SIGN_IN, SIGN_IN_LINK, OneTimeTokenCRUD, SessionCRUD
+from backend.database.crud.base import Filter, exact
+from backend.database.crud.credentials import TrustedDeviceCRUD
+from backend.database.crud.idempotency import IdempotencyCRUD, Stored
+from backend.database.crud.letters import LetterCRUD
+from backend.database.crud.locks import LockCRUD
+from backend.database.crud.rights import Guard
 from backend.database.crud.users import UserCRUD
+from backend.database.listing import AnyRow, AnySelect
+from backend.database.models.auth import AuthSession, Credential, OneTimeToken
 from backend.database.models.users import Role, User
+from backend.database.schemas.base import MAX_ID
+from backend.database.schemas.staff import Invitation, StaffForm
+from backend.database.session import settings_of
 
 LOGIN = re.compile(r"[^\s@]{2,64}")
+INVITE, INVITE_LIFE = "invite", timedelta(days=7)  # purpose and life of an invitation
+# What stands in the place of a login until the invited person chooses one. Nobody can choose it: it has a space.
+NO_LOGIN = "invited "
+FACTORS = or_(Credential.kind == "passkey", and_(Credential.kind == "totp", Credential.confirmed_at.is_not(None)))
 
 
-class StaffCRUD(BaseCRUD[User]):
-    model = User
+def has_login(login: str | None) -> bool:
+    return bool(login) and not str(login).startswith(NO_LOGIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A line of the list of staff."""
+
+    row: AnyRow
+    locked: bool  # too many attempts keep them out at this moment
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.row, name)
+
+
+def _factor() -> Any:
+    return exists().where(Credential.user_id == User.id, FACTORS)
+
+
+def _invited() -> Any:
+    """Has not come in yet."""
+    waits = OneTimeToken.user_id == User.id, OneTimeToken.purpose == INVITE, OneTimeToken.used_at.is_(None)
+    return User.password_hash.is_(None) & exists().where(*waits)
+
+
+STATES: Mapping[str, Any] = {
+    "active": lambda: User.is_active & ~_invited(),
+    "invited": lambda: User.is_active & _invited(),
+    "off": lambda: ~User.is_active,
+}
+
+
+class StaffCRUD(UserCRUD):
+    """Whoever has another role than the students'. `by` is who acts: see Guard."""
+
+    default_sort = "name"
+    filters: ClassVar[Mapping[str, Filter]] = {
+        "role_id": exact(User.role_id),
+        "state": lambda state: STATES[state](),
+        "factor": lambda value: _factor() if value == "yes" else ~_factor(),
+    }
+
+    @classmethod
+    def list_statement(cls) -> AnySelect:
+        # Looking through someone else's eyes is not being there.
+        mine = AuthSession.user_id == User.id, AuthSession.impersonator_id.is_(None)
+        return (
+            select(
+                *(User.id, User.first_name, User.last_name, User.login, User.email, User.is_active, User.created_at),
+                User.search_key.label("name"),
+                Role.name.label("role"),
+                _invited().label("invited"),
+                _factor().label("factor"),
+                select(func.max(AuthSession.last_seen_at)).where(*mine).scalar_subquery().label("seen_at"),
+            )
+            .join(Role, Role.id == User.role_id)
+            .where(Role.name != STUDENT)
+        )
+
+    def dressed(self, rows: Sequence[Any]) -> Sequence[Any]:
+        locked = LockCRUD(self.session).locked([row.id for row in rows])
+        return [Member(row, row.id in locked) for row in rows]
+
+    def get_member(self, user_id: int) -> User:
+        """With the role. Raises NotFoundError for students too."""
+        statement = select(User).join(User.role).where(User.id == user_id, Role.name != STUDENT)
+        found = self.session.scalars(statement).one_or_none()
+        if found is None:
+            raise NotFoundError(self.missing(user_id))
+        return found
+
+    def last_seen(self, user_id: int) -> datetime | None:
+        mine = AuthSession.user_id == user_id, AuthSession.impersonator_id.is_(None)
+        return self.session.scalar(select(func.max(AuthSession.last_seen_at)).where(*mine))
+
+    def factors(self, user_id: int) -> list[Credential]:
+        """The second factors that work, the eldest first; recovery codes are not counted among them."""
+        statement = select(Credential).where(Credential.user_id == user_id, FACTORS).order_by(Credential.id)
+        return list(self.session.scalars(statement))
+
+    # -- coming to the school
+
+    def invite(self, data: Invitation, by: int | None) -> tuple[User, str]:
+        """A new member of staff, and the secret of the link by which they come in the first time.
+
+        The same form sent again finds the person it made; the secret is "" then, it is shown once. Raises ConflictError
+        for an e-mail that somebody has.
+        """
+        guard = Guard(self.session, by, Permission.STAFF_WRITE)  # twins of a form wait here for each other
+        role, forms, owner = guard.role(data.role_id), IdempotencyCRUD(self.session), f"invite:{by}"
+        if data.ticket and (made := forms.answered(owner, data.ticket)):
+            return self.get_by_id(int(made.response)), ""
+        if data.email and self.is_taken(data.email, besides=0):
+            taken = _("There is a person with this e-mail already.")
+            raise ConflictError(taken, fields={"email": taken})
+        login = None if data.email else f"{NO_LOGIN}{secrets.token_hex(6)}"
+        named = data.model_dump(include={"first_name", "last_name", "email"})
+        person = self.add(User(role_id=role.id, login=login, **named))
+        history.describe(self.session, "invite")
+        if data.ticket:
+            forms.claim(owner, data.ticket, "")
+            forms.remember(owner, data.ticket, Stored(201, str(person.id)))
+        return person, self._invitation(person, role, by)
+
+    def candidates(self, typed: str) -> Sequence[User]:
+        """Students whom a name in Telegram, an e-mail or a Telegram ID names. Names change hands: several have one."""
+        key = typed.strip().removeprefix("@").casefold()
+        named = aliased(User)  # each way has an index, and SQLite must not begin with all students
+        ways = [func.lower(named.username) == key, named.email_key == key]
+        if key.isascii() and key.isdecimal() and int(key) <= MAX_ID:
+            ways.append(named.telegram_id == int(key))
+        mine = User.id.in_(select(named.id).where(or_(*ways)))
+        found = select(User).join(User.role).where(Role.name == STUDENT, User.erased_at.is_(None), mine)
+        return self.session.scalars(found.order_by(User.id).limit(5)).all()
+
+    def take_in(self, user_id: int, role_id: int, by: int | None) -> tuple[User, str]:
+        """A student becomes a member of staff in the same account, with all that they bought; see `invite`.
+
+        The secret is "" for who has a password already. An e-mail that they never confirmed is taken off: it may be
+        anyone's who could edit students. Raises ConflictError for who is switched off or has another role already.
+        """
+        guard = Guard(self.session, by, Permission.STAFF_WRITE)
+        person, role = guard.anyone(user_id), guard.role(role_id)
+        if person.role_id == role.id:  # the form came twice
+            return person, ""
+        if person.role.name != STUDENT or not person.is_active:
+            raise ConflictError(_("This person works here already, or is switched off."))
+        self._forget_links(user_id)
+        unproved = person.email_verified_at is None and person.telegram_id is not None
+        history.describe(self.session, "role")
+        self.assign(person, {"role_id": role.id, "email": None if unproved else person.email})
+        audit.note(self.session, Event.ROLE_CHANGED, user_id=user_id, before=STUDENT, after=role.name)
+        self.sign_out(person)
+        return person, "" if person.password_hash else self._invitation(person, role, by)
+
+    def invite_again(self, user_id: int, by: int | None) -> tuple[User, str]:
+        """A new link; those before it do not work any more. Raises ConflictError for who has come in already."""
+        person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
+        if person.password_hash is not None or not person.is_active:
+            raise ConflictError(_("This person has come in already, or is switched off."))
+        self._forget_links(user_id, OneTimeToken.purpose == INVITE)
+        self.note(person, "invite")
+        return person, self._invitation(person, person.role, by)
+
+    def _invitation(self, person: User, role: Role, by: int | None) -> str:
+        audit.note(self.session, Event.USER_INVITED, user_id=person.id)
+        secret = OneTimeTokenCRUD(self.session).issue(person.id, INVITE, INVITE_LIFE)
+        if person.email:
+            letters, until = LetterCRUD(self.session), clock.now() + INVITE_LIFE
+            letters.withdraw_to(person.id, "invite")
+            letters.post(
+                "invite",
+                to=person.email,
+                language=current_language.get(),
+                user_id=person.id,
+                inviter=self.session.get_one(User, by).name,
+                name=person.first_name,
+                role=role_words(role.name),
+                until=datetime_text(until),
+                link=f"{settings_of(self.session).url}/invite/{secret}",
+            )
+        return secret
+
+    def accept(self, secret: str, login: str | None, password_hash: str) -> User:
+        """The invited person has chosen a login, or keeps to their e-mail, and a password.
+
+        Works once. Raises NotFoundError for a link that does not work (any more), ConflictError for a taken login.
+        """
+        person = self.get_by_id(OneTimeTokenCRUD(self.session).redeem(secret, INVITE))
+        if not person.is_active or person.password_hash is not None:
+            raise NotFoundError
+        self._forget_links(person.id)
+        if login and login != person.login:
+            self.refuse_taken(login)
+            self.assign(person, {"login": login})
+        elif not has_login(person.login):
+            self.assign(person, {"login": None})
+        self.set_password(person, password_hash)
+        role = self.session.get_one(Role, person.role_id).name
+        audit.note(self.session, Event.USER_CREATED, user_id=person.id, role=role)
+        return person
+
+    def refuse_taken(self, login: str) -> None:
+        """Raises InvalidError for what is no login (an "@" would be read as an e-mail), ConflictError for a taken
+        one.
+        """
+        if not LOGIN.fullmatch(login) or not login.isprintable():
+            raise InvalidError(fields={"login": _("2 to 64 characters without spaces and “@”.")})
+        if self.find_by_login(login):
+            raise ConflictError(_("This login is taken."), fields={"login": _("This login is taken.")})
+
+    def add_admin(self, login: str, *, password_hash: str | None, first_name: str = "") -> User:
+        """Raises InvalidError, ConflictError: see refuse_taken."""
+        login = login.strip()
+        self.refuse_taken(login)
+        made = self.create_staff(login=login, password_hash=password_hash, role=ADMIN, first_name=first_name)
+        audit.note(self.session, Event.USER_CREATED, user_id=made.id, role=ADMIN)
+        return made
+
+    # -- their accounts
+
+    def change(self, user_id: int, data: StaffForm, by: int | None) -> User:
+        """Name, login and e-mail. Raises ConflictError when someone else saved meanwhile or has the same."""
+        person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
+        self.check_version(person, data.version)
+        values = data.model_dump(include={"first_name", "last_name", "email"})
+        if data.login and data.login != person.login:
+            if data.login.casefold() != person.login_key:
+                self.refuse_taken(data.login)
+            values["login"] = data.login
+        if values["email"] is None and person.login is None and not data.login:
+            raise InvalidError(fields={"email": _("Without a login they need an e-mail to sign in with.")})
+        if (data.email or "").casefold() == (person.email or "").casefold():
+            return self.assign(person, values)
+        self._forget_links(user_id, OneTimeToken.purpose != INVITE)  # they went to the old address
+        self.assign(person, {**values, "email_verified_at": None})
+        audit.note(self.session, Event.EMAIL_CHANGED, user_id=user_id)
+        return person
+
+    def set_role(self, user_id: int, role_id: int, by: int | None) -> User:
+        """Ends all their sessions: they come in anew with the rights that they have then."""
+        guard = Guard(self.session, by, Permission.STAFF_WRITE)
+        person, role = guard.person(user_id), guard.role(role_id)
+        if role.id == person.role_id:
+            return person
+        guard.keep_an_admin(person)
+        was = person.role.name
+        history.describe(self.session, "role")
+        self.assign(person, {"role_id": role.id})
+        audit.note(self.session, Event.ROLE_CHANGED, user_id=user_id, before=was, after=role.name)
+        return self.sign_out(person)
+
+    def switch(self, user_id: int, active: bool, by: int | None) -> User:
+        """Lets a person in or not. Switched off, they lose their sessions and their links in the same moment."""
+        guard = Guard(self.session, by, Permission.STAFF_WRITE)
+        person = guard.person(user_id)
+        if person.is_active == active:
+            return person
+        if not active:
+            guard.keep_an_admin(person)
+            self._forget_links(user_id)
+        history.describe(self.session, "switch_on" if active else "switch_off")
+        self.assign(person, {"is_active": active})
+        audit.note(self.session, Event.USER_ENABLED if active else Event.USER_DISABLED, user_id=user_id)
+        return self.sign_out(person)
+
+    def sign_out_everywhere(self, user_id: int, by: int | None) -> User:
+        person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
+        self.note(person, "sign_out")
+        audit.note(self.session, Event.SESSION_ENDED, user_id=user_id, all=True)
+        return self.sign_out(person)
+
+    def sign_out(self, person: User) -> User:
+        """Every session, in every process: those of an older number are dead."""
+        SessionCRUD(self.session).revoke_all(person.id)
+        return self.assign(person, {"token_version": person.token_version + 1})
+
+    def make_link(self, user_id: int, by: int | None) -> str:
+        """The secret of a link that signs the person in once, as the command line makes it."""
+        person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
+        if not person.is_active:
+            raise ConflictError(_("This account is switched off."))
+        self.note(person, "sign_in_link")
+        audit.note(self.session, Event.LINK_CREATED, user_id=user_id)
+        return OneTimeTokenCRUD(self.session).issue(user_id, SIGN_IN, SIGN_IN_LINK)
+
+    def remove_factors(self, user_id: int, by: int | None) -> User:
+        """For whoever has lost theirs: the next sign-in asks for the password alone, or for a new factor."""
+        person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
+        gone = self.session.scalars(
+            delete(Credential).where(Credential.user_id == user_id).returning(Credential.kind)
+        ).all()
+        if not gone:
+            raise ConflictError(_("This person has no second factor."))
+        self.note(person, "remove_factors")
+        TrustedDeviceCRUD(self.session).forget(user_id)
+        audit.note(self.session, Event.FACTOR_REMOVED, user_id=user_id, kinds=sorted(set(gone)))
+        return self.sign_out(person)
+
+    def _forget_links(self, user_id: int, *which: Any) -> None:
+        mine = OneTimeToken.user_id == user_id, OneTimeToken.used_at.is_(None)
+        self.session.execute(delete(OneTimeToken).where(*mine, *which))
+
+    # -- all of them
 
     def admins(self) -> list[User]:
         """Active administrators, the eldest first."""
         statement = select(User).join(User.role).where(Role.name == ADMIN, User.is_active).order_by(User.id)
         return list(self.session.scalars(statement))
-
-    def add_admin(self, login: str, *, password_hash: str | None, first_name: str = "") -> User:
-        """Raises InvalidError for what is no login (an "@" would be read as an e-mail),
-        ConflictError for a taken one.
-        """
-        login = login.strip()
-        if not LOGIN.fullmatch(login) or not login.isprintable():
-            raise InvalidError(fields={"login": _("2 to 64 characters without spaces and “@”.")})
-        users = UserCRUD(self.session)
-        if users.find_by_login(login):
-            raise ConflictError(_("This login is taken."))
-        return users.create_staff(login=login, password_hash=password_hash, role=ADMIN, first_name=first_name)
 
     def is_empty(self) -> bool:
         """Whether nobody at all is known yet: a database that nothing has happened in."""

@@ -104,7 +104,7 @@ class StarsCRUD:
         order = self.session.get_one(Order, payment.order_id)
         if not payments.update_where(payment, Payment.status == "settled", status="refunded"):
             return  # a refund of ours was faster
-        purchases.update_where(purchase, Purchase.revoked_at.is_(None), revoked_at=clock.now())
+        purchases.revoke(purchase)
         orders.update_where(order, Order.status == "paid", status="refunded")
         now = clock.now()
         RefundCRUD(self.session).add(

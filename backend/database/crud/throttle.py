@@ -39,24 +39,34 @@ class ThrottleCRUD:
         cannot also use up the account's tries.
         """
         for limit in limits:
-            if not self._count(limit):
+            if self._count(limit) is None:
                 return self._wait(limit)
         return 0
 
-    def _count(self, limit: Limit) -> bool:
+    def take_many(self, limit: Limit, size: int) -> tuple[int, int]:
+        """Up to `size` attempts at once, for who always asks for as many: how many were left of them, and the seconds
+        until the window ends. The last ones are fewer when `size` does not divide the limit.
+        """
+        count = self._count(limit, size)
+        taken = 0 if count is None else count % size or size
+        return taken, self._wait(limit)
+
+    def _count(self, limit: Limit, size: int = 1) -> int | None:
+        """The count with `size` more or as many as there is room for; None when there is none."""
         now = clock.now()
         over = RateBucket.expires_at <= now
         fresh = now + timedelta(seconds=limit.seconds)
-        statement = self._insert().values(key=limit.key, count=1, expires_at=fresh)
+        statement = self._insert().values(key=limit.key, count=min(size, limit.count), expires_at=fresh)
+        more = case((RateBucket.count > limit.count - size, limit.count), else_=RateBucket.count + size)
         statement = statement.on_conflict_do_update(
             index_elements=[RateBucket.key],
             set_={
-                "count": case((over, 1), else_=RateBucket.count + 1),
+                "count": case((over, min(size, limit.count)), else_=more),
                 "expires_at": case((over, fresh), else_=RateBucket.expires_at),
             },
             where=or_(over, RateBucket.count < limit.count),
         ).returning(RateBucket.count)
-        return self.session.execute(statement).scalar_one_or_none() is not None
+        return self.session.execute(statement).scalar_one_or_none()
 
     def _insert(self) -> Any:
         dialect = postgresql if self.session.get_bind().dialect.name == "postgresql" else sqlite
@@ -65,6 +75,13 @@ class ThrottleCRUD:
     def _wait(self, limit: Limit) -> int:
         ends = self.session.execute(select(RateBucket.expires_at).where(RateBucket.key == limit.key)).scalar_one()
         return max(1, ceil((ends - clock.now()).total_seconds()))
+
+    def used_up(self, limits: Iterable[Limit]) -> list[str]:
+        """The keys of those whose next attempt will be refused."""
+        counts = {limit.key: limit.count for limit in limits}
+        counted = RateBucket.key.in_(counts), RateBucket.expires_at > clock.now()
+        found = self.session.execute(select(RateBucket.key, RateBucket.count).where(*counted))
+        return [key for key, count in found if count >= counts[key]]
 
     def give_back(self, limits: Iterable[Limit]) -> None:
         """An attempt that turned out to be right does not count.

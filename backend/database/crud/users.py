@@ -11,17 +11,21 @@ from sqlalchemy.orm.interfaces import ORMOption
 
 from backend.core import clock
 from backend.core.errors import ConflictError, NotFoundError
+from backend.core.events import Event
 from backend.core.i18n import _
 from backend.core.permissions import STUDENT, SYSTEM_ROLES
-from backend.database import history
+from backend.database import audit, history
+from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.base import BaseCRUD, Filter, exact
+from backend.database.crud.credentials import TrustedDeviceCRUD
 from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged
 from backend.database.listing import AnyRow, AnySelect, Page
-from backend.database.models.dispatches import Dispatch
+from backend.database.models.dispatches import TELEGRAM, Dispatch
 from backend.database.models.orders import Payment
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
+from backend.database.schemas.base import ListParams
 from backend.database.schemas.users import NewStudentForm, UserCreate, UserResponse
 from backend.database.session import ask
 from backend.database.verbs import DELETE, Verb, named, switching
@@ -42,6 +46,8 @@ def init_roles(session: Session) -> dict[str, Role]:
             roles[name] = role = Role(name=name, permissions=rights, is_system=True)
             session.add(role)
         elif role.is_system and role.permissions != rights:
+            if set(rights) - set(role.permissions):
+                SessionCRUD(session).revoke_role(role.id)
             role.permissions = rights
     session.flush()
     return roles
@@ -85,7 +91,10 @@ class UserCRUD(BaseCRUD[User]):
         return self.role_named(STUDENT).id
 
     def register(self, data: UserCreate | NewStudentForm) -> tuple[User, bool]:
-        """(the student of this telegram_id, whether they are new). What Telegram tells anew is refreshed."""
+        """(the student of this telegram_id, whether they are new). What Telegram tells anew is refreshed.
+
+        A member of staff keeps the name that the school knows them by.
+        """
         known = self.find_by_telegram_id(data.telegram_id)
         values = data.model_dump()
         if known is None:
@@ -95,6 +104,7 @@ class UserCRUD(BaseCRUD[User]):
             known = self.find_by_telegram_id(data.telegram_id)
             assert known is not None
         values.pop("source", None)  # the first deep link is where the person came from
+        values = values if self.is_student(known) else {}
         self.assign(known, {**values, "last_seen_at": clock.now()})
         return known, False
 
@@ -113,21 +123,32 @@ class UserCRUD(BaseCRUD[User]):
         self.check_version(user, values.pop("version", None))
         if values.pop("terms_accepted", None) and user.terms_accepted_at is None:
             values["terms_accepted_at"] = clock.now()
-        return self.assign(user, values)
+        if "email" not in values or (values["email"] or "").casefold() == (user.email or "").casefold():
+            return self.assign(user, values)
+        self.assign(user, {**values, "email_verified_at": None})
+        audit.note(self.session, Event.EMAIL_CHANGED, user_id=row_id)  # whoever reads it can come in
+        return user
 
     def delete(self, row_id: int) -> User:
         """Raises ConflictError when money, tickets or messages of the bot name the person."""
         user = self.get_by_id(row_id)
         paid = exists().where(Payment.payer_telegram_id == user.telegram_id)
-        told = exists().where(Dispatch.user_id == row_id)
+        told = exists().where(Dispatch.user_id == row_id, Dispatch.channel == TELEGRAM)
         if self.session.scalar(select(paid | told)):
             raise ConflictError(self.refused("FOREIGN KEY"), code="in_use")
         TagCRUD(self.session).clear("users", row_id)
         return super().delete(row_id)
 
+    def assign(self, row: User, values: Mapping[str, Any]) -> User:
+        """Raises ConflictError for a person whose data are erased: nothing is learned of them again."""
+        if row.erased_at is not None:
+            raise ConflictError(_("The data of this person are erased already."), code="erased")
+        return super().assign(row, values)
+
     def set_password(self, user: User, password_hash: str) -> None:
         """The history tells that it was changed, and by whom; never what it is."""
         self.assign(user, {"password_hash": password_hash})
+        TrustedDeviceCRUD(self.session).forget(user.id)
         self.note(user, "password")
 
     def note(self, user: User, verb: str) -> None:
@@ -168,6 +189,15 @@ class UserCRUD(BaseCRUD[User]):
         return super().refused(detail)
 
 
+WAITING = select(SupportTicket.user_id).where(SupportTicket.waiting_since.is_not(None))
+RANGES: Mapping[str, Filter] = {
+    "purchases_min": User.purchases.__ge__,
+    "purchases_max": User.purchases.__le__,
+    "spent_min": User.spent.__ge__,
+    "spent_max": User.spent.__le__,
+}
+
+
 class StudentCRUD(UserCRUD):
     """Students as the CRM lists them: with what they bought and whether they wait for an answer."""
 
@@ -184,19 +214,31 @@ class StudentCRUD(UserCRUD):
 
     filters: ClassVar[Mapping[str, Filter]] = {
         **UserCRUD.filters,
-        "bought": lambda value: _bought() if value == "yes" else ~_bought(),
-        "waiting": lambda value: _waiting() if value else ~_waiting(),
+        "waiting": lambda value: User.id.in_(WAITING) if value else ~_waiting(),
         "joined_since": User.created_at.__ge__,
         "joined_until": User.created_at.__lt__,
-        "username": lambda value: _named() if value == "yes" else ~_named(),
+        "username": lambda value: User.username.is_(None) if value == "no" else User.username.is_not(None),
         "lesson_id": lambda lesson_id: _holds(Purchase.lesson_id == lesson_id),
         "course_id": lambda course_id: _holds(Purchase.course_id == course_id),
         "tag": tagged(User),
     }
+    sorts: ClassVar[Mapping[str, Any]] = {**UserCRUD.sorts, "purchases": User.purchases, "spent": User.spent}
+    figures = frozenset({"purchases", "spent"})
+    seldom = frozenset({"waiting", "lesson_id", "course_id", "tag", "username", "bought", *RANGES})
+
+    def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
+        """Whoever holds nothing has paid nothing: in both figures' words, so that either index finds them."""
+        limits = {name: getattr(params, name, None) for name in RANGES}
+        bought = getattr(params, "bought", None)
+        if bought == "yes":
+            limits["purchases_min"] = max(1, limits["purchases_min"] or 0)
+        elif bought == "no":
+            limits |= {"purchases_max": 0, "spent_max": 0}
+        asked = [(name, value) for name, value in limits.items() if value is not None]
+        return [*super().conditions(params), *(RANGES[name](value) for name, value in asked)]
 
     @classmethod
     def list_statement(cls) -> AnySelect:
-        bought, spent = _purchases()
         return select(
             User.id,
             User.first_name,
@@ -207,36 +249,22 @@ class StudentCRUD(UserCRUD):
             User.language_code,
             User.source,
             User.is_active,
+            User.erased_at,
             User.blocked_bot_at,
             User.last_seen_at,
             User.created_at,
             User.search_key.label("name"),
-            bought.label("purchases"),
-            spent.label("spent"),
+            User.purchases,
+            User.spent,
             _waiting().label("waiting"),
         ).where(User.role_id == select(Role.id).where(Role.name == STUDENT).scalar_subquery())
 
 
-def _purchases() -> tuple[Any, Any]:
-    live = (Purchase.user_id == User.id) & (Purchase.status == "completed") & Purchase.revoked_at.is_(None)
-    number = select(func.count()).where(live).correlate(User).scalar_subquery()
-    real = live & ~Purchase.is_test
-    stars = select(func.coalesce(func.sum(Purchase.amount), 0)).where(real).correlate(User).scalar_subquery()
-    return number, stars
-
-
-def _named() -> ColumnElement[bool]:
-    return func.coalesce(User.username, "") != ""
-
-
 def _holds(what: ColumnElement[bool]) -> ColumnElement[bool]:
     """Bought or was given a lesson or course, and has it still."""
-    live = Purchase.status == "completed", Purchase.revoked_at.is_(None)
+    # Nearly all purchases are completed: that condition must not be the one to find them by.
+    live = func.coalesce(Purchase.status, "") == "completed", Purchase.revoked_at.is_(None)
     return User.id.in_(select(Purchase.user_id).where(what, *live))
-
-
-def _bought() -> ColumnElement[bool]:
-    return exists().where(Purchase.user_id == User.id, Purchase.status == "completed")
 
 
 def _waiting() -> ColumnElement[bool]:

@@ -1,6 +1,7 @@
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.core import clock
@@ -12,7 +13,10 @@ class AuthSession(Identified, Base):
     """One signed-in browser (kind "cookie") or API client (kind "api"). Only hashes of secrets are stored."""
 
     __tablename__ = "sessions"
-    __table_args__ = (CheckConstraint("kind IN ('cookie', 'api')", name="kind"),)
+    __table_args__ = (
+        CheckConstraint("kind IN ('cookie', 'api')", name="kind"),
+        CheckConstraint("level IN ('pending', 'full')", name="level"),
+    )
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(String(6))
@@ -24,8 +28,57 @@ class AuthSession(Identified, Base):
     last_seen_at: Mapped[datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    # "pending": the password was right, the second factor is still to come; such a session opens nothing else.
+    level: Mapped[str] = mapped_column(String(8), default="full", server_default=text("'full'"))
+    method: Mapped[str] = mapped_column(String(64), default="password", server_default=text("'password'"))
+    # When the person last proved who they are: what is dear asks for a recent proof.
+    confirmed_at: Mapped[datetime] = mapped_column(default=clock.now)
+    # "View as": whose eyes look through this session, from which of their own sessions, and why.
+    impersonator_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    reason: Mapped[str] = mapped_column(String(200), default="", server_default=text("''"))
+    read_only: Mapped[bool] = mapped_column(default=False, server_default=false())
 
-    user: Mapped[User] = relationship(lazy="raise")
+    user: Mapped[User] = relationship(lazy="raise", foreign_keys=[user_id])
+
+
+class Credential(Identified, Base):
+    """A second factor or a way in of a person: an authenticator app, a passkey, one recovery code."""
+
+    __tablename__ = "credentials"
+    __table_args__ = (
+        CheckConstraint("kind IN ('totp', 'passkey', 'recovery')", name="kind"),
+        Index("uq_credentials_totp", "user_id", unique=True, sqlite_where=text("kind = 'totp'"),
+              postgresql_where=text("kind = 'totp'")),
+    )  # fmt: skip
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    name: Mapped[str] = mapped_column(String(100), default="")
+    secret: Mapped[str | None] = mapped_column(String(512))  # totp: sealed; recovery: a digest
+    public_id: Mapped[str | None] = mapped_column(String(1400), unique=True)  # passkey: its id, base64url
+    public_key: Mapped[str | None]
+    sign_count: Mapped[int] = mapped_column(default=0)
+    last_step: Mapped[int] = mapped_column(default=0)  # totp: the 30 s step last used, so that none works twice
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    confirmed_at: Mapped[datetime | None]  # totp: after its first right code
+    used_at: Mapped[datetime | None]
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class AuthIdentity(Identified, Base):
+    """A person as another service knows them; `issuer` and `subject` name them for ever, an e-mail does not."""
+
+    __tablename__ = "auth_identities"
+    __table_args__ = (UniqueConstraint("issuer", "subject", name="uq_auth_identities_subject"),)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    provider: Mapped[str] = mapped_column(String(32))
+    issuer: Mapped[str] = mapped_column(String(255))
+    subject: Mapped[str] = mapped_column(String(255))
+    name: Mapped[str] = mapped_column(String(255), default="")  # what that service shows: an e-mail, a nickname
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    used_at: Mapped[datetime | None]
 
 
 class RefreshToken(Identified, Base):
@@ -68,6 +121,7 @@ class OneTimeToken(Identified, Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     purpose: Mapped[str] = mapped_column(String(16))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]

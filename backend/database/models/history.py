@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from backend.core import clock
 from backend.database.base import Base, Identified
@@ -21,8 +21,11 @@ class ChangeSet(Identified, Base):
         Index("ix_change_sets_at", "at", "id"),
     )
 
-    actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
-    token_id: Mapped[int | None] = mapped_column(ForeignKey("api_tokens.id", ondelete="SET NULL"))
+    # Without foreign keys: what was written stays as it was written (database.chain), also when the person is gone.
+    actor_id: Mapped[int | None]
+    # Who was at the keyboard while the actor's account was borrowed ("view as").
+    impersonator_id: Mapped[int | None]
+    token_id: Mapped[int | None]
     door: Mapped[str] = mapped_column(String(8))  # core.context.Door
     label: Mapped[str] = mapped_column(String(64), default="")  # the verb, when it has a name of its own
     ip: Mapped[str | None] = mapped_column(String(64))
@@ -30,7 +33,12 @@ class ChangeSet(Identified, Base):
     at: Mapped[datetime] = mapped_column(default=clock.now)
     undoes_id: Mapped[int | None] = mapped_column(ForeignKey("change_sets.id"), unique=True)
 
-    actor: Mapped[User | None] = relationship(lazy="raise")
+    actor: Mapped[User | None] = relationship(
+        lazy="raise", viewonly=True, primaryjoin=lambda: foreign(ChangeSet.actor_id) == User.id
+    )
+    impersonator: Mapped[User | None] = relationship(
+        lazy="raise", viewonly=True, primaryjoin=lambda: foreign(ChangeSet.impersonator_id) == User.id
+    )
     changes: Mapped[list["Change"]] = relationship(lazy="raise", order_by="Change.id")
 
 

@@ -74,3 +74,37 @@ class Purchase(Identified, Timestamped, Base):
     lesson: Mapped[Lesson | None] = relationship(lazy="raise")
     course: Mapped[Course | None] = relationship(lazy="raise")
     order_line: Mapped[OrderLine | None] = relationship(lazy="raise")
+
+
+class ClosedRevenue(Identified, Base):
+    """The one kept sum: Stars earned before `until`, where a quarter of an hour begins (crud/revenue.py)."""
+
+    __tablename__ = "closed_revenue"
+
+    until: Mapped[datetime]
+    stars: Mapped[int]
+
+
+class ClosedSales(Identified, Base):
+    """The part of a lesson or of a course in the kept sum; no row when it has none."""
+
+    __tablename__ = "closed_sales"
+    __table_args__ = (CheckConstraint("(lesson_id IS NULL) <> (course_id IS NULL)", name="one_sellable"),)
+
+    lesson_id: Mapped[int | None] = mapped_column(ForeignKey("lessons.id", ondelete="CASCADE"), unique=True)
+    course_id: Mapped[int | None] = mapped_column(ForeignKey("courses.id", ondelete="CASCADE"), unique=True)
+    count: Mapped[int]
+    stars: Mapped[int]
+
+
+class ClosedQuarter(Base):
+    """The part of a quarter of an hour in the kept sum; no row when it has none.
+
+    Quarters, because days begin with one in every time zone. They are numbered from the beginning of 1970 (UTC).
+    """
+
+    __tablename__ = "closed_quarters"
+
+    quarter: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    count: Mapped[int]
+    stars: Mapped[int]

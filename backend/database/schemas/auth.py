@@ -5,6 +5,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, ConfigDict, EmailStr, Field, StringConstraints
 
+from backend.core.events import ALERTS
 from backend.core.i18n import _
 from backend.database.schemas.base import Input, Output, Title, UTCMoment
 
@@ -25,6 +26,65 @@ class Credentials(Input):
 class LoginForm(Credentials):
     remember: bool = False
     next: Annotated[str, Field(max_length=2000)] = "/dashboard/"
+
+
+class ApiCredentials(Credentials):
+    """`otp`: a code of the authenticator app or a recovery code, for whoever has a second factor."""
+
+    otp: Annotated[str | None, Field(max_length=64, examples=["123456"])] = None
+
+
+class SecondForm(Input):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    code: Annotated[str, Field(min_length=1, max_length=64)]
+    by: Annotated[str, Field(max_length=20)] = ""  # which way the page shows
+    trust: bool = False
+    remember: bool = False
+    next: Annotated[str, Field(max_length=2000)] = "/dashboard/"
+
+
+class PasskeyAnswer(Input):
+    """What the browser's passkey said (`answer`, JSON), to the question of `ticket`."""
+
+    answer: Annotated[str, Field(min_length=2, max_length=20_000)]
+    ticket: Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class PasskeyForm(PasskeyAnswer):
+    by: Annotated[str, Field(max_length=20)] = ""  # which way the page shows
+    trust: bool = False
+    remember: bool = False
+    next: Annotated[str, Field(max_length=2000)] = "/dashboard/"
+
+
+class ConfirmForm(Input):
+    """A password or a code; `carried`: the form that was sent too late, as JSON."""
+
+    model_config = ConfigDict(hide_input_in_errors=True, str_max_length=100_000)
+
+    password: Annotated[str, StringConstraints(strip_whitespace=False, max_length=1024)] = ""
+    code: Annotated[str, Field(max_length=64)] = ""
+    next: Annotated[str, Field(max_length=2000)] = "/dashboard/"
+    carried: Annotated[str, Field(max_length=100_000)] = ""
+
+
+class ConfirmPasskeyForm(PasskeyAnswer):
+    model_config = ConfigDict(str_max_length=100_000)
+
+    next: Annotated[str, Field(max_length=2000)] = "/dashboard/"
+    carried: Annotated[str, Field(max_length=100_000)] = ""
+
+
+class AppForm(Input):
+    """The first code of a new app; `draft`: its secret, sealed."""
+
+    code: Annotated[str, Field(min_length=1, max_length=64)]
+    draft: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class NewPasskeyForm(PasskeyAnswer):
+    name: Annotated[str, Field(max_length=100)] = ""
 
 
 class RefreshRequest(Input):
@@ -99,6 +159,17 @@ class KeysChoice(Input):
 class TokenCreate(Input):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     scopes: Annotated[list[str], Field(min_length=1, max_length=50)]
+
+
+def _known_alerts(names: list[str]) -> list[str]:
+    if not set(names) <= set(ALERTS):
+        raise ValueError(_("There is no such alert."))
+    return names
+
+
+class AlertChoice(Input):
+    alerts: Annotated[list[str], Field(default_factory=list, max_length=len(ALERTS)), AfterValidator(_known_alerts)]
+    alert_way: Literal["first", "email", "chat", "both"]
 
 
 class SchoolUpdate(Input):

@@ -1,7 +1,8 @@
 """What every schema shares: strict input, typed output, list parameters."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from functools import cache
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -10,9 +11,11 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from backend.core.i18n import N_
 
@@ -55,7 +58,7 @@ def rfc3339(value: datetime) -> str:
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-Stars = Annotated[int, Field(ge=0, le=MAX_STARS, strict=False)]
+Stars = Annotated[int, Field(ge=0, le=MAX_STARS)]
 Moment = Annotated[AwareDatetime, AfterValidator(to_utc)]
 UTCMoment = Annotated[
     datetime,
@@ -66,14 +69,57 @@ Title = Annotated[str, Field(min_length=1, max_length=200)]
 Text = Annotated[str, Field(max_length=20_000)]
 
 
+# The context in which a form, a cell or a row of a file is validated: all that they hold is text.
+FORM = {"text": True}
+# JSON has types of its own. Pydantic would take true for 1, "199" for 199 and 0 for 1970.
+STRICT: dict[type, tuple[str, str]] = {
+    int: ("int_type", "Input should be a valid integer"),
+    bool: ("bool_type", "Input should be a valid boolean"),
+}
+
+
+def _leaves(annotation: Any) -> set[Any]:
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _leaves(parts[0])
+    return set().union(*map(_leaves, parts)) if parts else {annotation}
+
+
+@cache
+def kinds(schema: type[BaseModel]) -> dict[str, type]:
+    """The fields that hold numbers alone, or switches alone."""
+    found = {name: _leaves(field.annotation) - {type(None)} for name, field in schema.model_fields.items()}
+    return {name: kind for name, leaves in found.items() for kind in STRICT if leaves == {kind}}
+
+
+def _is_list(schema: type[BaseModel], name: str) -> bool:
+    return get_origin(schema.model_fields[name].annotation) is list
+
+
+def _refuse_other(value: Any, kind: type) -> None:
+    for each in value if isinstance(value, list | tuple | set) else (value,):
+        if each is not None and type(each) is not kind:
+            raise PydanticCustomError(*STRICT[kind])
+
+
 class Input(BaseModel):
-    """The base of everything that comes from outside: unknown fields are refused, text is clean."""
+    """The base of everything that comes from outside: unknown fields are refused, text is clean, and a number that
+    is not a form's is no text.
+    """
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, str_max_length=20_000)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _clean(cls, value: Any) -> Any:
+    def _clean(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name or ""
+        # What should be a list and is none is told by an error of its own.
+        if (
+            info.context is not FORM
+            and (kind := kinds(cls).get(name))
+            and isinstance(value, list) >= _is_list(cls, name)
+        ):
+            _refuse_other(value, kind)
         return clean(value)
 
 

@@ -9,6 +9,7 @@ class OutboxFilters(ListParams):
     """`unsent`: what waits or has failed."""
 
     state: Literal["unsent", "waiting", "failed", "sent", "cancelled", "all"] = "unsent"
+    channel: Literal["", "telegram", "email"] = ""
     user_id: Id | None = None
 
     @field_validator("state", mode="before")

@@ -14,7 +14,7 @@ class StudentRow(Input):
     telegram_id: Id
     first_name: Name
     last_name: Annotated[str | None, Field(max_length=128)] = None
-    username: Username | None = None
+    username: Username = None
     email: EmailStr | None = None
     language_code: LanguageCode = "ru"
     is_active: bool = True

@@ -1,14 +1,16 @@
 from datetime import tzinfo
 from typing import Annotated, Literal
 
-from pydantic import EmailStr, Field, field_validator
+from pydantic import AfterValidator, EmailStr, Field, field_validator
 
 from backend.core.i18n import _
-from backend.database.schemas.base import Id, Input, ListParams, Output, UTCMoment
+from backend.database.schemas.base import MAX_ID, Id, Input, ListParams, Output, UTCMoment
 from backend.database.schemas.sales import Day, begins, ends
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
-Username = Annotated[str, Field(max_length=64)]
+# Without a name there is none: nobody looks for an empty one.
+Username = Annotated[str | None, Field(max_length=64), AfterValidator(lambda name: name or None)]
+Figure = Annotated[int, Field(ge=0, le=MAX_ID)]
 LanguageCode = Annotated[str, Field(min_length=2, max_length=16, pattern=r"^[A-Za-z0-9-]+$")]
 
 
@@ -18,7 +20,7 @@ class UserCreate(Input):
     telegram_id: Annotated[Id, Field(examples=[123456789])]
     first_name: Annotated[Name, Field(examples=["Мария"])]
     last_name: Annotated[str | None, Field(max_length=128)] = None
-    username: Username | None = None
+    username: Username = None
     language_code: LanguageCode = "en"
     source: Annotated[str | None, Field(max_length=64, pattern=r"^[A-Za-z0-9_-]*$")] = None
 
@@ -26,7 +28,7 @@ class UserCreate(Input):
 class UserUpdate(Input):
     first_name: Name | None = None
     last_name: Annotated[str | None, Field(max_length=128)] = None
-    username: Username | None = None
+    username: Username = None
     language_code: LanguageCode | None = None
     ui_language: Literal["ru", "en"] | None = None
     is_active: bool | None = None
@@ -48,18 +50,22 @@ class StudentForm(Input):
 
     first_name: Name
     last_name: Annotated[str | None, Field(max_length=128)] = None
-    username: Username | None = None
+    username: Username = None
     email: EmailStr | None = None
     ui_language: Literal["ru", "en"] | None = None
     is_active: bool = False
     version: int | None = None
 
 
+class EraseForm(Input):
+    name: Annotated[str, Field(min_length=1, max_length=260, description="The person's name, typed to confirm")]
+
+
 class NewStudentForm(Input):
     telegram_id: Id
     first_name: Name
     last_name: Annotated[str | None, Field(max_length=128)] = None
-    username: Username | None = None
+    username: Username = None
     language_code: Literal["ru", "en"] = "ru"
 
 
@@ -73,6 +79,10 @@ class StudentFilters(UserFilters):
     """The CRM's list: what a person may ask about students besides."""
 
     bought: Literal["yes", "no"] | None = None
+    purchases_min: Figure | None = None
+    purchases_max: Figure | None = None
+    spent_min: Annotated[Figure | None, Field(description="Stars")] = None
+    spent_max: Annotated[Figure | None, Field(description="Stars")] = None
     waiting: bool | None = None
     joined_since: Day | None = None
     joined_until: Day | None = None

@@ -20,7 +20,7 @@ from backend.database.crud.intake.kinds import WHOLE, Kind
 from backend.database.crud.intake.plan import Key, Plan, Seen, Verdict
 from backend.database.crud.intake.texts import readers
 from backend.database.models.imports import ImportRow
-from backend.database.schemas.base import storable
+from backend.database.schemas.base import FORM, storable
 
 
 class Judge:
@@ -103,7 +103,7 @@ class Judge:
                 given[name] = self.read[name](text)
             elif self.plan.clears:
                 given.pop(name, None)
-        values = schema.model_validate(given).model_dump()
+        values = schema.model_validate(given, context=FORM).model_dump()
         self.kind.check(self.crud, record, values)
         return values
 

@@ -1,0 +1,62 @@
+"""Personal data from the terminal: all of one person's as a file, and the end of it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy.orm import Session
+
+from backend.cli.console import OPERATOR, RefusedError, note, ready_database
+from backend.database import personal
+from backend.database.crud.users import UserCRUD
+from backend.database.models.users import User
+
+Person = Annotated[str, typer.Argument(metavar="PERSON", help="Number in the school, login or e-mail.")]
+
+
+def _found(session: Session, person: str) -> User:
+    users = UserCRUD(session)
+    number = int(person) if person.isascii() and person.isdecimal() else 0
+    found = users.find_by_id(number) or users.find_by_login(person)
+    if found is None:
+        raise RefusedError(f"There is no person {person}: take the number from the address of their page.")
+    return found
+
+
+def export_person(
+    person: Person,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the JSON goes; it must not exist.")],
+) -> None:
+    """Write all that is known of one person into FILE."""
+    with ready_database() as database:
+        found = database.run(lambda session: personal.dossier(session, _found(session, person).id), OPERATOR)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise RefusedError(f"{file} could not be written: {error.strerror or error}.") from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump(found, stream, ensure_ascii=False, indent=1)
+    note(f"{file}: all that the school knows of {found['person']['first_name']}. It is personal: keep it safe.")
+
+
+def erase_person(
+    person: Person,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the name.")] = False,
+) -> None:
+    """Erase the personal data of one person for good; purchases and payments stay in the books, of nobody.
+
+    The database file is written anew afterwards, so that nothing is left in its free pages.
+    """
+    with ready_database() as database:
+        with database.read() as session:
+            user = _found(session, person)
+        if (
+            not yes
+            and typer.prompt(f"Nothing brings the data back. Type the name ({user.name})", err=True) != user.name
+        ):
+            raise RefusedError("That is another name: nothing was changed.")
+        database.run(lambda session: personal.Eraser(session).erase(user.id), OPERATOR)
+        personal.scrub(database, whole=True)
+    note(f"Erased. Number {user.id} is nobody now; backups made before still hold the data.")

@@ -1,0 +1,120 @@
+"""Security events by the names of the OWASP Logging Vocabulary, each with its words and its weight.
+
+https://cheatsheetseries.owasp.org/cheatsheets/Logging_Vocabulary_Cheat_Sheet.html
+"""
+
+from enum import StrEnum
+
+from backend.core.i18n import N_
+
+
+class Event(StrEnum):
+    LOGIN_SUCCESS = "authn_login_success"
+    LOGIN_NEW_DEVICE = "authn_login_new_device"
+    LOGIN_FAIL = "authn_login_fail"
+    LOGIN_FAIL_MAX = "authn_login_fail_max"
+    LOCK_LIFTED = "authn_login_lock_lifted"
+    FACTOR_ASKED = "authn_factor_asked"
+    FACTOR_FAIL = "authn_factor_fail"
+    FACTOR_FAIL_MAX = "authn_factor_fail_max"
+    FACTOR_ADDED = "authn_factor_added"
+    FACTOR_REMOVED = "authn_factor_removed"
+    RECOVERY_USED = "authn_recovery_code_used"
+    CONFIRMED = "authn_reauthenticated"
+    PASSWORD_CHANGE = "authn_password_change"  # noqa: S105 - the name of an event
+    PASSWORD_RESET_ASKED = "authn_password_reset_asked"  # noqa: S105 - the name of an event
+    EMAIL_CHANGED = "authn_email_change"
+    TOKEN_CREATED = "authn_token_created"  # noqa: S105 - the name of an event
+    TOKEN_REVOKED = "authn_token_revoked"  # noqa: S105 - the name of an event
+    TOKEN_REUSE = "authn_token_reuse"  # noqa: S105 - the name of an event
+    TOKEN_REFUSED = "authn_token_refused"  # noqa: S105 - the name of an event
+    LINK_CREATED = "authn_link_created"
+    TRUST_BEGUN = "authn_trust_begun"
+    TRUST_ENDED = "authn_trust_ended"
+    IDENTITY_LINKED = "authn_identity_linked"
+    IDENTITY_REFUSED = "authn_identity_refused"
+    IDENTITY_UNLINKED = "authn_identity_unlinked"
+    IMPERSONATED = "authn_impersonated"
+    IMPERSONATION_ENDED = "authn_impersonation_ended"
+    SESSION_ENDED = "session_revoked"
+    REFUSED = "authz_fail"
+    RIGHTS_CHANGED = "authz_change"
+    ROLE_CHANGED = "authz_role_change"
+    USER_CREATED = "user_created"
+    REGISTERED = "user_registered"
+    USER_INVITED = "user_invited"
+    USER_DISABLED = "user_disabled"
+    USER_ENABLED = "user_enabled"
+    EXPORTED = "sensitive_read"
+    LETTER_READ = "sensitive_read_letter"
+    ERASED = "sensitive_delete"
+    KEYS_ROTATED = "sys_keys_rotated"
+    DEMO_REMOVED = "sys_demo_removed"
+    ALERTS_CHANGED = "sys_alerts_changed"
+    AUDIT_STARTED = "sys_audit_started"
+    AUDIT_BROKEN = "sys_audit_broken"
+
+
+E = Event
+LABELS: dict[Event, str] = {
+    E.LOGIN_SUCCESS: N_("Signed in"),
+    E.LOGIN_NEW_DEVICE: N_("Signed in on a new device"),
+    E.LOGIN_FAIL: N_("Wrong password"),
+    E.LOGIN_FAIL_MAX: N_("Too many attempts to sign in"),
+    E.LOCK_LIFTED: N_("A lock was lifted"),
+    E.FACTOR_ASKED: N_("Second factor asked for"),
+    E.FACTOR_FAIL: N_("Wrong second factor"),
+    E.FACTOR_FAIL_MAX: N_("Too many attempts at the second factor"),
+    E.FACTOR_ADDED: N_("A second factor was added"),
+    E.FACTOR_REMOVED: N_("A second factor was removed"),
+    E.RECOVERY_USED: N_("A recovery code was used"),
+    E.CONFIRMED: N_("Confirmed who they are"),
+    E.PASSWORD_CHANGE: N_("The password was changed"),
+    E.PASSWORD_RESET_ASKED: N_("A new password was asked for"),
+    E.EMAIL_CHANGED: N_("The e-mail was changed"),
+    E.TOKEN_CREATED: N_("An API token was made"),
+    E.TOKEN_REVOKED: N_("An API token was revoked"),
+    E.TOKEN_REUSE: N_("A used refresh token came again"),
+    E.TOKEN_REFUSED: N_("A token came that the school never gave out"),
+    E.LINK_CREATED: N_("A sign-in link was made"),
+    E.TRUST_BEGUN: N_("A device was trusted"),
+    E.TRUST_ENDED: N_("Trusted devices were forgotten"),
+    E.IDENTITY_LINKED: N_("An account elsewhere was linked"),
+    E.IDENTITY_REFUSED: N_("A sign-in through another service was refused"),
+    E.IDENTITY_UNLINKED: N_("An account elsewhere was unlinked"),
+    E.IMPERSONATED: N_("Looked through another account"),
+    E.IMPERSONATION_ENDED: N_("Returned to the own account"),
+    E.SESSION_ENDED: N_("A device was signed out"),
+    E.REFUSED: N_("Refused for want of a right"),
+    E.RIGHTS_CHANGED: N_("The rights of a role were changed"),
+    E.ROLE_CHANGED: N_("A person's role was changed"),
+    E.USER_CREATED: N_("A member of staff was added"),
+    E.REGISTERED: N_("A student signed up"),
+    E.USER_INVITED: N_("A member of staff was invited"),
+    E.USER_DISABLED: N_("An account was switched off"),
+    E.USER_ENABLED: N_("An account was switched on"),
+    E.EXPORTED: N_("Data was exported"),
+    E.LETTER_READ: N_("The link in a letter was read"),
+    E.ERASED: N_("Personal data was erased"),
+    E.KEYS_ROTATED: N_("Keys were rotated"),
+    E.DEMO_REMOVED: N_("The demo school was removed"),
+    E.ALERTS_CHANGED: N_("It was changed which alerts go out"),
+    E.AUDIT_STARTED: N_("The chain of the history was begun"),
+    E.AUDIT_BROKEN: N_("The chain of the history is broken"),
+}
+
+NEW_ADMIN = "new_admin"  # by whatever event someone becomes one
+TOLD = E.LOGIN_NEW_DEVICE, E.LOGIN_FAIL_MAX, E.FACTOR_FAIL_MAX, E.TOKEN_REUSE, E.FACTOR_REMOVED
+# What those who run the school are told of at once, unless they choose otherwise (crud.alerts).
+ALERTS: dict[str, str] = {
+    **{kind.value: LABELS[kind] for kind in TOLD},
+    NEW_ADMIN: N_("A new administrator"),
+    E.AUDIT_BROKEN.value: LABELS[E.AUDIT_BROKEN],
+}
+# How they are told. The first is what holds until someone chooses.
+ALERT_WAYS: dict[str, str] = {
+    "first": N_("By e-mail, else in the chat with the bot"),
+    "email": N_("By e-mail alone"),
+    "chat": N_("In the chat with the bot alone"),
+    "both": N_("By e-mail and in the chat"),
+}

@@ -1,0 +1,38 @@
+"""Students who sign up by themselves, where the school wants that (REGISTRATION=1)."""
+
+from fastapi import Request
+from sqlalchemy.orm import Session
+
+from backend.core import passwords, security
+from backend.core.auth import client_ip, network
+from backend.core.context import Actor
+from backend.core.errors import InvalidError, TooManyRequestsError
+from backend.core.i18n import _
+from backend.database.crud.registrations import RegistrationCRUD
+from backend.database.crud.throttle import Limit, ThrottleCRUD
+from backend.database.schemas.doors import RegisterRequest
+from backend.database.session import Database
+
+A_DAY = 24 * 3600
+EMAIL, ADDRESS, EVERYONE = 5, 30, 1000  # a day: for one e-mail; from a network, which a class may share; in all
+
+
+def sign_up(database: Database, request: Request, sent: RegisterRequest, actor: Actor) -> None:
+    """Raises InvalidError for a weak password, TooManyRequestsError."""
+    name = " ".join(filter(None, (sent.first_name, sent.last_name)))
+    if wrong := passwords.problem(sent.password, name, sent.email.partition("@")[0]):
+        raise InvalidError(fields={"password": wrong})
+    who = security.digest(sent.email.casefold())[:32]
+    limits = (
+        Limit(f"register-ip:{network(client_ip(request))}", ADDRESS, A_DAY),
+        Limit(f"register:{who}", EMAIL, A_DAY),
+        Limit("register-all", EVERYONE, A_DAY),
+    )
+    if wait := database.run(lambda session: ThrottleCRUD(session).take(limits)):
+        raise TooManyRequestsError(_("Too many registrations. Try again tomorrow."), retry_after=wait)
+    hashed = security.hash_password(sent.password)  # for a known address too: the time tells nothing
+
+    def store(session: Session) -> None:
+        RegistrationCRUD(session).ask(sent, hashed)
+
+    database.run(store, actor)

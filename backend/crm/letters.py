@@ -1,0 +1,48 @@
+"""A letter of the outbox, for whoever runs a school that sends no e-mail by itself: read, copied, passed on."""
+
+from typing import Annotated
+
+from fastapi import Path, Request
+from fastapi.responses import Response
+
+from backend.core.deps import Routes, SettingsDep, crud, recent, require
+from backend.core.letters import KINDS
+from backend.core.permissions import Permission
+from backend.core.templating import render
+from backend.crm.desk import explain
+from backend.database.crud.letters import LetterCRUD
+from backend.database.schemas.base import MAX_ID
+
+router = Routes(prefix="/dashboard/outbox/letters", dependencies=[require(Permission.OPERATIONS_READ)])
+Letters = Annotated[LetterCRUD, crud(LetterCRUD)]
+LetterId = Annotated[int, Path(ge=1, le=MAX_ID)]
+
+
+@router.get("/{letter_id}", name="crm:letters:detail")
+def detail(request: Request, letters: Letters, settings: SettingsDep, letter_id: LetterId) -> Response:
+    return _page(request, letters, letter_id, mail_on=settings.mail_on)
+
+
+@router.post("/{letter_id}", name="crm:letters:reveal", dependencies=[require(Permission.SETTINGS_WRITE), recent])
+def reveal(request: Request, letters: Letters, settings: SettingsDep, letter_id: LetterId) -> Response:
+    """The link lets whoever has it act as the person: it is shown on purpose, and that is written down.
+
+    In this very answer: it passes through no cookie, no address and no log.
+    """
+    link = letters.reveal(letters.find_letter(letter_id))
+    return _page(request, letters, letter_id, mail_on=settings.mail_on, link=link)
+
+
+def _page(request: Request, letters: LetterCRUD, letter_id: int, *, mail_on: bool, link: str = "") -> Response:
+    row = letters.find_letter(letter_id)
+    return render(
+        request,
+        "outbox/letter.html",
+        row=row,
+        letter=letters.masked(row),
+        link=link,
+        sealed="sealed" in row.params,
+        with_link="link" in KINDS[row.method].names,
+        mail_on=mail_on,
+        error=explain(row.error) if row.error else "",
+    )

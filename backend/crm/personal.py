@@ -1,0 +1,76 @@
+"""A student's personal data: all of it as a file, and the end of it."""
+
+import json
+from typing import Annotated
+
+from fastapi import Path, Request
+from fastapi.responses import Response
+
+from backend.core import clock
+from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, recent, require
+from backend.core.errors import AppError
+from backend.core.forms import Form, form_of
+from backend.core.i18n import _
+from backend.core.permissions import Permission
+from backend.core.templating import flash, render, render_part, see_other
+from backend.database import personal
+from backend.database.crud.users import StudentCRUD
+from backend.database.schemas.base import MAX_ID
+from backend.database.schemas.users import EraseForm
+
+router = Routes(
+    prefix="/dashboard/users/{user_id}/personal",
+    dependencies=[require(Permission.USERS_READ), require(Permission.USERS_WRITE)],
+)
+# The file holds what these rights keep from others.
+all_of_it = [
+    *(require(right) for right in (Permission.PURCHASES_READ, Permission.TICKETS_READ, Permission.HISTORY_READ)),
+    recent,
+]
+Students = Annotated[StudentCRUD, crud(StudentCRUD)]
+UserId = Annotated[int, Path(ge=1, le=MAX_ID)]
+
+
+@router.get("", name="crm:personal:show")
+def show(request: Request, students: Students, user_id: UserId) -> Response:
+    return render(request, "users/personal.html", student=students.get_by_id(user_id), form=Form())
+
+
+@router.post("/export", name="crm:personal:export", dependencies=all_of_it)
+def export(caller: Caller, students: Students, user_id: UserId) -> Response:
+    """A POST, for it is remembered who took the data."""
+    students.get_by_id(user_id)
+    found = personal.dossier(caller.session, user_id)
+    name = f"person-{user_id}-{clock.now():%Y-%m-%d}.json"
+    body = json.dumps(found, ensure_ascii=False, indent=1)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(body, media_type="application/json; charset=utf-8", headers=headers)
+
+
+@router.post("/erase", name="crm:personal:erase", dependencies=[recent, detached])
+def erase(
+    request: Request,
+    caller: Caller,
+    database: DatabaseDep,
+    user_id: UserId,
+    form: Annotated[Form[EraseForm], form_of(EraseForm)],
+) -> Response:
+    with database.read() as session:
+        student = StudentCRUD(session).get_by_id(user_id)
+    if form.data is not None and _folded(form.data.name) != _folded(student.name):
+        form.refuse(AppError(fields={"name": _("Type the name exactly: %s") % student.name}))
+    if form.data is not None:
+        try:
+            database.run(lambda session: personal.Eraser(session).erase(user_id), caller.actor)
+        except AppError as error:
+            form.refuse(error)
+    if form.data is None:
+        parts = "users/personal.html", "users/_erase_form.html"
+        return render_part(request, *parts, 422, student=student, form=form)
+    personal.scrub(database)
+    flash(request, _("The personal data are erased"))
+    return see_other(request, "crm:users:detail", user_id=user_id)
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.split()).casefold()

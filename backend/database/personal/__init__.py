@@ -1,0 +1,6 @@
+"""What the school knows of one person: `places` says where it stands, `dossier` reads it, `erasing` ends it."""
+
+from backend.database.personal.dossier import dossier
+from backend.database.personal.erasing import Eraser, scrub
+
+__all__ = ["Eraser", "dossier", "scrub"]

@@ -1,0 +1,69 @@
+"""All that is known of a person, as JSON values: what they may ask for (GDPR, article 15)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from backend.core import clock
+from backend.core.events import Event
+from backend.database import audit
+from backend.database.base import Base
+from backend.database.crud.users import UserCRUD
+from backend.database.history import to_json
+from backend.database.models.audit import SecurityEvent
+from backend.database.models.history import Change, ChangeSet
+from backend.database.models.tags import Tag, UserTag
+from backend.database.models.users import User
+from backend.database.personal.places import BOOKS, PLACES, Place, Whose, whose
+from backend.database.personal.traces import changes_of, events_of
+from backend.database.rows import table_of
+
+FORMAT = 1
+Rows = list[dict[str, Any]]
+Dossier = dict[str, Any]
+
+
+def dossier(session: Session, user_id: int) -> Dossier:
+    """{"format", "made_at", "person": {...}, "<table>": [rows], "tags", "history", "security_events"}.
+
+    Leaves a security event. Raises NotFoundError.
+    """
+    who = whose(UserCRUD(session).get_by_id(user_id))
+    tables = {place.table: _rows(session, place, who) for place in (*PLACES, *BOOKS) if place.model is not UserTag}
+    [person] = tables.pop(User.__tablename__)
+    audit.note(session, Event.EXPORTED, user_id=user_id, what="person")
+    return {
+        "format": FORMAT,
+        "made_at": to_json(clock.now()),
+        "person": person,
+        **{table: rows for table, rows in sorted(tables.items()) if rows},
+        "tags": list(session.scalars(select(Tag.name).join(UserTag).where(UserTag.row_id == user_id))),
+        "history": _history(session, who),
+        "security_events": _plain(session, SecurityEvent, events_of(who), frozenset({"token_id"})),
+    }
+
+
+def _rows(session: Session, place: Place, who: Whose) -> Rows:
+    return _plain(session, place.model, place.mine(who), place.secret)
+
+
+def _plain(session: Session, model: type[Base], mine: ColumnElement[bool], secret: frozenset[str]) -> Rows:
+    table = table_of(model)
+    columns = [column for column in table.columns if column.name not in secret]
+    found = session.execute(select(*columns).where(mine).order_by(*table.primary_key.columns))
+    return [{name: to_json(value) for name, value in row.items()} for row in found.mappings()]
+
+
+def _history(session: Session, who: Whose) -> Rows:
+    """Who of the staff it was is theirs to keep: the person learns when, through what and what exactly."""
+    columns: Sequence[Any] = (ChangeSet.at, ChangeSet.door, ChangeSet.label, Change.entity, Change.entity_id, Change.op)
+    mine = changes_of(session, who)
+    found = session.execute(
+        select(*columns, Change.before, Change.after)
+        .join(ChangeSet, ChangeSet.id == Change.change_set_id)
+        .where(mine)
+        .order_by(Change.id)
+    )
+    return [{name: to_json(value) for name, value in row.items()} for row in found.mappings()]

@@ -1,0 +1,205 @@
+"""Ends what is known of a person; the books stay. Nothing brings it back but a backup."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, cast, delete, exists, false, or_, select, text, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from backend.core import clock
+from backend.core.errors import ConflictError
+from backend.core.events import Event
+from backend.core.i18n import _
+from backend.database import history, search
+from backend.database.chain.redacting import LAWFUL, Redactor, redacting
+from backend.database.crud.users import UserCRUD
+from backend.database.listing import AnyRow
+from backend.database.models.audit import SecurityEvent
+from backend.database.models.auth import IdempotencyKey
+from backend.database.models.history import Change, ChangeSet
+from backend.database.models.imports import ImportRow
+from backend.database.models.jobs import JobRow
+from backend.database.models.orders import Refund
+from backend.database.models.tags import TAGGED, Tag
+from backend.database.models.tickets import SupportTicket
+from backend.database.models.users import User
+from backend.database.models.views import SavedView
+from backend.database.personal.places import MARK, PLACES, Place, Whose, named, personal_columns, whose
+from backend.database.personal.traces import changes_of, events_of
+from backend.database.rows import table_of
+from backend.database.session import Database
+
+LABEL = "erase"
+BOTH = Change.before, Change.after
+INDEXES = "users_search", "support_tickets_search"
+FTS_SECURE_DELETE = (3, 42)  # the SQLite that knows it
+
+
+class Eraser:
+    """In the caller's transaction. `scrub` afterwards clears what the database file still holds of the old rows."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.sqlite = session.get_bind().dialect.name == "sqlite"
+
+    def erase(self, user_id: int) -> None:
+        """Raises NotFoundError, and ConflictError with why it must wait."""
+        user = UserCRUD(self.session).get_by_id(user_id)
+        who = whose(user)
+        self._check(user, who)
+        self._wipe_pages(on=True)
+        with redacting(self.session, Event.ERASED, user_id=user_id) as redactor:
+            self._redact_history(who, redactor)
+            self._redact_events(who, redactor)
+        self._erase_named(who)
+        self._erase_stored_answers(who)
+        tags = self._tags(who)
+        for place in PLACES:
+            self._empty(place, who)
+        self._drop_unused(tags)
+        self.session.expire_all()
+        history.describe(self.session, LABEL)
+        history.note(self.session, ("users", user_id), {}, {})
+        self._wipe_pages(on=False)
+
+    def _check(self, user: User, who: Whose) -> None:
+        if user.erased_at is not None:
+            raise ConflictError(_("The data of this person are erased already."), code="already_erased")
+        if user.is_active and not UserCRUD(self.session).is_student(user):
+            raise ConflictError(_("Switch the account off first: this person is on the staff."), code="on_staff")
+        refunds = next(place for place in PLACES if place.model is Refund)
+        if self.session.scalar(select(exists().where(refunds.mine(who), Refund.status == "requested"))):
+            words = _("Stars are on their way back to this person. Erase the data when they have arrived.")
+            raise ConflictError(words, code="refund_on_its_way")
+
+    def _wipe_pages(self, *, on: bool) -> None:
+        """SQLite overwrites with zeros what is deleted meanwhile, in its pages and in its search index."""
+        if not self.sqlite:
+            return
+        connection = self.session.connection()
+        connection.exec_driver_sql(f"PRAGMA secure_delete={int(on)}")
+        for index in INDEXES if sqlite3.sqlite_version_info >= FTS_SECURE_DELETE else ():
+            connection.exec_driver_sql(f"INSERT INTO {index}({index}, rank) VALUES('secure-delete', {int(on)})")
+
+    # -- the rows
+
+    def _empty(self, place: Place, who: Whose) -> None:
+        table, mine = table_of(place.model), place.mine(who)
+        if place.goes:
+            self._run(delete(table).where(mine))
+            return
+        values = {**place.put, **place.then(), **self._follows(place, who)}
+        self._run(update(table).where(mine).values(values))
+
+    def _follows(self, place: Place, who: Whose) -> dict[str, Any]:
+        """Keys of the search, versions and moments, which the ORM would have kept."""
+        columns = table_of(place.model).c
+        values: dict[str, Any] = named(who.user_id) if place.model is User else {}
+        if "search_key" in columns:
+            values["search_key"] = search.key_of(values.get("first_name", MARK))
+        if "version" in columns:
+            values["version"] = columns.version + 1
+        if "updated_at" in columns:
+            values["updated_at"] = clock.now()
+        return values
+
+    def _tags(self, who: Whose) -> list[int]:
+        link: Any = TAGGED["users"]
+        return list(self.session.scalars(select(link.tag_id).where(link.row_id == who.user_id)))
+
+    def _drop_unused(self, tags: Sequence[int]) -> None:
+        """A tag that only this person carried may have been about them."""
+        carried = [exists().where(link.tag_id == Tag.id) for link in TAGGED.values()]
+        self._run(delete(Tag).where(Tag.id.in_(tags), ~or_(*carried)))
+
+    # -- texts that name the person without a link
+
+    def _erase_named(self, who: Whose) -> None:
+        for row_id, cells in self._naming(ImportRow.id, ImportRow.cells, who, ImportRow.record_id == who.user_id):
+            values = {"cells": [MARK for _cell in cells], "told": {}, "words": MARK, "verdict": "wrong"}
+            self._run(update(ImportRow).where(ImportRow.id == row_id).values(values))
+        for row_id, _query in self._naming(SavedView.id, SavedView.query, who):
+            self._run(update(SavedView).where(SavedView.id == row_id).values(query=""))
+        for job_id, row_id, _data in self._naming((JobRow.job_id, JobRow.row_id), JobRow.data, who):
+            self._run(update(JobRow).where(JobRow.job_id == job_id, JobRow.row_id == row_id).values(data={}))
+
+    def _naming(self, key: Any, column: InstrumentedAttribute[Any], who: Whose, *also: ColumnElement[bool]) -> Any:
+        if not (who.needles or also):
+            return []
+        keys = key if isinstance(key, tuple) else (key,)
+        as_text = cast(column, Text)
+        found = select(*keys, column).where(
+            or_(*also, *(as_text.icontains(word, autoescape=True) for word in who.needles))
+        )
+        rows = list(self.session.execute(found))
+        linked = {tuple(row) for row in self.session.execute(select(*keys).where(*also))} if also else set()
+        return [row for row in rows if tuple(row[:-1]) in linked or who.named_in(str(row[-1]))]
+
+    def _erase_stored_answers(self, who: Whose) -> None:
+        """Answers kept for a repeated request, for two days."""
+        tickets = self.session.scalars(select(SupportTicket.id).where(SupportTicket.user_id == who.user_id))
+        marks = [f'"user_id":{who.user_id}', *(f'"ticket_id":{ticket}' for ticket in tickets)]
+        marks += [f'"telegram_id":{who.telegram_id}'] if who.telegram_id else []
+        ends = [IdempotencyKey.response.contains(mark + end) for mark in marks for end in (",", "}")]
+        self._run(delete(IdempotencyKey).where(or_(*ends)))
+
+    # -- the history
+
+    def _redact_history(self, who: Whose, redactor: Redactor) -> None:
+        """What changed stays told, its values do not."""
+        rows = select(Change.id, Change.entity, Change.before, Change.after)
+        mine = self.session.execute(rows.where(changes_of(self.session, who))).all()
+        with redactor.touching("changes", [row.id for row in mine]):
+            for row in mine:
+                personal = personal_columns(row.entity)
+                self._rewrite(row, _masked(row.before, personal), _masked(row.after, personal))
+        # And what other records say of them: a saved view with their e-mail, a cell of an import.
+        texts = [cast(column, Text).icontains(word, autoescape=True) for word in who.needles for column in BOTH]
+        others = self.session.execute(rows.where(or_(false(), *texts))).all()
+        with redactor.touching("changes", [row.id for row in others]):
+            for row in others:
+                self._rewrite(row, _unnamed(row.before, who), _unnamed(row.after, who))
+        acted = ChangeSet.actor_id == who.user_id
+        with redactor.touching("change_sets", self.session.scalars(select(ChangeSet.id).where(acted))):
+            self._run(update(ChangeSet).where(acted).values(ip=None))
+
+    def _rewrite(self, row: AnyRow, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        if (before, after) != (row.before, row.after):
+            self._run(update(Change).where(Change.id == row.id).values(before=before, after=after))
+
+    def _redact_events(self, who: Whose, redactor: Redactor) -> None:
+        event, mine = SecurityEvent, events_of(who)
+        with redactor.touching("security_events", self.session.scalars(select(event.id).where(mine))):
+            # The proof of what was redacted names nobody, and the chain needs it.
+            self._run(update(event).where(mine, event.kind.not_in(LAWFUL)).values(data={}))
+            own = mine, or_(event.actor_id.is_(None), event.actor_id == who.user_id)
+            self._run(update(event).where(*own).values(ip=None, user_agent=""))
+
+    def _run(self, statement: Any) -> None:
+        self.session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def _masked(values: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: columns[name] if name in columns and value else value for name, value in values.items()}
+
+
+def _unnamed(value: Any, who: Whose) -> Any:
+    """A JSON value without the texts that name the person."""
+    if isinstance(value, dict):
+        return {name: _unnamed(inner, who) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_unnamed(inner, who) for inner in value]
+    return MARK if isinstance(value, str) and who.named_in(value) else value
+
+
+def scrub(database: Database, *, whole: bool = False) -> None:
+    """SQLite: the write-ahead log forgets the old pages; `whole`: the file is written anew, without its free pages."""
+    if not database.is_sqlite:
+        return
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if whole:
+            for index in INDEXES:
+                connection.execute(text(f"INSERT INTO {index}({index}) VALUES('optimize')"))
+            connection.execute(text("VACUUM"))
+        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))

@@ -1,0 +1,218 @@
+"""Where personal data stand. A new column of text belongs here, or into the list of tests/database/test_personal.py."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+
+from backend.core import clock
+from backend.database.models.auth import ApiToken, AuthIdentity, AuthSession, Credential, OneTimeToken
+from backend.database.models.dispatches import Dispatch
+from backend.database.models.doors import Registration, SignInFlow
+from backend.database.models.jobs import Job, JobError
+from backend.database.models.orders import Order, OrderLine, Payment, Refund
+from backend.database.models.purchases import Purchase
+from backend.database.models.system import BotChat
+from backend.database.models.tags import UserTag
+from backend.database.models.tickets import Chat, Message, SupportTicket
+from backend.database.models.users import User
+from backend.database.models.views import SavedView
+
+MARK = "[…]"  # stands where there was a text that may not be empty
+# Why money went back, in the words of the program; anything else was written by a person.
+OUR_REASONS = (
+    "unknown_order", "foreign_payer", "currency_mismatch", "amount_mismatch", "already_paid", "already_owned",
+    "promo_used_up", "chargeback",
+)  # fmt: skip
+WORD = re.compile(r"[\w.+@-]+")
+SHORTEST = 4  # a shorter word names nobody by itself
+
+
+@dataclass(frozen=True)
+class Whose:
+    """One person, as the tables name them."""
+
+    user_id: int
+    telegram_id: int | None = None
+    names: tuple[str | None, ...] = ()  # username, login, e-mail
+    email: str | None = None
+
+    @property
+    def words(self) -> frozenset[str]:
+        """What names them in a text without a link, folded; their name does not, for others bear it too."""
+        known = (str(name).strip("@").casefold() for name in (self.telegram_id, *self.names) if name)
+        return frozenset(word for word in known if len(word) >= SHORTEST)
+
+    @property
+    def needles(self) -> frozenset[str]:
+        """The same as they stand in a column of text or of JSON, whatever their case."""
+        return self.words | {json.dumps(str(name).strip("@"))[1:-1] for name in self.names if name}
+
+    def named_in(self, text: str) -> bool:
+        return any(word.strip("@.").casefold() in self.words for word in WORD.findall(unquote(text)))
+
+
+Rows = Callable[[Whose], ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """`put`: the personal columns and what erasing leaves in them. `then`: what follows in others. `goes`: the rows go.
+
+    `secret`: columns that not even the person is shown; what they prove is theirs, what they are is ours.
+    """
+
+    model: type[Any]
+    mine: Rows
+    put: Mapping[str, Any]
+    then: Callable[[], Mapping[str, Any]] = dict
+    goes: bool = False
+    secret: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def table(self) -> str:
+        name: str = self.model.__tablename__
+        return name
+
+
+def _of(column: Any) -> Rows:
+    return lambda who: column == who.user_id
+
+
+def _tickets(who: Whose) -> Any:
+    return select(SupportTicket.id).where(SupportTicket.user_id == who.user_id)
+
+
+def _messages(who: Whose) -> ColumnElement[bool]:
+    threads = select(Chat.id).where(Chat.ticket_id.in_(_tickets(who)))
+    return or_(Message.chat_id.in_(threads), and_(Message.sender_id == who.user_id, Message.side == "student"))
+
+
+def _dispatches(who: Whose) -> ColumnElement[bool]:
+    to_them = or_(Dispatch.user_id == who.user_id, _same(Dispatch.chat_id, who.telegram_id))
+    to_them = or_(to_them, _written(Dispatch.address, who))
+    return or_(to_them, Dispatch.message_id.in_(select(Message.id).where(_messages(who))))
+
+
+def _payments(who: Whose) -> ColumnElement[bool]:
+    orders = select(Order.id).where(Order.user_id == who.user_id)
+    return or_(Payment.order_id.in_(orders), _same(Payment.payer_telegram_id, who.telegram_id))
+
+
+def _refunds(who: Whose) -> ColumnElement[bool]:
+    return Refund.payment_id.in_(select(Payment.id).where(_payments(who)))
+
+
+def _same(column: Any, value: int | None) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = column == (value or 0)  # nobody's chat is number 0
+    return found
+
+
+def _written(column: Any, who: Whose) -> ColumnElement[bool]:
+    """The person's e-mail, whatever its case."""
+    found: ColumnElement[bool] = func.lower(column) == (who.email or "").lower()
+    return and_(found, column != "")
+
+
+def _job_errors(who: Whose) -> ColumnElement[bool]:
+    of_people = exists().where(Job.id == JobError.job_id, Job.records == User.__tablename__)
+    return and_(JobError.row_id == who.user_id, of_people)
+
+
+def _closed() -> Mapping[str, Any]:
+    return {"status": "closed", "waiting_since": None}
+
+
+def _forgotten() -> Mapping[str, Any]:
+    return {"is_active": False, "token_version": User.token_version + 1, "erased_at": clock.now()}
+
+
+NOBODY: dict[str, Any] = {
+    **dict.fromkeys(("telegram_id", "username", "email", "email_key", "email_verified_at", "password_hash")),
+    **dict.fromkeys(("last_name", "ui_language", "source", "terms_accepted_at", "blocked_bot_at", "last_seen_at")),
+    # A person must be known by something: `named` makes a login and a name of their number.
+    "login": MARK,
+    "login_key": MARK,
+    "first_name": MARK,
+    "language_code": "en",
+    "timezone": "UTC",
+    "theme": "auto",
+}
+
+# In an order in which each still finds its rows by those that come later.
+PLACES: tuple[Place, ...] = (
+    Place(Dispatch, _dispatches, {"params": {}, "dedupe_key": MARK, "error": None, "address": None}, goes=True),
+    Place(Message, _messages, {"body": MARK, "tg_message_id": None}),
+    Place(
+        SupportTicket, _of(SupportTicket.user_id),
+        {"subject": MARK, "message": MARK, "admin_response": None}, _closed,
+    ),
+    Place(Refund, _refunds, {"reason": case((Refund.reason.in_(OUR_REASONS), Refund.reason), else_=""), "error": None}),
+    Place(Payment, _payments, {"payer_telegram_id": None, "raw": {}}),
+    Place(Purchase, _of(Purchase.user_id), {"reason": None}),
+    Place(UserTag, _of(UserTag.row_id), {}, goes=True),
+    Place(
+        BotChat, lambda who: _same(BotChat.telegram_id, who.telegram_id),
+        {"telegram_id": None, "state": None, "data": {}}, goes=True,
+    ),
+    Place(SavedView, _of(SavedView.owner_id), {"name": MARK, "query": ""}, goes=True),
+    Place(JobError, _job_errors, {"message": MARK}),
+    Place(
+        AuthSession, lambda who: or_(AuthSession.user_id == who.user_id, AuthSession.impersonator_id == who.user_id),
+        {"user_agent": "", "ip": "", "reason": ""}, goes=True, secret=frozenset({"token_hash"}),
+    ),
+    Place(
+        Credential, _of(Credential.user_id), {"name": ""}, goes=True,
+        secret=frozenset({"secret", "public_id", "public_key", "data"}),
+    ),
+    Place(AuthIdentity, _of(AuthIdentity.user_id), {"subject": MARK, "name": ""}, goes=True),
+    Place(
+        OneTimeToken, _of(OneTimeToken.user_id), {"data": {}}, goes=True, secret=frozenset({"token_hash"}),
+    ),
+    Place(SignInFlow, _of(SignInFlow.user_id), {}, goes=True, secret=frozenset({"state_hash", "browser", "sealed"})),
+    Place(
+        Registration,
+        lambda who: _written(Registration.email, who),
+        {"email": MARK, "first_name": MARK, "last_name": None},
+        goes=True,
+        secret=frozenset({"token_hash", "password_hash"}),
+    ),
+    Place(
+        ApiToken, _of(ApiToken.user_id), {"name": MARK, "hint": ""}, lambda: {"revoked_at": clock.now()},
+        secret=frozenset({"token_hash"}),
+    ),
+    Place(User, _of(User.id), NOBODY, _forgotten, secret=frozenset({"password_hash", "search_key", "token_version"})),
+)  # fmt: skip
+
+# Rows of the books, which stay as they are; the person is shown them all the same.
+BOOKS: tuple[Place, ...] = (
+    Place(Order, _of(Order.user_id), {}, secret=frozenset({"payload"})),
+    Place(
+        OrderLine,
+        lambda who: OrderLine.order_id.in_(select(Order.id).where(Order.user_id == who.user_id)),
+        {},
+    ),
+)
+
+
+def whose(user: User) -> Whose:
+    return Whose(user.id, user.telegram_id, (user.username, user.login, user.email), user.email)
+
+
+def named(user_id: int) -> dict[str, Any]:
+    """What an erased person is called, in no language."""
+    number = f"erased#{user_id}"
+    return {"login": number, "login_key": number, "first_name": f"#{user_id}"}
+
+
+def personal_columns(entity: str) -> Mapping[str, Any]:
+    """The personal columns of a table, as its changes in the history have them -> what stands there afterwards."""
+    for place in PLACES:
+        if place.table == entity:
+            plain = {name: MARK if isinstance(value, ColumnElement) else value for name, value in place.put.items()}
+            return {**plain, "search_key": ""}
+    return {}

@@ -1,0 +1,64 @@
+"""The page of a student's personal data."""
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.database.models.audit import SecurityEvent
+from backend.database.models.users import User
+from tests.conftest import SignIn
+from tests.crm.pages import english_admin, errors, one, words
+from tests.factories import make_lesson, make_purchase, make_user
+
+
+@pytest.fixture
+def maria(db: Session) -> User:
+    return make_user(db, first_name="Мария", last_name="Ковалёва", username="maria_k")
+
+
+@pytest.fixture
+def page(sign_in: SignIn, db: Session) -> TestClient:
+    return english_admin(sign_in, db)
+
+
+def events(db: Session) -> list[tuple[str, int | None, int | None]]:
+    rows = db.scalars(select(SecurityEvent).order_by(SecurityEvent.id))
+    return [(row.kind, row.user_id, row.actor_id) for row in rows]
+
+
+def test_the_copy_is_a_file_and_it_is_remembered_who_took_it(page: TestClient, db: Session, maria: User) -> None:
+    answer = page.post(f"/dashboard/users/{maria.id}/personal/export")
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert f'attachment; filename="person-{maria.id}-' in answer.headers["content-disposition"]
+    assert answer.json()["person"]["username"] == "maria_k"
+    assert events(db) == [("sensitive_read", maria.id, 1)]
+
+
+def test_nothing_is_erased_until_the_name_is_typed(page: TestClient, db: Session, maria: User) -> None:
+    url = f"/dashboard/users/{maria.id}"
+    assert f"{url}/personal" in page.get(url).text
+    for name, said in (("", "Fill in this field."), ("Мария", "Type the name exactly: Мария Ковалёва")):
+        answer = page.post(f"{url}/personal/erase", data={"name": name})
+        assert (answer.status_code, errors(answer.text)) == (422, {"name": said})
+    bought = make_purchase(db, maria, make_lesson(db))
+    answer = page.post(f"{url}/personal/erase", data={"name": " мария  ковалёва "})
+    assert (answer.status_code, answer.headers["location"]) == (303, url)
+    assert events(db) == [("sensitive_delete", maria.id, 1)]
+    left = page.get(url)
+    assert "Ковалёва" not in left.text
+    assert words(one(left.text, "h1")) == f"#{maria.id} Data erased"
+    assert f"{url}/edit" not in left.text
+    assert "erased already" in page.get(f"{url}/personal").text
+    assert page.get("/dashboard/users/?q=ковалёва").text.count("maria_k") == 0
+    assert "Data erased" in page.get("/dashboard/users/").text
+    assert f"#{maria.id}" in page.get(f"/dashboard/sales/{bought.id}").text
+    assert f"/dashboard/sales/{bought.id}/refund" not in page.get(f"/dashboard/sales/{bought.id}").text
+    answer = page.post(f"{url}/personal/erase", data={"name": f"#{maria.id}"})
+    assert (answer.status_code, "erased already" in answer.text) == (422, True)
+
+
+def test_people_of_the_staff_have_no_such_page(page: TestClient) -> None:
+    for path in ("", "/export", "/erase"):
+        method = "POST" if path else "GET"
+        assert page.request(method, f"/dashboard/users/1/personal{path}", data={"name": "Анна"}).status_code == 404

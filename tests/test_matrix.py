@@ -1,0 +1,157 @@
+"""The table of who may do what, shown as it is enforced; and what no role opens: the things and tokens of others."""
+
+from datetime import timedelta
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from selectolax.lexbor import LexborHTMLParser as HTMLParser
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.core import clock
+from backend.core.auth import create_access_token
+from backend.core.permissions import MANAGER, SYSTEM_ROLES, Permission
+from backend.crm.matrix import opens
+from backend.database.crud.auth import API_ABSOLUTE, SIGN_IN, ApiTokenCRUD, OneTimeTokenCRUD, SessionCRUD
+from backend.database.crud.staff import INVITE
+from backend.database.crud.users import UserCRUD
+from backend.database.models.auth import ApiToken, AuthSession, Credential
+from backend.database.models.jobs import Job
+from backend.database.models.users import Role
+from backend.database.session import Database
+from tests.access import API, PAGES, PRIVATE, ROLES, everything
+from tests.conftest import SignIn
+from tests.contents import digest
+from tests.crm.pages import english_admin, words
+from tests.doors import bearer, browser, program
+from tests.factories import make_import, make_view, save
+from tests.routes import routes_of
+
+LETTERS = "AMWS"  # the roles of the staff, in the order of the page
+# Whose thing it is decides as well: the page tells the rights alone.
+OWNERS = {f"POST /dashboard/views/{{view_id}}{tail}" for tail in ("", "/query", "/delete")}
+
+
+def test_the_page_shows_what_the_table_says(sign_in: SignIn, db: Session, app: FastAPI) -> None:
+    page = HTMLParser(english_admin(sign_in, db).get("/dashboard/settings/roles/matrix").text)
+    shown = {}
+    for row in page.css(".ly-matrix tbody tr"):
+        name, _needs, *who = (words(cell) for cell in row.css("th, td"))
+        shown[name] = "".join(letter for letter, told in zip(LETTERS, who, strict=True) if told.endswith("yes"))
+    said = {f"{rule.method} {rule.path.rstrip('/') or '/'}": rule.roles for rule in (*API, *PAGES)}
+    wanted = {
+        name: LETTERS if roles == "*" else "".join(x for x in LETTERS if x in roles) for name, roles in said.items()
+    }
+    assert shown.keys() == wanted.keys()
+    assert {name: who for name, who in shown.items() if who != wanted[name] and name not in OWNERS} == {}
+    rights = {letter: frozenset(SYSTEM_ROLES[ROLES[letter]]) for letter in LETTERS}
+    for route in routes_of(app):
+        for method in route.methods or ():
+            who = "".join(letter for letter in LETTERS if opens(route.policy, rights[letter]))
+            assert shown[f"{method} {route.path.rstrip('/') or '/'}"] == who
+
+
+def test_a_role_with_one_right_opens_what_names_it(app: FastAPI, sign_in: SignIn, db: Session) -> None:
+    """A role of the school's own, over every page."""
+    ids, right = everything(db), Permission.LESSONS_READ
+    save(db, Role(name="One", permissions=[right]))
+    UserCRUD(db).create_staff(login="one", password_hash=None, role="One")
+    db.commit()
+    policies = {f"{method} {route.path}": route.policy for route in routes_of(app) for method in route.methods or ()}
+    person, opened = sign_in("one"), set()
+    named = [rule for rule in PAGES if rule.roles != "*" and not rule.path.endswith(("/logout", "/undo"))]
+    for rule in named:
+        answer = person.request(rule.method, rule.address(ids))
+        if answer.status_code not in (401, 403) and not answer.headers.get("location", "").startswith("/login"):
+            opened.add(rule.name)
+    assert opened == {rule.name for rule in named if opens(policies[rule.name], frozenset({right}))}
+    assert len(opened) > 3
+
+
+# -- tokens of a kind on doors of another
+
+
+def secrets_of(app: FastAPI, database: Database) -> dict[str, str]:
+    """One of every kind that the admin can have, all of them alive."""
+    with database.transaction() as session:
+        admin, sessions, links = UserCRUD(session).get_by_id(1), SessionCRUD(session), OneTimeTokenCRUD(session)
+        _row, cookie = sessions.open(admin, kind="cookie", user_agent="", ip="", lifetime=timedelta(hours=1))
+        api, secret = sessions.open(admin, kind="api", user_agent="", ip="", lifetime=API_ABSOLUTE)
+        return {
+            "cookie": cookie,
+            "api session": secret,
+            "refresh": sessions.issue_refresh(api),
+            "jwt": create_access_token(app.state.settings, api),
+            "token": ApiTokenCRUD(session).issue("tests", frozenset(Permission), user_id=1)[1],
+            "link": links.issue(1, SIGN_IN, timedelta(minutes=15)),
+            "invitation": links.issue(1, INVITE, timedelta(days=7)),
+            "reset": links.issue(1, "reset", timedelta(minutes=15)),
+        }
+
+
+def test_no_secret_opens_the_api_but_its_own_two(app: FastAPI, database: Database, db: Session) -> None:
+    ids, kinds = everything(db), secrets_of(app, database)
+    before, client = digest(db), program(app)
+    client.cookies.set("lyceum", kinds["cookie"])  # a browser's session says nothing here
+    for kind in ("cookie", "api session", "refresh", "link", "invitation", "reset"):
+        client.headers.update(bearer(kinds[kind]))
+        for rule in PRIVATE:
+            if rule in API:
+                assert client.request(rule.method, rule.address(ids)).status_code == 401, (kind, rule.name)
+    assert digest(db) == before
+    for kind in ("jwt", "token"):
+        assert client.get("/api/users/", headers=bearer(kinds[kind])).status_code == 200
+
+
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_no_secret_opens_the_pages_but_a_cookie(app: FastAPI, database: Database, db: Session, step: int) -> None:
+    """As a bearer, and in the place of the cookie. Daily each page meets two kinds, four neighbours meet all."""
+    ids, kinds = everything(db), secrets_of(app, database)
+    pages = [rule for rule in PRIVATE if rule not in API]
+    before = digest(db)
+    for at, kind in enumerate(sorted(kinds.keys() - {"cookie"})):
+        client = browser(app)
+        client.headers.update(bearer(kinds[kind]))
+        client.cookies.set("lyceum", kinds[kind])
+        for rule in pages[at % step :: step]:
+            answer = client.request(rule.method, rule.address(ids))
+            assert (answer.status_code, answer.headers.get("location", "")[:6]) == (303, "/login"), (kind, rule.name)
+    assert digest(db) == before
+
+
+# -- other people's things
+
+
+def test_what_is_someone_elses_stays_so(app: FastAPI, admin: TestClient, staff: SignIn, db: Session) -> None:
+    """The same right, but the thing of the admin: not there for a manager, and as it was afterwards."""
+    manager = staff(MANAGER)
+    table = make_import(db, "users", [["700000001", "Мария"]], ["telegram_id", "first_name"])
+    view = make_view(db, owner_id=1)
+    job = Job(records="users", verb="close_access", state="done", ended_at=clock.now(), owner_id=1)
+    factor = Credential(user_id=1, kind="passkey", public_id="x", confirmed_at=clock.now())
+    save(db, job, factor)
+    theirs = db.scalars(select(AuthSession).where(AuthSession.user_id == 1).order_by(AuthSession.id.desc())).first()
+    assert theirs is not None
+    before = digest(db)
+    tails = {
+        f"/dashboard/users/import/{table.id}": ("", "problems.csv", "check!", "start!", "drop!"),
+        f"/dashboard/jobs/{job.id}": ("", "events", "errors.csv", "pause!", "resume!", "cancel!", "undo!"),
+        f"/dashboard/views/{view.id}": ("", "!", "query!", "marks!", "delete!"),
+        f"/dashboard/settings/sessions/{theirs.id}": ("revoke!",),
+        f"/dashboard/settings/security/factors/{factor.id}": ("remove!",),
+    }
+    for address, some in tails.items():
+        for tail in some:
+            method, path = "POST" if tail.endswith("!") else "GET", f"{address}/{tail.rstrip('!')}".rstrip("/")
+            assert manager.request(method, path).status_code == 404, path
+    assert digest(db) == before
+    assert admin.get("/dashboard/settings/").status_code == 200
+
+
+def test_a_token_of_another_is_nobodys_but_the_schools(admin: TestClient, staff: SignIn, db: Session) -> None:
+    admin.post("/dashboard/settings/tokens", data={"name": "x", "scopes": "lessons:read"})
+    token = db.scalars(select(ApiToken)).one()
+    assert staff(MANAGER).post(f"/dashboard/settings/tokens/{token.id}/revoke").status_code == 403
+    db.expire_all()
+    assert token.revoked_at is None
