@@ -6,7 +6,7 @@ else to do; ratios to the same by hand say more than milliseconds.
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from backend.core import logging
 from benchmarks.bulk import ROWS, bulk
@@ -36,15 +36,21 @@ def main() -> None:
             continue
         with school(kind, size) as url:
             lines = Bench(kind, url, size, 0.2 if chosen.quick else 1.0).run()
-            lines += bulk(kind, url, ROWS if not chosen.quick else ROWS // 10)
-            lines += file_imports(url, FILE_ROWS if not chosen.quick else FILE_ROWS // 10)
+            lines += _shown(bulk(url, ROWS if not chosen.quick else ROWS // 10))
+            lines += _shown(file_imports(url, FILE_ROWS if not chosen.quick else FILE_ROWS // 10))
             if chosen.growth:
-                lines += growth(kind, url)
+                lines += _shown(growth(kind, url))
         print(f"\n\n{kind}, {size.users:,} users, {size.purchases:,} purchases")
         print(table(lines), flush=True)
         found[kind] = lines
     about = {"users": size.users, "cores": os.cpu_count(), "load": os.getloadavg()[0]}
     print(f"\n{save(found, dict(about))}")
+
+
+def _shown(lines: Iterable[Line]) -> Iterator[Line]:
+    for line in lines:
+        line.show()
+        yield line
 
 
 if __name__ == "__main__":

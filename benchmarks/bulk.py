@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -35,11 +36,13 @@ class Seen:
         return max(after - before for before, after in zip(self.moves, self.moves[1:], strict=False))
 
 
-def bulk(kind: str, url: str, rows: int = ROWS) -> list[Line]:
+def bulk(url: str, rows: int = ROWS) -> Iterator[Line]:
     database = Database(url)
     try:
-        lines = [*_one(database, "close_access", rows), *_one(database, "open_access", rows)]
-        return [*lines, _undoing(database, rows), _pausing(database, rows)]
+        yield from _one(database, "close_access", rows)
+        yield from _one(database, "open_access", rows)
+        yield _undoing(database, rows)
+        yield _pausing(database, rows)
     finally:
         database.dispose()
 

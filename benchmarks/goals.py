@@ -167,7 +167,7 @@ class Bench:
 
     def note(self, line: Line) -> None:
         self.lines.append(line)
-        print(".", end="", flush=True)
+        line.show()
 
     # -- lists
 

@@ -23,6 +23,10 @@ class Line:
     ok: bool | None = None
     values: dict[str, float] = field(default_factory=dict)
 
+    def show(self) -> None:
+        """At once: a run takes many minutes and may be cut short."""
+        print("  ", *filter(None, self.cells()), sep="  ", flush=True)
+
     def cells(self) -> tuple[str, ...]:
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
         verdict = {True: "ok", False: "MISS", None: ""}[self.ok]

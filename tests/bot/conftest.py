@@ -73,6 +73,15 @@ class RunningBot:
         self._task = asyncio.create_task(work)
         self._begun.set()
         await asyncio.gather(self._task, return_exceptions=True)
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """An update that came by webhook may still be in hand: it must not outlive its loop."""
+        begun = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+        late = (await asyncio.wait(begun, timeout=2.0))[1] if begun else begun
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     def stop(self) -> None:
         """As on SIGTERM: what has begun is finished."""

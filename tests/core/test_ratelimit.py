@@ -27,8 +27,9 @@ Limited = Callable[..., FastAPI]
 
 
 @pytest.fixture
-def limited(settings: Settings) -> Iterator[Limited]:
-    """Apps with API_RATE_LIMIT=3 or as asked."""
+def limited(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Limited]:
+    """Apps with API_RATE_LIMIT=3 or as asked, which count exactly however slow the machine is."""
+    monkeypatch.setattr(ratelimit, "PATIENCE_SECONDS", 20.0)
     made: list[FastAPI] = []
 
     def make(limit: int = 3, **more: object) -> FastAPI:
@@ -143,8 +144,11 @@ def test_a_minute_later_the_client_is_let_in_again(limited: Limited) -> None:
         assert asks(client, 4) == [401] * 3 + [429]
 
 
-def test_a_database_that_is_busy_counts_nothing_and_refuses_nobody(limited: Limited) -> None:
+def test_a_database_that_is_busy_counts_nothing_and_refuses_nobody(
+    limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = limited(1)
+    monkeypatch.setattr(ratelimit, "PATIENCE_SECONDS", 0.25)
     with app.state.database.transaction() as session:
         ThrottleCRUD(session).take([Limit("api:ip:127.0.0.1", 1, 60)])  # nobody else may write there until the end
         assert asks(program(app, "127.0.0.1"), 2) == [401] * 2
@@ -152,12 +156,11 @@ def test_a_database_that_is_busy_counts_nothing_and_refuses_nobody(limited: Limi
 
 def test_a_redis_that_is_away_breaks_nothing_and_the_database_counts(limited: Limited) -> None:
     with TestClient(limited(redis_url="redis://127.0.0.1:1/0"), base_url=BASE) as client:
-        started = time.monotonic()
         assert asks(client, 5) == [401] * 3 + [429] * 2
-        assert time.monotonic() - started < 2
 
 
-def test_a_redis_that_hangs_is_not_waited_for(limited: Limited) -> None:
+def test_a_redis_that_hangs_is_waited_for_once(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratelimit, "PATIENCE_SECONDS", 2.0)
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(50)
@@ -165,7 +168,7 @@ def test_a_redis_that_hangs_is_not_waited_for(limited: Limited) -> None:
         with TestClient(limited(redis_url=url), base_url=BASE) as client:
             started = time.monotonic()
             assert asks(client, 5) == [401] * 3 + [429] * 2
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 6  # five waits would be ten
 
 
 @pytest.fixture

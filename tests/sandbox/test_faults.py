@@ -95,11 +95,11 @@ def test_a_timeout_does_nothing(bot: Blocking, olga: Student, scene: Scene) -> N
 
 
 def test_an_answer_may_be_lost_after_the_deed(bot: Blocking, olga: Student, scene: Scene) -> None:
-    scene.box.fault("lost", seconds=5, bot=scene.account)
+    scene.box.fault("lost", seconds=25, bot=scene.account)
     started = time.monotonic()
     with pytest.raises(TelegramNetworkError):
         bot.run(lambda b: b(SendMessage(chat_id=olga.id, text="once"), request_timeout=1))
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15
     assert [message.text for message in olga.from_bot()] == ["once"]
 
 
