@@ -25,10 +25,10 @@ prove: setup-dev  ## the long proofs, on both databases: before a release, or ev
 	$(PYTEST) -m slow $(ARGS)
 	$(PY) scripts/with_postgres.py $(PYTEST) -m slow $(ON_POSTGRES) $(ARGS)
 
-COVERED := PYTEST_ADDOPTS="--cov --cov-append --cov-report=" COVERAGE_FILE=$(CURDIR)/.coverage.sqlite
+COUNTS := .coverage
 ci:  ## everything that has to be green: tests on both databases, linters, migrations, coverage
-	rm -f .coverage.sqlite*
-	$(COVERED) $(MAKE) test
+	rm -rf $(COUNTS)
+	PYTEST_ADDOPTS="-p tests.covering" COVERAGE_DIR=$(CURDIR)/$(COUNTS) $(MAKE) test
 	$(MAKE) lint
 	$(MAKE) check-migrations
 	$(MAKE) test-postgres
@@ -92,7 +92,7 @@ vendor-check:  ## compare the third-party browser files with their lock
 	$(PY) scripts/vendor.py check
 
 clean:  ## remove what can be made again (never .env, data or a database)
-	rm -rf .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis htmlcov test-results .coverage .coverage.* \
+	rm -rf .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis htmlcov test-results $(COUNTS) \
 	       .mutants sbom.cdx.json
 	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 	rm -rf .venv
@@ -115,8 +115,5 @@ DOORS := backend/core/auth.py,backend/core/security.py,backend/core/csrf.py,back
 MONEY := backend/database/crud/orders.py,backend/database/crud/purchases.py,backend/database/crud/promo_codes.py,$\
          backend/database/crud/payments.py,backend/database/crud/ledger.py,backend/database/crud/entitlements.py,$\
          backend/database/crud/dispatches.py,backend/database/crud/stars.py,backend/database/crud/revenue.py
-REPORT := COVERAGE_FILE=$(CURDIR)/.coverage.sqlite $(PY) -m coverage report
 coverage:
-	$(REPORT) --fail-under=90
-	$(REPORT) --fail-under=100 --include="$(DOORS)"
-	$(REPORT) --fail-under=100 --include="$(MONEY)"
+	$(PY) -m scripts.covered $(COUNTS) --lines 95 --whole "$(DOORS),$(MONEY)"

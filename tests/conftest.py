@@ -48,32 +48,6 @@ def make_settings(url: str, data_dir: Path, **changes: object) -> Settings:
     return Settings(_env_file=None, **values | changes)  # type: ignore[arg-type,call-arg] # pydantic checks the values
 
 
-# What walks every route or many random steps covers no line that its neighbours leave out, and takes two thirds longer
-# when its lines are counted.
-UNCOUNTED = (
-    "tests/test_",
-    "tests/browser/",
-    "tests/sandbox/",
-    "tests/demo/",
-    "tests/bot/test_hostile",
-    "tests/crm/test_addresses",
-    "tests/database/test_golden",
-    "tests/database/test_injection",
-    "tests/database/test_listing",
-    "tests/database/test_ranking",
-    "tests/database/test_search",
-    "tests/database/test_undo_all",
-    "tests/money/test_concurrency",
-    "tests/money/test_model",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.nodeid.startswith(UNCOUNTED):
-            item.add_marker(pytest.mark.no_cover)
-
-
 @pytest.fixture(autouse=True)
 def one_event_loop() -> Iterator[None]:
     """For all clients of a test: else each request starts a thread and a loop, which takes longer than a page."""
