@@ -2,7 +2,7 @@
 
 The doors of the API are asked about people who have an account and as many who have none, mixed. AUC is the chance
 that a known one is answered slower than an unknown one: 0.5 tells nothing. The goal: 0.45 to 0.55, and bodies that are
-equal byte by byte. With TEST_DATABASE_URL it measures PostgreSQL, else SQLite.
+equal byte by byte; exit code 1 when it is missed. With TEST_DATABASE_URL it measures PostgreSQL, else SQLite.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import gc
 import os
 import random
 import secrets
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -60,11 +61,11 @@ def populate(database: Database, people: int) -> None:
             person.email = f"known{number:05}@school.example"
 
 
-def ask(client: TestClient, door: str, people: int) -> tuple[float, set[bytes]]:
-    """AUC and the different bodies of one door."""
+def ask(client: TestClient, door: str, people: int, again: int) -> tuple[float, set[bytes]]:
+    """AUC and the different bodies of one door; `again` names people who have no account yet."""
     path, body = DOORS[door]
     known = [(f"known{number:05}@school.example", True) for number in range(people)]
-    asked = known + [(f"never{number:05}@school.example", False) for number in range(people)]
+    asked = known + [(f"never{again}{number:05}@school.example", False) for number in range(people)]
     random.Random(7).shuffle(asked)
     times: dict[bool, list[float]] = {True: [], False: []}
     bodies: set[bytes] = set()
@@ -78,6 +79,17 @@ def ask(client: TestClient, door: str, people: int) -> tuple[float, set[bytes]]:
     wins = sum((a > b) + (a == b) / 2 for a in times[True] for b in times[False])
     print(f"{door}: known {median(times[True]) * 1000:.2f} ms, unknown {median(times[False]) * 1000:.2f} ms", end="; ")
     return wins / people**2, bodies
+
+
+def tells_nothing(client: TestClient, door: str, people: int) -> bool:
+    """Once more when it seems to: of 500 pairs in which nothing is to be told one in a hundred is outside by chance."""
+    for again in range(2):
+        auc, bodies = ask(client, door, people, again)
+        kept = LEAST <= auc <= MOST and len(bodies) == 1
+        print(f"AUC {auc:.3f}, {len(bodies)} kind of body: {'kept' if kept else 'MISSED'}", flush=True)
+        if kept or len(bodies) > 1:
+            return kept
+    return False
 
 
 def main() -> None:
@@ -103,11 +115,9 @@ def main() -> None:
         )
         client = TestClient(create_app(settings), base_url="http://127.0.0.1:8000")
         client.get("/health")
-        for door in DOORS:
-            auc, bodies = ask(client, door, people)
-            kept = LEAST <= auc <= MOST and len(bodies) == 1
-            print(f"AUC {auc:.3f}, {len(bodies)} kind of body: {'kept' if kept else 'MISSED'}", flush=True)
+        kept = [tells_nothing(client, door, people) for door in DOORS]
         database.dispose()
+    sys.exit(0 if all(kept) else 1)
 
 
 if __name__ == "__main__":
