@@ -1,7 +1,7 @@
 """How long the chain over the history takes: `python -m benchmarks.chain [--rows 1000000] [--only sqlite|postgresql]`.
 
-The goal: a million rows are proved within 30 seconds (security events, changes and change sets together). Exit code 1 when
-it is missed.
+The goal: a million rows are proved within 30 seconds (security events, changes and change sets together).
+Exit code 1 when it is missed.
 """
 
 import argparse
