@@ -133,7 +133,7 @@ POST   /dashboard/settings/staff/{user_id}/role                        A!
 POST   /dashboard/settings/staff/{user_id}/take-in                     A!
 POST   /dashboard/settings/staff/{user_id}/switch                      A!
 POST   /dashboard/settings/staff/{user_id}/sign-out                    A
-POST   /dashboard/settings/staff/{user_id}/unlock                      A
+POST   /dashboard/settings/staff/{user_id}/unlock                      A!
 POST   /dashboard/settings/staff/{user_id}/link                        A!
 POST   /dashboard/settings/staff/{user_id}/invite                      A!
 POST   /dashboard/settings/staff/{user_id}/factors/remove              A!

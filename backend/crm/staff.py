@@ -21,7 +21,6 @@ from backend.crm import audit
 from backend.crm.table import Column, Screen, Table, cells, choice, install, relation, when
 from backend.database.crud.auth import ABSOLUTE, SessionCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
-from backend.database.crud.locks import LockCRUD
 from backend.database.crud.roles import RoleCRUD
 from backend.database.crud.staff import StaffCRUD, has_login
 from backend.database.crud.viewing import ViewingCRUD
@@ -185,9 +184,9 @@ def sign_out(request: Request, caller: Caller, staff: Staff, user_id: UserId) ->
     return _done(request, user_id, _("All devices of this person are signed out"))
 
 
-@router.post("/{user_id}/unlock", name="crm:staff:unlock")
+@router.post("/{user_id}/unlock", name="crm:staff:unlock", dependencies=[recent])
 def unlock(request: Request, caller: Caller, staff: Staff, user_id: UserId) -> Response:
-    LockCRUD(caller.session).lift(staff.get_member(user_id).id)
+    staff.lift_lock(user_id, caller.me.user_id)
     return _done(request, user_id, _("The lock is lifted: they may try to sign in again"))
 
 
