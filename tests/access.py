@@ -112,6 +112,7 @@ POST   /dashboard/settings/accounts/{provider}/link                    AMWS!
 POST   /dashboard/settings/accounts/{identity_id}/unlink               AMWS!
 GET    /dashboard/settings/                                            AMWS
 POST   /dashboard/settings/profile                                     AMWS?
+POST   /dashboard/settings/email/cancel                                AMWS
 POST   /dashboard/settings/password                                    AMWS?
 POST   /dashboard/settings/language                                    *
 POST   /dashboard/settings/theme                                       *

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Path, Request
 from fastapi.responses import Response
 
-from backend.core.deps import Routes, SettingsDep, crud, recent, require
+from backend.core.deps import Caller, Current, Routes, crud, recent, require
 from backend.core.letters import KINDS
 from backend.core.permissions import Permission
 from backend.core.templating import render
@@ -19,21 +19,22 @@ LetterId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
 @router.get("/{letter_id}", name="crm:letters:detail")
-def detail(request: Request, letters: Letters, settings: SettingsDep, letter_id: LetterId) -> Response:
-    return _page(request, letters, letter_id, mail_on=settings.mail_on)
+def detail(request: Request, caller: Caller, letters: Letters, letter_id: LetterId) -> Response:
+    return _page(request, caller, letters, letter_id)
 
 
 @router.post("/{letter_id}", name="crm:letters:reveal", dependencies=[require(Permission.SETTINGS_WRITE), recent])
-def reveal(request: Request, letters: Letters, settings: SettingsDep, letter_id: LetterId) -> Response:
-    """The link lets whoever has it act as the person: it is shown on purpose, and that is written down.
+def reveal(request: Request, caller: Caller, letters: Letters, letter_id: LetterId) -> Response:
+    """The link lets whoever has it act as the person: it is shown on purpose, to those alone who may do as much, and
+    that is written down.
 
     In this very answer: it passes through no cookie, no address and no log.
     """
-    link = letters.reveal(letters.find_letter(letter_id))
-    return _page(request, letters, letter_id, mail_on=settings.mail_on, link=link)
+    link = letters.reveal(letters.find_letter(letter_id), caller.me.user_id)
+    return _page(request, caller, letters, letter_id, link=link)
 
 
-def _page(request: Request, letters: LetterCRUD, letter_id: int, *, mail_on: bool, link: str = "") -> Response:
+def _page(request: Request, caller: Current, letters: LetterCRUD, letter_id: int, *, link: str = "") -> Response:
     row = letters.find_letter(letter_id)
     return render(
         request,
@@ -43,6 +44,7 @@ def _page(request: Request, letters: LetterCRUD, letter_id: int, *, mail_on: boo
         link=link,
         sealed="sealed" in row.params,
         with_link="link" in KINDS[row.method].names,
-        mail_on=mail_on,
+        covered=letters.may_read(row, caller.me.permissions),
+        mail_on=caller.settings.mail_on,
         error=explain(row.error) if row.error else "",
     )

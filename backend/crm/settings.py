@@ -116,6 +116,13 @@ def new_email(session: "Session", user: User, sent: ProfileUpdate) -> str:
     return wanted
 
 
+@router.post("/email/cancel", name="crm:settings:cancel_email", dependencies=[own])
+def cancel_email(request: Request, caller: Caller) -> Response:
+    """Another address that waits for its link: the one who is here did not ask for it, or wants it no more."""
+    called_off = RecoveryCRUD(caller.session).call_off(_id(caller))
+    return _saved(request, _("The e-mail stays as it is") if called_off else _("No other e-mail waits"))
+
+
 @router.post("/password", name="crm:settings:password", dependencies=[own, detached, hashing])
 def password(
     request: Request,
@@ -136,18 +143,22 @@ def password(
             return _part(request, caller, "_password.html", user, session=session, password_form=form)
     hashed, seen = security.hash_password(form.data.password), user.password_hash
 
-    def store(session: "Session") -> str:
+    def store(session: "Session") -> tuple[str, str]:
         users, found = UserCRUD(session), UserCRUD(session).get_by_id(me)
         if found.password_hash != seen:
             raise ConflictError
+        waited = RecoveryCRUD(session).awaited(me)
         users.set_password(found, hashed)
         sessions = SessionCRUD(session)
         sessions.revoke_all(me, but=caller.me.session_id)
         audit.note(session, Event.PASSWORD_CHANGE)
-        return sessions.renew(caller.me.session_id or 0, proved=user.password_hash is not None)
+        return sessions.renew(caller.me.session_id or 0, proved=user.password_hash is not None), waited
 
-    secret = database.run(store, caller.actor)
-    response = _saved(request, _("Password saved. All other devices are signed out."))
+    secret, waited = database.run(store, caller.actor)
+    told = _("Password saved. All other devices are signed out.")
+    if waited:
+        told = _("Password saved. All other devices are signed out, and the e-mail does not become %s.") % waited
+    response = _saved(request, told)
     auth.keep_signed_in(response, caller.settings, secret, remember=caller.me.remembered)
     return response
 

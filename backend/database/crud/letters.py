@@ -6,6 +6,7 @@ a leaked backup holds no way in), and erased as soon as the letter has been sent
 
 import json
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,11 +17,14 @@ from backend.core.errors import NotFoundError
 from backend.core.events import Event
 from backend.core.i18n import current_language
 from backend.core.letters import KINDS, SECRETS, Letter, compose, tidy
+from backend.core.permissions import Permission
 from backend.database import audit
 from backend.database.crud.dispatches import DispatchCRUD
+from backend.database.crud.links import shed, withdraw
+from backend.database.crud.rights import Guard
 from backend.database.crud.settings import SettingCRUD
 from backend.database.models.dispatches import EMAIL, Dispatch
-from backend.database.models.users import User
+from backend.database.models.users import Role, User
 from backend.database.session import settings_of
 
 KEPT = timedelta(days=30)  # an address and a name are personal data
@@ -95,8 +99,22 @@ class LetterCRUD(DispatchCRUD):
         values = row.params["values"] | {"link": MASK}
         return compose(row.method, row.params["language"], values, settings_of(self.session).url)
 
-    def reveal(self, row: Dispatch) -> str:
-        """The link, for a person who passes it on; told in the security events. "" when it is gone."""
+    def may_read(self, row: Dispatch, rights: Collection[str]) -> bool:
+        """Whether somebody with these rights may act as the one to whom the letter goes, as its link allows."""
+        return frozenset(rights) >= self._rights_of(row.user_id)
+
+    def _rights_of(self, user_id: int | None) -> frozenset[str]:
+        """What the reader of a letter to this person could do; nothing where it only makes a student of somebody."""
+        held = select(Role.permissions).join(User, User.role_id == Role.id).where(User.id == user_id)
+        return frozenset(self.session.scalars(held).one_or_none() or ())
+
+    def reveal(self, row: Dispatch, by: int | None) -> str:
+        """The link, for a person who passes it on; told in the security events. "" when it is gone.
+
+        Raises ForbiddenError for a letter to someone who may do more than `by`: see Guard.
+        """
+        guard = Guard(self.session, by, Permission.SETTINGS_WRITE)
+        guard.cover(self._rights_of(row.user_id))
         audit.note(self.session, Event.LETTER_READ, user_id=row.user_id, letter=row.id, about=row.method)
         opened = security.unseal(settings_of(self.session), row.params.get("sealed", ""))
         return str(json.loads(opened)["link"]) if opened else ""
@@ -110,18 +128,11 @@ class LetterCRUD(DispatchCRUD):
         """The letter has been sent or called off: its link is nobody's business any more."""
         row = self.find_by_id(dispatch_id)
         if row is not None and "sealed" in row.params:
-            self._shed(row)
+            shed(self.session, row)
 
     def withdraw_to(self, user_id: int, kind: str) -> None:
         """A newer letter of this kind takes the place of those that still wait."""
-        mine = Dispatch.user_id == user_id, Dispatch.channel == EMAIL, Dispatch.method == kind
-        for row in self.session.scalars(select(Dispatch).where(*mine, Dispatch.state.in_(("pending", "failed")))):
-            row.state = "cancelled"
-            self._shed(row)
-
-    def _shed(self, row: Dispatch) -> None:
-        row.params = {name: value for name, value in row.params.items() if name != "sealed"}
-        self.session.flush()
+        withdraw(self.session, user_id, kind)
 
     def close(self) -> bool:
         """Too old to be of use: it does not leave any more and loses its link. True when there may be more."""
@@ -134,7 +145,7 @@ class LetterCRUD(DispatchCRUD):
             if row.state == "pending":
                 row.state, row.error = "failed", "expired"
             if row.state != "sending":
-                self._shed(row)
+                shed(self.session, row)
         return len(found) == PURGED
 
     def purge(self, older_than: datetime) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core import clock, security
@@ -14,6 +14,7 @@ from backend.database import audit
 from backend.database.crud.auth import OneTimeTokenCRUD, SessionCRUD
 from backend.database.crud.credentials import TrustedDeviceCRUD
 from backend.database.crud.letters import LetterCRUD
+from backend.database.crud.links import RESET, VERIFY, end_links
 from backend.database.crud.locks import account_key
 from backend.database.crud.throttle import ThrottleCRUD
 from backend.database.crud.users import UserCRUD
@@ -21,7 +22,6 @@ from backend.database.models.auth import OneTimeToken
 from backend.database.models.users import User
 from backend.database.session import settings_of
 
-RESET, VERIFY = "reset", "verify"  # purposes of links
 RESET_LIFE, VERIFY_LIFE = timedelta(minutes=15), timedelta(days=1)
 
 
@@ -47,16 +47,10 @@ class RecoveryCRUD:
         audit.note(self.session, Event.PASSWORD_RESET_ASKED, user_id=stand_in.id if able else None)
 
     def _send(self, user: User, to: str) -> None:
-        self._end_links(user.id, RESET)
+        end_links(self.session, user.id, RESET)
         secret = OneTimeTokenCRUD(self.session).issue(user.id, RESET, RESET_LIFE)
-        letters = LetterCRUD(self.session)
-        letters.withdraw_to(user.id, "reset")
         link = f"{settings_of(self.session).url}/reset/{secret}"
-        letters.write_to(user, "reset", to=to, link=link)
-
-    def _end_links(self, user_id: int, purpose: str) -> None:
-        mine = OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose, OneTimeToken.used_at.is_(None)
-        self.session.execute(update(OneTimeToken).where(*mine).values(used_at=clock.now()))
+        LetterCRUD(self.session).write_to(user, "reset", to=to, link=link)
 
     def find(self, secret: str) -> User | None:
         """Whose password the link may set; looking does not use it up."""
@@ -73,7 +67,6 @@ class RecoveryCRUD:
         if not user.is_active:
             raise NotFoundError
         users.set_password(user, password_hash)
-        self._end_links(user.id, RESET)
         SessionCRUD(self.session).revoke_all(user.id)
         TrustedDeviceCRUD(self.session).forget(user.id)
         ThrottleCRUD(self.session).reset([account_key(user.id)])
@@ -84,7 +77,7 @@ class RecoveryCRUD:
 
     def ask_to_confirm(self, user: User, email: str) -> None:
         """A link to the new address, a notice to the old one. The old one stays until the link is used."""
-        self._end_links(user.id, VERIFY)
+        end_links(self.session, user.id, VERIFY)
         secret = security.new_token()
         row: dict[str, Any] = {
             "user_id": user.id,
@@ -95,7 +88,6 @@ class RecoveryCRUD:
         }
         OneTimeTokenCRUD(self.session).add(OneTimeToken(**row))
         letters = LetterCRUD(self.session)
-        letters.withdraw_to(user.id, "verify")
         link = f"{settings_of(self.session).url}/confirm/{secret}"
         letters.write_to(user, "verify", to=email, link=link)
         if user.email and user.email.casefold() != email.casefold():
@@ -107,6 +99,10 @@ class RecoveryCRUD:
         mine = OneTimeToken.user_id == user_id, OneTimeToken.purpose == VERIFY, *live
         found = self.session.scalars(select(OneTimeToken).where(*mine).order_by(OneTimeToken.id.desc())).first()
         return str(found.data["email"]) if found else ""
+
+    def call_off(self, user_id: int) -> bool:
+        """The address that waits to be confirmed is not wanted; False when none waited."""
+        return end_links(self.session, user_id, VERIFY)
 
     def find_email(self, secret: str) -> str:
         """What the link would confirm, "" when it does not work any more."""

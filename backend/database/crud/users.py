@@ -18,6 +18,7 @@ from backend.database import audit, history
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.credentials import TrustedDeviceCRUD
+from backend.database.crud.links import WAYS_IN, end_links
 from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged
 from backend.database.listing import AnyRow, AnySelect, Page
 from backend.database.models.dispatches import TELEGRAM, Dispatch
@@ -146,8 +147,13 @@ class UserCRUD(BaseCRUD[User]):
         return super().assign(row, values)
 
     def set_password(self, user: User, password_hash: str) -> None:
-        """The history tells that it was changed, and by whom; never what it is."""
+        """The history tells that it was changed, and by whom; never what it is.
+
+        What was under way with the old one, perhaps by someone else, ends: links to come in or to set another password,
+        and an e-mail that waits to be confirmed.
+        """
         self.assign(user, {"password_hash": password_hash})
+        end_links(self.session, user.id, *WAYS_IN)
         TrustedDeviceCRUD(self.session).forget(user.id)
         self.note(user, "password")
 
