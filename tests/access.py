@@ -1,7 +1,8 @@
 """Who may do what, in one table that people read: every route, every role, every right of a token.
 
 Roles: A admin, M manager, W author (writer), S support, L student (learner), - no role, * everyone, signed in or not.
-Behind them, ! asks a person for a proof of the last 15 minutes of who they are, ? does so for some of what it can do.
+Behind them, ! asks a person for a proof of the last 15 minutes of who they are, ? does so for some of what it can do;
+!! and ?? ask those who have a second factor for that: a password alone is not enough.
 The last column of an API route is the right that a token needs (`a|b` is either). A collection answers without its last
 slash as well.
 """
@@ -9,25 +10,10 @@ slash as well.
 import re
 from dataclasses import dataclass, field
 
-from sqlalchemy.orm import Session
-
-from backend.core import clock
 from backend.core.permissions import ADMIN, AUTHOR, MANAGER, STUDENT, SUPPORT
-from backend.database.crud.letters import LetterCRUD
-from backend.database.models.dispatches import Dispatch
-from backend.database.models.jobs import Job
-from backend.database.models.media import Media
-from tests.factories import (
-    make_course,
-    make_import,
-    make_lesson,
-    make_promo,
-    make_purchase,
-    make_ticket,
-    make_user,
-    make_view,
-    save,
-)
+from tests.everything import everything
+
+__all__ = ["API", "PAGES", "PRIVATE", "ROLES", "Rule", "everything"]
 
 ROLES = {"A": ADMIN, "M": MANAGER, "W": AUTHOR, "S": SUPPORT, "L": STUDENT}
 
@@ -108,12 +94,12 @@ GET    /register                                                       *
 POST   /register                                                       *
 GET    /register/sent                                                  *
 GET    /dashboard/settings/accounts/                                   AMWS
-POST   /dashboard/settings/accounts/{provider}/link                    AMWS!
-POST   /dashboard/settings/accounts/{identity_id}/unlink               AMWS!
+POST   /dashboard/settings/accounts/{provider}/link                    AMWS!!
+POST   /dashboard/settings/accounts/{identity_id}/unlink               AMWS!!
 GET    /dashboard/settings/                                            AMWS
-POST   /dashboard/settings/profile                                     AMWS?
+POST   /dashboard/settings/profile                                     AMWS??
 POST   /dashboard/settings/email/cancel                                AMWS
-POST   /dashboard/settings/password                                    AMWS?
+POST   /dashboard/settings/password                                    AMWS??
 POST   /dashboard/settings/language                                    *
 POST   /dashboard/settings/theme                                       *
 POST   /dashboard/settings/keys                                        AMWS
@@ -129,15 +115,15 @@ GET    /dashboard/settings/staff/new                                   A
 POST   /dashboard/settings/staff/                                      A!
 GET    /dashboard/settings/staff/{user_id}                             A
 GET    /dashboard/settings/staff/{user_id}/edit                        A
-POST   /dashboard/settings/staff/{user_id}                             A!
+POST   /dashboard/settings/staff/{user_id}                             A!!
 POST   /dashboard/settings/staff/{user_id}/role                        A!
 POST   /dashboard/settings/staff/{user_id}/take-in                     A!
 POST   /dashboard/settings/staff/{user_id}/switch                      A!
 POST   /dashboard/settings/staff/{user_id}/sign-out                    A
 POST   /dashboard/settings/staff/{user_id}/unlock                      A!
-POST   /dashboard/settings/staff/{user_id}/link                        A!
+POST   /dashboard/settings/staff/{user_id}/link                        A!!
 POST   /dashboard/settings/staff/{user_id}/invite                      A!
-POST   /dashboard/settings/staff/{user_id}/factors/remove              A!
+POST   /dashboard/settings/staff/{user_id}/factors/remove              A!!
 POST   /dashboard/settings/staff/{user_id}/view                        A!
 POST   /dashboard/return                                               AMWSL
 GET    /dashboard/settings/audit/                                      A
@@ -326,12 +312,12 @@ GET    /dashboard/confirm/                                             AMWS
 POST   /dashboard/confirm/                                             AMWS
 POST   /dashboard/confirm/passkey                                      AMWS
 GET    /dashboard/settings/security/                                   AMWS
-GET    /dashboard/settings/security/app                                AMWS!
-POST   /dashboard/settings/security/app                                AMWS!
-GET    /dashboard/settings/security/passkeys/new                       AMWS!
-POST   /dashboard/settings/security/passkeys                           AMWS!
-POST   /dashboard/settings/security/factors/{credential_id}/remove     AMWS!
-POST   /dashboard/settings/security/codes                              AMWS!
+GET    /dashboard/settings/security/app                                AMWS!!
+POST   /dashboard/settings/security/app                                AMWS!!
+GET    /dashboard/settings/security/passkeys/new                       AMWS!!
+POST   /dashboard/settings/security/passkeys                           AMWS!!
+POST   /dashboard/settings/security/factors/{credential_id}/remove     AMWS!!
+POST   /dashboard/settings/security/codes                              AMWS!!
 POST   /dashboard/settings/security/trusted/forget                     AMWS
 GET    /health                                                         *
 GET    /health/ready                                                   *
@@ -347,12 +333,16 @@ class Rule:
     method: str
     path: str
     roles: str
-    proof: str = ""  # "!" always, "?" for some of what it does
+    proof: str = ""  # "!" always, "?" for some of what it does; twice: by the second factor
     scopes: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def name(self) -> str:
         return f"{self.method} {self.path}"
+
+    @property
+    def asks(self) -> bool:
+        return self.proof.startswith("!")
 
     @property
     def writes(self) -> bool:
@@ -375,26 +365,3 @@ def rules(table: str) -> list[Rule]:
 API = rules(API_TABLE)
 PAGES = rules(PAGE_TABLE)
 PRIVATE = [rule for rule in (*API, *PAGES) if rule.roles != "*"]
-
-
-def everything(db: Session) -> dict[str, str]:
-    """A school with one of each record; the path parameter of each -> its id."""
-    maria, lesson = make_user(db), make_lesson(db)
-    file = Media(path="x.mp4", filename="x.mp4", mime="video/mp4", size=1, sha256="0" * 64)
-    sent = Dispatch(dedupe_key="x", chat_id=maria.telegram_id or 0, user_id=maria.id, method="sendMessage", params={})
-    letter = LetterCRUD(db).post("email_changed", to="m@s.example", language="ru", name="Мария", email="n@x.example")
-    save(db, file, sent)
-    course, promo = make_course(db, [lesson]), make_promo(db)
-    table = make_import(db, "users", [["700000001", "Мария"]], ["telegram_id", "first_name"])
-    purchase, ticket = make_purchase(db, maria, lesson), make_ticket(db, maria)
-    view = make_view(db, owner_id=1, is_shared=True)
-    job = Job(records="users", verb="close_access", state="done", ended_at=clock.now())
-    save(db, job)
-    records = {
-        "user_id": maria.id, "lesson_id": lesson.id, "course_id": course.id, "promo_id": promo.id, "media_id": file.id,
-        "purchase_id": purchase.id, "payment_id": 1, "ticket_id": ticket.id, "message_id": 1, "dispatch_id": sent.id,
-        "letter_id": letter.id, "credential_id": 999_999, "identity_id": 999_999, "provider": "x", "event_id": 999_999,
-        "change_set_id": 1, "import_id": table.id, "session_id": 999_999, "token_id": 999_999,
-        "role_id": 999_999, "telegram_id": maria.telegram_id, "view_id": view.id, "job_id": job.id,
-    }  # fmt: skip
-    return {name: str(value) for name, value in records.items()} | {"token": "x", "name": "x", "row_id": "1"}

@@ -41,7 +41,9 @@ def test_nothing_answers_without_a_policy_but_what_is_named(whole: FastAPI) -> N
 def test_who_is_asked_for_a_fresh_proof_stands_in_the_table(app: FastAPI) -> None:
     """Roles and rights, refunds, files of any list, tokens, factors: none can be left out unseen."""
     asked = {f"{method} {r.path.rstrip('/')}" for r in routes_of(app) if r.policy.recent for method in r.methods}
-    assert sorted(asked) == sorted(rule.name.rstrip("/") for rule in (*API, *PAGES) if rule.proof == "!")
+    assert sorted(asked) == sorted(rule.name.rstrip("/") for rule in (*API, *PAGES) if rule.asks)
+    strong = {f"{method} {r.path.rstrip('/')}" for r in routes_of(app) if r.policy.strong for method in r.methods}
+    assert sorted(strong) == sorted(rule.name.rstrip("/") for rule in (*API, *PAGES) if rule.proof == "!!")
 
 
 def admitted(status: int, location: str) -> bool:

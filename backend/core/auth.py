@@ -193,6 +193,7 @@ def principal_of(found: AnyRow, *, kind: str, csrf_token: str = "") -> Principal
         remembered=found.expires_at - found.created_at > ABSOLUTE,
         has_factor=found.has_factor,
         confirmed_at=found.confirmed_at,
+        strong_at=found.strong_at,
         impersonator_id=found.impersonator_id,
         read_only=found.read_only,
     )

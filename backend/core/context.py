@@ -38,6 +38,7 @@ class Principal:
     has_views: bool = False  # own or shared saved views, of any list
     has_factor: bool = False  # an authenticator app or a passkey
     confirmed_at: datetime | None = None  # when the person last proved who they are
+    strong_at: datetime | None = None  # and when by their second factor
     impersonator_id: int | None = None  # who looks through this person's eyes
     impersonator: str = ""  # their name
     read_only: bool = False  # looking through someone's eyes, without touching anything

@@ -36,6 +36,7 @@ __all__ = [
     "recent",
     "require",
     "signed_in",
+    "strong",
     "without_factor",
 ]
 
@@ -65,7 +66,8 @@ class UnitRoute(APIRoute):
         self.policy = Policy(
             groups,
             signed_in=_declare_signed_in in marks,
-            recent=_declare_recent in marks,
+            recent=bool(marks & {_declare_recent, _declare_strong}),
+            strong=_declare_strong in marks,
             without_factor=_declare_without_factor in marks,
         )
         if self.policy.public and _declare_public not in marks:
@@ -193,11 +195,17 @@ async def _declare_recent() -> None:
     """Marks a route that asks the person once more who they are, when their last proof is old."""
 
 
+async def _declare_strong() -> None:
+    """The same, and whoever has a second factor is asked for that: what touches the ways into an account."""
+
+
 async def _declare_without_factor() -> None:
     """Marks a route on the way to the second factor that a role needs."""
 
 
-MARKS = frozenset({_declare_public, _declare_signed_in, _declare_detached, _declare_recent, _declare_without_factor})
+MARKS = frozenset(
+    {_declare_public, _declare_signed_in, _declare_detached, _declare_recent, _declare_strong, _declare_without_factor}
+)
 
 
 async def _turn() -> AsyncIterator[None]:
@@ -208,6 +216,7 @@ public = Depends(_declare_public)
 signed_in = Depends(_declare_signed_in)
 detached = Depends(_declare_detached)
 recent = Depends(_declare_recent)
+strong = Depends(_declare_strong)
 without_factor = Depends(_declare_without_factor)
 # Two of these requests at a time; the others wait without holding one of the few threads that serve
 # everyone.

@@ -47,6 +47,10 @@ class ConfirmationRequiredError(ForbiddenError):
     default = N_("Confirm first that it is you: your last proof is older than a quarter of an hour.")
 
 
+class StrongProofRequiredError(ConfirmationRequiredError):
+    """Whoever has a second factor has to prove it by that: a password alone is not enough here."""
+
+
 class FactorMissingError(ForbiddenError):
     """The person's role asks for a second factor, and they have none."""
 

@@ -31,6 +31,7 @@ from backend.core.errors import (
     InvalidError,
     NotAuthenticatedError,
     NotFoundError,
+    StrongProofRequiredError,
     TooLargeError,
     TooManyRequestsError,
     UnavailableError,
@@ -123,7 +124,7 @@ def _for_audience(request: Request, error: AppError) -> Response:
     if isinstance(error, NotAuthenticatedError):
         return _to_sign_in(request, htmx=htmx)
     if isinstance(error, ConfirmationRequiredError):
-        return ask_first(request)
+        return ask_first(request, strong=isinstance(error, StrongProofRequiredError))
     if isinstance(error, FactorMissingError):
         return go_to(request, SET_UP)
     if htmx:

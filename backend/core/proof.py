@@ -11,6 +11,7 @@ from backend.core import csrf, passkeys
 from backend.core.forms import Form
 from backend.core.links import encode, local_path
 from backend.core.templating import principal, render
+from backend.core.ways import ways_of
 
 MOST_CARRIED = 60_000  # characters; a longer form is typed again
 # A form with one of these is typed again: they stand in no other page.
@@ -18,18 +19,27 @@ SECRET = frozenset({"password", "current", "repeat", "code", "draft", "answer", 
 
 
 def confirm_page(request: Request, form: Form[Any], status: int = 200) -> Response:
-    site = passkeys.site_of(request) if principal(request).has_factor else None
+    """Offers what this person has. `strong` in the form: of whoever has a second factor a password is not enough."""
+    state, me = request.app.state, principal(request)
+    ways = getattr(request.state, "ways", None) or ways_of(state.database, state.settings, me)
+    site, factors = passkeys.site_of(request), ways.factors
+    strong = bool(form.value("strong")) and factors.present
     return render(
         request,
         "auth/prove.html",
         status,
         form=form,
         next=local_path(form.value("next")),
-        passkey=passkeys.ask(request, site) if site else None,
+        strong=strong,
+        password=ways.password and not strong,
+        app=factors.app is not None,
+        codes=factors.codes_left,
+        passkey=passkeys.ask(request, site, factors.passkeys) if site and factors.passkeys else None,
+        services=ways.services,
     )
 
 
-def ask_first(request: Request) -> Response:
+def ask_first(request: Request, *, strong: bool) -> Response:
     """Instead of an answer that needs a recent proof: a page that asks for one and then goes on from here."""
     if request.headers.get("HX-Request") == "true":
         where = _path_of(request.headers.get("HX-Current-URL", ""))
@@ -38,9 +48,10 @@ def ask_first(request: Request) -> Response:
     else:
         where = _path_of(request.headers.get("referer", ""))
     carried = carry(request) if request.method == "POST" else ""
+    asked = {"strong": "true"} if strong else {}
     if carried:
-        return _in_place(request, Form(values={"next": where, "carried": carried}))
-    address = f"/dashboard/confirm/?{encode([('next', where)])}"
+        return _in_place(request, Form(values={"next": where, "carried": carried, **asked}))
+    address = f"/dashboard/confirm/?{encode({'next': where, **asked}.items())}"
     if request.headers.get("HX-Request") == "true":
         return Response(status_code=403, headers={"HX-Redirect": address})
     return Response(status_code=303, headers={"Location": address})

@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from backend.core import security
+from backend.core import clock, security
 from backend.core.auth import DEVICE_COOKIE, YEAR_SECONDS, client_ip, cookie_name, keep_signed_in, network, set_cookie
 from backend.core.config import Settings
 from backend.core.context import Actor, Door, request_id_var
@@ -200,6 +200,7 @@ def come_in(
         lifetime=PENDING if pending else timedelta(days=settings.remember_days) if remember else ABSOLUTE,
         level="pending" if pending else "full",
         method=method,
+        strong_at=clock.now() if proved else None,
     )
     if pending:
         audit.note(session, Event.FACTOR_ASKED, user_id=user.id, user_agent=user_agent(request), method=method)

@@ -31,9 +31,11 @@ from backend.core.errors import (
     FactorMissingError,
     ForbiddenError,
     NotAuthenticatedError,
+    StrongProofRequiredError,
 )
 from backend.core.i18n import current_language
 from backend.core.permissions import Permission
+from backend.core.ways import ways_of
 from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
 from backend.database.crud.idempotency import IdempotencyCRUD, Stored
 from backend.database.session import Database, retrying
@@ -62,6 +64,7 @@ class Policy:
     groups: tuple[frozenset[Permission], ...] = ()
     signed_in: bool = False
     recent: bool = False  # and a person proved who they are not long ago
+    strong: bool = False  # and did so by their second factor, if they have one
     without_factor: bool = False  # also for whoever still has to set up the second factor that their role needs
 
     @property
@@ -75,13 +78,23 @@ class Policy:
         for group in self.groups:
             if not any(me.may(permission) for permission in group):
                 raise ForbiddenError(fields={"permission": " | ".join(sorted(group))})
-        if self.recent and not proved_lately(me):
-            raise ConfirmationRequiredError
+        if self.recent:
+            demand_proof(me, strong=self.strong)
 
 
-def proved_lately(me: Principal) -> bool:
-    """An API token was made under a proof and can do no more than it was given: nobody is there to be asked."""
-    return me.kind == "token" or (me.confirmed_at is not None and me.confirmed_at > clock.now() - PROOF)
+def proved_lately(me: Principal, *, strong: bool = False) -> bool:
+    """An API token was made under a proof and can do no more than it was given: nobody is there to be asked.
+
+    `strong`: of whoever has a second factor a password alone proves too little.
+    """
+    at = me.strong_at if strong and me.has_factor else me.confirmed_at
+    return me.kind == "token" or (at is not None and at > clock.now() - PROOF)
+
+
+def demand_proof(me: Principal, *, strong: bool = False) -> None:
+    """Raises ConfirmationRequiredError."""
+    if not proved_lately(me, strong=strong):
+        raise StrongProofRequiredError if strong and me.has_factor else ConfirmationRequiredError
 
 
 def has_what_it_takes(settings: Settings, me: Principal) -> bool:
@@ -120,6 +133,10 @@ class Unit:
         """The whole unit, again from the start after a transient failure of the database."""
         try:
             response = self._run(endpoint)
+        except ConfirmationRequiredError:
+            if not self.api:  # here, for where the answer is drawn nothing may wait
+                self.request.state.ways = ways_of(self.database, self.request.app.state.settings, self.me)
+            raise
         except ForbiddenError as error:
             if error.code == ForbiddenError.code and self.me.signed_in:
                 refusals.tell(self.database, self.actor, route_name(self.request), error)

@@ -42,8 +42,14 @@ def home() -> Response:
 
 
 @router.get("/login", dependencies=[public], name="auth:login")
-def login_page(request: Request, caller: Caller, next: str = "") -> Response:  # noqa: A002 - the name in the address
-    if caller.me.signed_in:
+def login_page(
+    request: Request,
+    caller: Caller,
+    next: str = "",  # noqa: A002 - the name in the address
+    again: bool = False,
+) -> Response:
+    """`again`: for whoever is signed in and has nothing else to prove who they are."""
+    if caller.me.signed_in and not again:
         return RedirectResponse(local_path(next), 303)
     return sign_in_page(request, Form(values={"remember": True}), next)
 

@@ -33,12 +33,13 @@ if TYPE_CHECKING:
 router = Routes(prefix="/dashboard/confirm", tags=["sign-in"])
 own = require(Permission.PROFILE_WRITE)
 FILE = re.compile(r"\.(csv|xlsx)(\?|$)")  # a download leaves the page where it is
+PASSWORD = "password"  # noqa: S105 - the way, not the secret
 REFUSALS = (NotAuthenticatedError, InvalidError, TooManyRequestsError)
 
 
-@router.get("/", name="auth:proof", dependencies=[own, without_factor])
-def page(request: Request, next: str = "") -> Response:  # noqa: A002 - the name in the address
-    return confirm_page(request, Form(values={"next": next}))
+@router.get("/", name="auth:proof", dependencies=[own, without_factor, detached])
+def page(request: Request, next: str = "", strong: bool = False) -> Response:  # noqa: A002 - the name in the address
+    return confirm_page(request, Form(values={"next": next, "strong": strong}))
 
 
 @router.post("/", name="auth:prove", dependencies=[own, without_factor, detached, hashing])
@@ -89,6 +90,8 @@ def confirm_passkey(
 def _by_password(request: Request, caller: Caller, database: Database, sent: ConfirmForm) -> str:
     """The session's new secret. Raises InvalidError or TooManyRequestsError."""
     me = _id(caller)
+    if sent.strong and caller.me.has_factor:
+        raise InvalidError(_("This step asks for a code or a passkey: a password is not enough."))
     limit = Limit(password_key(me), ACCOUNT, signin.ACCOUNT_SECONDS)
     wait = database.run(lambda session: ThrottleCRUD(session).take([limit]))
     if wait:
@@ -100,7 +103,7 @@ def _by_password(request: Request, caller: Caller, database: Database, sent: Con
 
     def renew(session: "Session") -> str:
         ThrottleCRUD(session).reset([limit.key])
-        return _renew(session, caller, "password")
+        return _renew(session, caller, PASSWORD)
 
     return database.run(renew, caller.actor)
 
@@ -124,7 +127,7 @@ def _by_code(request: Request, caller: Caller, database: Database, sent: Confirm
 def _renew(session: "Session", caller: Caller, method: str) -> str:
     assert caller.me.session_id is not None
     audit.note(session, Event.CONFIRMED, method=method)
-    return SessionCRUD(session).renew(caller.me.session_id, proved=True)
+    return SessionCRUD(session).renew(caller.me.session_id, proved=True, strong=method != PASSWORD)
 
 
 def _go_on(request: Request, caller: Caller, sent: ConfirmForm | ConfirmPasskeyForm, secret: str) -> Response:

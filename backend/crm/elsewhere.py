@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from backend.core import elsewhere, refusals, signin
 from backend.core.auth import client_ip, network
-from backend.core.deps import Caller, Current, DatabaseDep, Routes, SettingsDep, crud, detached, public, recent, require
+from backend.core.deps import Caller, Current, DatabaseDep, Routes, SettingsDep, crud, detached, public, require, strong
 from backend.core.elsewhere import CancelledError, Elsewhere, Identity, RefusedError, Trip, UnreachableError
 from backend.core.errors import ConflictError, NotFoundError, TooManyRequestsError
 from backend.core.forms import Form, form_of
@@ -166,14 +166,14 @@ def index(request: Request, caller: Caller, identities: Identities, settings: Se
     return render(request, "settings/accounts.html", linked=linked, offered=offered)
 
 
-@accounts.post("/{provider}/link", name="crm:accounts:link", dependencies=[detached, recent])
+@accounts.post("/{provider}/link", name="crm:accounts:link", dependencies=[detached, strong])
 def link(request: Request, provider: str, database: DatabaseDep, settings: SettingsDep, caller: Caller) -> Response:
     redirect_uri = f"{settings.url}/login/from/{provider}"
     path = url_of(request, "crm:accounts:index")
     return _leave(request, _known(request, provider), database, redirect_uri, caller.me.user_id, path)
 
 
-@accounts.post("/{identity_id}/unlink", name="crm:accounts:unlink", dependencies=[recent])
+@accounts.post("/{identity_id}/unlink", name="crm:accounts:unlink", dependencies=[strong])
 def unlink(
     request: Request,
     caller: Caller,
@@ -181,6 +181,7 @@ def unlink(
     users: Users,
     identity_id: Annotated[int, Path(ge=1, le=MAX_ID)],
 ) -> Response:
-    gone = identities.unlink(users.get_by_id(caller.me.user_id or 0), identity_id)
+    services = elsewhere.providers(caller.settings)
+    gone = identities.unlink(users.get_by_id(caller.me.user_id or 0), identity_id, services)
     flash(request, _("%s is not linked any more") % (gone.name or gone.provider))
     return see_other(request, "crm:accounts:index")

@@ -96,7 +96,8 @@ def needs(policy: Policy) -> str:
         return _("open to everyone")
     told = [_(" or ").join(wording.right(right) for right in sorted(group)) for group in policy.groups]
     told += [_("anyone who is signed in")] if policy.signed_in else []
-    told += [_("a recent proof of who it is")] if policy.recent else []
+    told += [_("a recent proof of who it is")] if policy.recent and not policy.strong else []
+    told += [_("a recent proof by the second factor of whoever has one")] if policy.strong else []
     return "; ".join(told)
 
 

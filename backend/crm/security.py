@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Path, Request
 from fastapi.responses import Response
 
-from backend.core import auth, clock, otp, passkeys, security, signin
-from backend.core.deps import Caller, Routes, crud, recent, require, without_factor
+from backend.core import auth, clock, elsewhere, otp, passkeys, security, signin
+from backend.core.deps import Caller, Routes, crud, require, strong, without_factor
 from backend.core.errors import AppError, InvalidError
 from backend.core.events import Event
 from backend.core.forms import Form, form_of
 from backend.core.i18n import _
 from backend.core.permissions import Permission
 from backend.core.templating import flash, render, see_other
-from backend.core.units import proved_lately
 from backend.core.useragents import describe
 from backend.database import audit
 from backend.database.crud.auth import SessionCRUD
@@ -49,20 +48,19 @@ def index(request: Request, caller: Caller, credentials: Credentials) -> Respons
         offered=passkeys.site_of(request) is not None,
         localhost=passkeys.localhost(request),
         required=caller.settings.needs_factor(caller.me.role),
-        proved=proved_lately(caller.me),
     )
 
 
 # -- the app
 
 
-@router.get("/app", name="crm:security:app", dependencies=[own, recent, without_factor])
+@router.get("/app", name="crm:security:app", dependencies=[own, strong, without_factor])
 def app_page(request: Request, caller: Caller, users: Users) -> Response:
     draft = _seal(caller, otp.new_secret())
     return _app_page(request, caller, users, Form(values={"draft": draft}))
 
 
-@router.post("/app", name="crm:security:add_app", dependencies=[own, recent, without_factor])
+@router.post("/app", name="crm:security:add_app", dependencies=[own, strong, without_factor])
 def add_app(
     request: Request,
     caller: Caller,
@@ -80,7 +78,7 @@ def add_app(
         return _app_page(request, caller, users, form, 422)
     first = not credentials.of(_id(caller)).present
     credentials.set_app(_id(caller), security.seal(caller.settings, secret), step)
-    _changed(credentials.session, caller, Event.FACTOR_ADDED, APP)
+    _added(credentials.session, caller, APP)
     return _after(request, caller, credentials, first=first, words=_("The app is set up."))
 
 
@@ -111,12 +109,12 @@ def _app_page(request: Request, caller: Caller, users: Users, form: Form[AppForm
 # -- passkeys
 
 
-@router.get("/passkeys/new", name="crm:security:passkey", dependencies=[own, recent, without_factor])
+@router.get("/passkeys/new", name="crm:security:passkey", dependencies=[own, strong, without_factor])
 def passkey_page(request: Request, caller: Caller, users: Users, credentials: Credentials) -> Response:
     return _passkey_page(request, caller, users, credentials, Form())
 
 
-@router.post("/passkeys", name="crm:security:add_passkey", dependencies=[own, recent, without_factor])
+@router.post("/passkeys", name="crm:security:add_passkey", dependencies=[own, strong, without_factor])
 def add_passkey(
     request: Request,
     caller: Caller,
@@ -136,7 +134,7 @@ def add_passkey(
     except AppError as error:
         form.errors = {"": error.message}
         return _passkey_page(request, caller, users, credentials, form, error.status)
-    _changed(credentials.session, caller, Event.FACTOR_ADDED, PASSKEY)
+    _added(credentials.session, caller, PASSKEY)
     return _after(request, caller, credentials, first=first, words=_("The passkey is set up."))
 
 
@@ -161,16 +159,16 @@ def _passkey_page(
 # -- what is there already
 
 
-@router.post("/factors/{credential_id}/remove", name="crm:security:remove", dependencies=[own, recent])
+@router.post("/factors/{credential_id}/remove", name="crm:security:remove", dependencies=[own, strong])
 def remove(request: Request, caller: Caller, credentials: Credentials, credential_id: RowId) -> Response:
-    removed = credentials.remove(credential_id, _id(caller))
+    removed = credentials.remove(credential_id, _id(caller), elsewhere.providers(caller.settings))
     _changed(credentials.session, caller, Event.FACTOR_REMOVED, removed.kind)
     words = _("The app is removed.") if removed.kind == APP else _("The passkey is removed.")
     flash(request, words, kind="info")
     return see_other(request, "crm:security:index")
 
 
-@router.post("/codes", name="crm:security:codes", dependencies=[own, recent])
+@router.post("/codes", name="crm:security:codes", dependencies=[own, strong])
 def renew_codes(request: Request, caller: Caller, credentials: Credentials) -> Response:
     if not credentials.has_factor(_id(caller)):
         raise InvalidError(_("Set up an app or a passkey first."))
@@ -197,6 +195,12 @@ def _codes_page(request: Request, caller: Caller, credentials: Credentials) -> R
     codes = credentials.renew_codes(_id(caller))
     user = UserCRUD(credentials.session).get_by_id(_id(caller))
     return render(request, "settings/security/codes.html", codes=codes, called=_called(user))
+
+
+def _added(session: "Session", caller: Caller, kind: str) -> None:
+    """Its first right answer is a proof by it: what comes next does not ask once more."""
+    _changed(session, caller, Event.FACTOR_ADDED, kind)
+    SessionCRUD(session).strengthen(caller.me.session_id or 0)
 
 
 def _changed(session: "Session", caller: Caller, event: Event, kind: str) -> None:

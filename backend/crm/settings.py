@@ -20,7 +20,7 @@ from backend.core.deps import (
     recent,
     require,
 )
-from backend.core.errors import ConfirmationRequiredError, ConflictError, ForbiddenError
+from backend.core.errors import ConflictError, ForbiddenError
 from backend.core.events import ALERT_WAYS, ALERTS, Event
 from backend.core.forms import Form, form_of
 from backend.core.i18n import _
@@ -29,7 +29,7 @@ from backend.core.permissions import LABELS, TOKEN_ONLY, Permission, expand_scop
 from backend.core.school import KEY, School
 from backend.core.templating import flash, render, render_part, see_other
 from backend.core.text import timezones
-from backend.core.units import proved_lately
+from backend.core.units import demand_proof, proved_lately
 from backend.database import audit
 from backend.database.crud.alerts import AlertCRUD
 from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
@@ -97,8 +97,8 @@ def profile(
     if form.data is None:
         return _part(request, caller, "_profile.html", user, form=form)
     # Letters to it bring in whoever reads them: an unattended desk must not be enough to change it.
-    if (form.data.email or "").casefold() != (user.email or "").casefold() and not proved_lately(caller.me):
-        raise ConfirmationRequiredError
+    if (form.data.email or "").casefold() != (user.email or "").casefold():
+        demand_proof(caller.me, strong=True)
     new = new_email(users.session, user, form.data)
     users.update(user.id, form.data)
     if new:
@@ -133,8 +133,8 @@ def password(
     me = _id(caller)
     with database.read() as session:
         user = UserCRUD(session).get_by_id(me)
-    if user.password_hash is None and not proved_lately(caller.me):
-        raise ConfirmationRequiredError
+    if _asks_before_password(caller, user):
+        demand_proof(caller.me, strong=True)
     school: School = request.app.state.school
     if form.data is not None:
         form.errors = _refusals(database, user, form.data, school.name)
@@ -161,6 +161,11 @@ def password(
     response = _saved(request, told)
     auth.keep_signed_in(response, caller.settings, secret, remember=caller.me.remembered)
     return response
+
+
+def _asks_before_password(caller: Caller, user: User) -> bool:
+    """Whose present password, which stands in the form itself, is not enough, or who has none."""
+    return caller.me.has_factor or user.password_hash is None
 
 
 def _refusals(database: Database, user: User, sent: PasswordChange, school: str) -> dict[str, str]:
@@ -345,6 +350,7 @@ def _context(request: Request, caller: Caller, user: User, session: "Session") -
         "form": Form.of(user, PROFILE),
         "awaited": RecoveryCRUD(session).awaited(user.id),
         "password_form": Form(),
+        "password_waits": _asks_before_password(caller, user) and not proved_lately(caller.me, strong=True),
         "token_form": Form(),
         "school_form": Form(values={"name": named.name}),
         "alert_form": Form(values=AlertCRUD(session).choice()) if caller.me.may(P.SETTINGS_WRITE) else None,

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from markupsafe import escape
 
 from backend.core import atoms, auth, security, signin, wording
-from backend.core.deps import Caller, Current, Routes, crud, recent, require, signed_in
+from backend.core.deps import Caller, Current, Routes, crud, recent, require, signed_in, strong
 from backend.core.errors import AppError
 from backend.core.forms import Form, form_of
 from backend.core.i18n import N_, _
@@ -130,7 +130,7 @@ def edit(request: Request, staff: Staff, user_id: UserId) -> Response:
     return render(request, "staff/edit.html", person=person, form=form)
 
 
-@router.post("/{user_id}", name="crm:staff:update", dependencies=[recent])
+@router.post("/{user_id}", name="crm:staff:update", dependencies=[strong])
 def update(
     request: Request,
     caller: Caller,
@@ -190,7 +190,7 @@ def unlock(request: Request, caller: Caller, staff: Staff, user_id: UserId) -> R
     return _done(request, user_id, _("The lock is lifted: they may try to sign in again"))
 
 
-@router.post("/{user_id}/link", name="crm:staff:link", dependencies=[recent])
+@router.post("/{user_id}/link", name="crm:staff:link", dependencies=[strong])
 def make_link(request: Request, caller: Caller, staff: Staff, user_id: UserId) -> Response:
     secret = staff.make_link(user_id, caller.me.user_id)
     told = _("This address signs the person in once, within a quarter of an hour.")
@@ -204,7 +204,7 @@ def invite_again(request: Request, caller: Caller, staff: Staff, user_id: UserId
     return _page(request, caller, person, 201, link=_invitation(caller, person, secret))
 
 
-@router.post("/{user_id}/factors/remove", name="crm:staff:remove_factors", dependencies=[recent])
+@router.post("/{user_id}/factors/remove", name="crm:staff:remove_factors", dependencies=[strong])
 def remove_factors(request: Request, caller: Caller, staff: Staff, user_id: UserId) -> Response:
     staff.remove_factors(user_id, caller.me.user_id)
     return _done(request, user_id, _("The second factor is gone, all devices are signed out"))

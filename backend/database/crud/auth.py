@@ -42,6 +42,7 @@ LIVE = (
         AuthSession.expires_at,
         AuthSession.method,
         AuthSession.confirmed_at,
+        AuthSession.strong_at,
         AuthSession.impersonator_id,
         AuthSession.read_only,
         User.id.label("user_id"),
@@ -104,11 +105,11 @@ class SessionCRUD(BaseCRUD[AuthSession]):
     model = AuthSession
 
     def open(
-        self, user: User, *, kind: str, user_agent: str, ip: str, lifetime: timedelta, **how: str
+        self, user: User, *, kind: str, user_agent: str, ip: str, lifetime: timedelta, **how: Any
     ) -> tuple[AuthSession, str]:
         """A new session and its secret, which exists only here and at the client.
 
-        `how`: `method`, and `level="pending"` while the second factor is still to come.
+        `how`: `method`, `level="pending"` while the second factor is still to come, `strong_at` once it came.
         """
         secret = security.new_token()
         session = AuthSession(
@@ -165,14 +166,14 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         )
         return ended.scalar_one_or_none() is not None
 
-    def renew(self, session_id: int, *, proved: bool) -> str:
-        """The session goes on under a new secret, its old one is dead; `proved`: the person just proved who they are.
+    def renew(self, session_id: int, *, proved: bool, strong: bool = False) -> str:
+        """The session goes on under a new secret, its old one is dead; `proved`: the person just proved who they are,
+        `strong`: by their second factor.
 
         Raises NotFoundError.
         """
-        secret, values = security.new_token(), dict[str, Any]()
-        if proved:
-            values["confirmed_at"] = clock.now()
+        secret, proofs = security.new_token(), {"confirmed_at": proved, "strong_at": strong}
+        values = {name: clock.now() for name, given in proofs.items() if given}
         renewed = self.session.execute(
             update(AuthSession)
             .where(AuthSession.id == session_id, AuthSession.revoked_at.is_(None))
@@ -182,6 +183,10 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         if renewed.scalar_one_or_none() is None:
             raise NotFoundError(self.missing(session_id))
         return secret
+
+    def strengthen(self, session_id: int) -> None:
+        """The person showed a new second factor, right after a proof by what they had before."""
+        self.session.execute(update(AuthSession).where(AuthSession.id == session_id).values(strong_at=clock.now()))
 
     def revoke_secret(self, secret: str) -> None:
         """Ends the browser session of this cookie, if there is one."""

@@ -1,22 +1,25 @@
 """Second factors, recovery codes and the devices that are not asked for them. Each works once by one UPDATE."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy.orm import Session
 
 from backend.core import clock, otp, security
 from backend.core.errors import ConflictError, NotFoundError
-from backend.core.i18n import _
+from backend.core.i18n import N_, _
 from backend.database.crud.base import BaseCRUD
-from backend.database.models.auth import Credential, OneTimeToken
+from backend.database.models.auth import AuthIdentity, Credential, OneTimeToken
+from backend.database.models.users import User
 
 APP, PASSKEY, RECOVERY = "totp", "passkey", "recovery"
 TRUSTED, TRUST = "device", timedelta(days=30)  # purpose and life of "do not ask again on this device"
 FEW_CODES = 3
 MOST_PASSKEYS = 20
+LAST_WAY_IN = N_("This is your only way in. Set a password first.")
 
 
 @dataclass(frozen=True)
@@ -110,16 +113,37 @@ class CredentialCRUD(BaseCRUD[Credential]):
         forward = Credential.sign_count < sign_count if sign_count else Credential.sign_count == 0
         return self._used((*which, forward), {"sign_count": sign_count})
 
-    def remove(self, credential_id: int, user_id: int) -> Credential:
-        """The recovery codes go with the last factor. Raises NotFoundError for someone else's."""
+    def remove(self, credential_id: int, user_id: int, services: Collection[str]) -> Credential:
+        """The recovery codes go with the last factor. `services`: see `way_in_besides`.
+
+        Raises NotFoundError for someone else's, ConflictError for the last way in.
+        """
         found = self.get_by_id(credential_id)
         if found.user_id != user_id or found.kind == RECOVERY:
             raise NotFoundError(self.missing(credential_id))
+        if found.kind == PASSKEY and not way_in_besides(self.session, user_id, services, passkey=found.id):
+            raise ConflictError(_(LAST_WAY_IN), code="last_way_in")
         self.session.delete(found)
         self.flush()
         if not self.has_factor(user_id):
             self._drop_codes(user_id)
         return found
+
+
+def way_in_besides(
+    session: Session, user_id: int, services: Collection[str], *, passkey: int = 0, identity: int = 0
+) -> bool:
+    """Whether a person can still sign in without this passkey or account elsewhere. Two are not taken at a time.
+
+    `services`: the keys of those that the school has set up. A link to another one opens nothing.
+    """
+    mine = select(User.password_hash).where(User.id == user_id)
+    if session.scalar(mine.with_for_update()) is not None:
+        return True
+    passkeys = exists().where(Credential.user_id == user_id, Credential.kind == PASSKEY, Credential.id != passkey)
+    linked = AuthIdentity.user_id == user_id, AuthIdentity.provider.in_(services)
+    accounts = exists().where(*linked, AuthIdentity.id != identity)
+    return bool(session.scalar(select(or_(passkeys, accounts))))
 
 
 class TrustedDeviceCRUD(BaseCRUD[OneTimeToken]):

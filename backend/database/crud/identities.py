@@ -1,6 +1,7 @@
 """Accounts elsewhere that people come in with, and the trips there and back."""
 
 import json
+from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import delete, exists, select, update
@@ -13,7 +14,8 @@ from backend.core.i18n import _
 from backend.core.permissions import Permission
 from backend.database import audit
 from backend.database.crud.base import BaseCRUD
-from backend.database.models.auth import AuthIdentity, Credential
+from backend.database.crud.credentials import LAST_WAY_IN, way_in_besides
+from backend.database.models.auth import AuthIdentity
 from backend.database.models.doors import SignInFlow
 from backend.database.models.users import User
 from backend.database.session import settings_of
@@ -108,15 +110,17 @@ class IdentityCRUD(BaseCRUD[AuthIdentity]):
             self.add(AuthIdentity(user_id=user_id, provider=provider, issuer=issuer, subject=subject, name=name))
             audit.note(self.session, Event.IDENTITY_LINKED, user_id=user_id, provider=provider)
 
-    def unlink(self, user: User, identity_id: int) -> AuthIdentity:
-        """Raises NotFoundError for someone else's, ConflictError for the last way in."""
+    def unlink(self, user: User, identity_id: int, services: Collection[str]) -> AuthIdentity:
+        """`services`: see `way_in_besides`.
+
+        Raises NotFoundError for someone else's, ConflictError for the last way in.
+        """
         mine = self.of_user(user.id)
         found = next((identity for identity in mine if identity.id == identity_id), None)
         if found is None:
             raise NotFoundError
-        passkey = exists().where(Credential.user_id == user.id, Credential.kind == "passkey")
-        if user.password_hash is None and len(mine) == 1 and not self.session.scalar(select(passkey)):
-            raise ConflictError(_("This is your only way in. Set a password first."), code="last_way_in")
+        if not way_in_besides(self.session, user.id, services, identity=found.id):
+            raise ConflictError(_(LAST_WAY_IN), code="last_way_in")
         self.session.delete(found)
         self.session.flush()
         audit.note(self.session, Event.IDENTITY_UNLINKED, user_id=user.id, provider=found.provider)

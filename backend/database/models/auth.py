@@ -33,6 +33,8 @@ class AuthSession(Identified, Base):
     method: Mapped[str] = mapped_column(String(64), default="password", server_default=text("'password'"))
     # When the person last proved who they are: what is dear asks for a recent proof.
     confirmed_at: Mapped[datetime] = mapped_column(default=clock.now)
+    # The same of a code, a recovery code or a passkey: what opens the account itself asks those who have one for that.
+    strong_at: Mapped[datetime | None]
     # "View as": whose eyes look through this session, from which of their own sessions, and why.
     impersonator_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))

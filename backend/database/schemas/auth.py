@@ -59,7 +59,7 @@ class PasskeyForm(PasskeyAnswer):
 
 
 class ConfirmForm(Input):
-    """A password or a code; `carried`: the form that was sent too late, as JSON."""
+    """A password or a code; `carried`: the form that was sent too late, as JSON; `strong`: a password is not enough."""
 
     model_config = ConfigDict(hide_input_in_errors=True, str_max_length=100_000)
 
@@ -67,6 +67,7 @@ class ConfirmForm(Input):
     code: Annotated[str, Field(max_length=64)] = ""
     next: Annotated[str, Field(max_length=2000)] = "/dashboard/"
     carried: Annotated[str, Field(max_length=100_000)] = ""
+    strong: bool = False
 
 
 class ConfirmPasskeyForm(PasskeyAnswer):
@@ -74,6 +75,7 @@ class ConfirmPasskeyForm(PasskeyAnswer):
 
     next: Annotated[str, Field(max_length=2000)] = "/dashboard/"
     carried: Annotated[str, Field(max_length=100_000)] = ""
+    strong: bool = False
 
 
 class AppForm(Input):
