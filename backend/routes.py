@@ -42,6 +42,7 @@ from backend.crm import security as crm_security
 from backend.crm import settings as crm_settings
 from backend.crm import staff as crm_staff
 from backend.crm import tags as crm_tags
+from backend.crm import ticket_list as crm_ticket_list
 from backend.crm import tickets as crm_tickets
 from backend.crm import users as crm_users
 from backend.crm import views as crm_views
@@ -91,6 +92,7 @@ CRM: tuple[APIRouter, ...] = (
     crm_promo_codes.router,
     crm_payments.router,  # before sales: /dashboard/sales/payments is no purchase
     crm_sales.router,
+    crm_ticket_list.router,  # before the desk: /dashboard/tickets/list is no ticket
     crm_tickets.router,
     crm_letters.router,
     crm_outbox.router,

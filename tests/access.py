@@ -264,7 +264,12 @@ GET    /dashboard/sales/{purchase_id}/refund                           AMS!
 POST   /dashboard/sales/{purchase_id}/refund                           AMS!
 POST   /dashboard/sales/{purchase_id}/revoke                           AM
 GET    /dashboard/tickets/                                             AMS
-GET    /dashboard/tickets/export.csv                                   AMS!
+GET    /dashboard/tickets/list/                                        AMS
+GET    /dashboard/tickets/list/export.csv                              AMS!
+GET    /dashboard/tickets/list/export.xlsx                             AMS!
+GET    /dashboard/tickets/list/pick/{name}                             AMS
+GET    /dashboard/tickets/list/bulk                                    AS
+POST   /dashboard/tickets/list/bulk                                    AS?
 GET    /dashboard/tickets/badge                                        AMS
 GET    /dashboard/tickets/new                                          AS
 POST   /dashboard/tickets/                                             AS

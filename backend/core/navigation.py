@@ -12,6 +12,7 @@ from backend.core.permissions import Permission
 class Item:
     """`badge`: a key of `request.state.badges`, how much waits there; `waiting` says it aloud.
 
+    `lists`: other lists of the item, by the names of their tables.
     The route `crm:<badge>:badge`, where there is one, keeps the figure up to date. `key`: G and this letter open it.
     """
 
@@ -22,6 +23,7 @@ class Item:
     badge: str = ""
     waiting: str = ""
     key: str = ""
+    lists: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ SECTIONS: tuple[Section, ...] = (
                 "tickets",
                 N_("waiting:"),
                 key="T",
+                lists=("ticket_list",),
             ),
         ),
     ),

@@ -22,10 +22,14 @@ NOT_SAVED: dict[str, Any] = dict.fromkeys(("cursor", "view", "limit"))
 
 def item_of(list_name: str) -> Item | None:
     """The sidebar's item of a list."""
-    return ITEMS.get(f"crm:{list_name}:index")
+    return ITEMS.get(list_name)
 
 
-ITEMS = {item.route: item for section in (*SECTIONS, FOOT) for item in section.items}
+def _names(item: Item) -> tuple[str, ...]:
+    return (item.route.removeprefix("crm:").removesuffix(":index"), *item.lists)
+
+
+ITEMS = {name: item for section in (*SECTIONS, FOOT) for item in section.items for name in _names(item)}
 
 
 def views_of(request: Request) -> list[View]:

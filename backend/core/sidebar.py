@@ -75,11 +75,11 @@ def _pins(request: Request, links: Links) -> Pins:
     is_open = request.query_params.get("view")
     return tuple(
         (
-            f"crm:{view.list_name}:index",
+            item.route,
             Pin(view.name, links.url("crm:views:open", view_id=view.id), is_open == str(view.id)),
         )
         for view in saved.views_of(request)
-        if view.is_pinned
+        if view.is_pinned and (item := saved.item_of(view.list_name))
     )
 
 

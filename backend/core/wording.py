@@ -188,6 +188,10 @@ VERBS: dict[str, str] = {
     "switch_on": N_("Switch on"),
     "switch_off": N_("Switch off"),
     "set_end": N_("Set the end"),
+    "close": N_("Close"),
+    "open_again": N_("Open again"),
+    "assign": N_("Give to"),
+    "unassign": N_("Leave to nobody"),
     "tag": N_("Add a tag"),
     "untag": N_("Take a tag off"),
     "delete": N_("Delete"),
@@ -212,6 +216,8 @@ def rows(records: str, n: int) -> str:
         return ngettext("%(rows)s course", "%(rows)s courses", n) % shown
     if records == "promo_codes":
         return ngettext("%(rows)s promo code", "%(rows)s promo codes", n) % shown
+    if records == "support_tickets":
+        return ngettext("%(rows)s ticket", "%(rows)s tickets", n) % shown
     return ngettext("%(rows)s change", "%(rows)s changes", n) % shown
 
 

@@ -35,11 +35,12 @@ def _row(row: Any, tail: str, current: bool, _look: tuple[str, str, int]) -> str
         f'<span class="ly-ava" data-hue="{hue}" aria-hidden="true">{escape(text.initials(name))}</span>'
         f'<b class="ly-cut">{escape(name)}</b>{at}\n'
         f'<span class="ly-cut ly-sm">{escape(row.subject)}</span><p class="ly-cut">{escape(row.excerpt or "")}</p>\n'
-        f'<span class="ly-row">{_state(row, wait)}{_assignee(row)}</span></a></li>\n'
+        f'<span class="ly-row">{state(row, wait)}{_assignee(row)}</span></a></li>\n'
     )
 
 
-def _state(row: Any, wait: Wait | None) -> str:
+def state(row: Any, wait: Wait | None) -> str:
+    """A badge: how long somebody has waited, or how the ticket stands."""
     if wait:
         kind = f" is-{wait.kind}" if wait.kind else ""
         quiet = f'<span class="visually-hidden">{escape(_("waits"))} </span>'

@@ -7,9 +7,7 @@ from fastapi import Form as Field
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
-from backend.core.deps import Caller, DatabaseDep, Routes, crud, recent, require
-from backend.core.events import Event
-from backend.core.exports import csv_response
+from backend.core.deps import Caller, Routes, crud, require
 from backend.core.forms import Form, form_of, number
 from backend.core.i18n import _
 from backend.core.links import url_with
@@ -17,7 +15,7 @@ from backend.core.permissions import Permission
 from backend.core.templating import flash, go_to, render, render_part, wants_fragment
 from backend.crm.desk import Desk
 from backend.crm.waiting import LIST_URL, PREFIX
-from backend.database import audit, history, listing
+from backend.database import history
 from backend.database.crud.desk import DeskCRUD
 from backend.database.crud.history import HistoryCRUD
 from backend.database.crud.users import StudentCRUD
@@ -37,19 +35,6 @@ Have = Annotated[str | None, Query(max_length=20)]
 PICKED = 20  # students offered at once
 # Long enough to take back what was sent too soon.
 GRACE = timedelta(seconds=4)
-EXPORT = (
-    "id",
-    "subject",
-    "first_name",
-    "last_name",
-    "username",
-    "status",
-    "assignee",
-    "waiting_since",
-    "first_reply_at",
-    "last_message_at",
-    "created_at",
-)
 
 
 def _by_itself(request: Request) -> None:
@@ -68,19 +53,6 @@ def index(request: Request, caller: Caller, tickets: Tickets, params: Filters, h
     if have is None and request.headers.get("HX-Source", "").startswith("input"):
         page.headers["HX-Replace-Url"] = url_with(params, LIST_URL)  # typing adds no step to go back to
     return page
-
-
-@router.get("/export.csv", name="crm:tickets:csv", dependencies=[recent])
-def export(caller: Caller, database: DatabaseDep, tickets: Tickets, params: Filters) -> Response:
-    """Everything that fits the tab and the filters, not the first page alone."""
-    asked = params.model_dump(mode="json", exclude_defaults=True)
-    database.run(
-        lambda session: audit.note(session, Event.EXPORTED, what="tickets", format="csv", filters=asked), caller.actor
-    )
-    everything = params.model_copy(update={"limit": listing.API_CAP, "cursor": None})
-    page = tickets.queue(everything, caller.me.user_id)
-    rows = ([getattr(row, name) for name in EXPORT] for row in page.items)
-    return csv_response("tickets", EXPORT, rows)
 
 
 @router.get("/new", name="crm:tickets:new", dependencies=can_open)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from tests.crm.pages import PARTIAL, same
 from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_ticket, make_user
 
-LISTS = ("users", "lessons", "courses", "promo-codes", "sales", "sales/payments", "tickets")
+LISTS = ("users", "lessons", "courses", "promo-codes", "sales", "sales/payments", "tickets", "tickets/list")
 
 
 @pytest.fixture

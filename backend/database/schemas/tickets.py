@@ -1,9 +1,11 @@
+from datetime import tzinfo
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from backend.core.i18n import _, ngettext
 from backend.database.schemas.base import Id, Input, ListParams, Moment, Output, Title, UTCMoment
+from backend.database.schemas.sales import Day, begins, ends
 
 TELEGRAM_TEXT = 4096
 STAFF_TEXT = 3800  # the rest of Telegram's 4096 characters says what it is an answer to
@@ -76,6 +78,28 @@ class TicketFilters(ListParams):
     status: Status | None = None
     user_id: Id | None = None
     assignee_id: Id | None = None
+
+
+class TicketListFilters(TicketFilters):
+    """The list of all tickets: what a person may ask about them besides."""
+
+    waiting: bool | None = None
+    taken: Literal["yes", "no"] | None = None
+    answered: bool | None = None
+    opened_since: Day | None = None
+    opened_until: Day | None = None
+
+    def asked(self, zone: tzinfo) -> "TicketListFilters":
+        """The same for the database: moments instead of days."""
+        return self.model_copy(
+            update={"opened_since": begins(self.opened_since, zone), "opened_until": ends(self.opened_until, zone)}
+        )
+
+
+class ToAssignee(Input):
+    """Who a ticket is given to."""
+
+    assignee_id: Id
 
 
 class QueueFilters(TicketFilters):

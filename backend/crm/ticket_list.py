@@ -1,0 +1,98 @@
+"""All tickets as a list, beside the desk: to close, hand out or delete many at once, and to take away as a file."""
+
+from typing import Any
+
+from markupsafe import escape
+
+from backend.core import atoms
+from backend.core.deps import Routes, require
+from backend.core.i18n import N_, _
+from backend.core.permissions import Permission
+from backend.crm.queue import state
+from backend.crm.table import (
+    NUMBER,
+    Action,
+    Column,
+    Field,
+    Screen,
+    Table,
+    attributes,
+    between,
+    cells,
+    choice,
+    empty,
+    install,
+    relation,
+    when,
+)
+from backend.crm.waiting import LIST_URL, PREFIX, waited
+from backend.database.crud.ticket_list import AnsweringCRUD, TicketListCRUD
+from backend.database.crud.users import StudentCRUD
+from backend.database.schemas.tickets import TicketListFilters
+
+router = Routes(prefix=f"{PREFIX}/list", dependencies=[require(Permission.TICKETS_READ)])
+
+
+def _url(row: Any) -> str:
+    return f"{LIST_URL}{row.id}?tab=all"
+
+
+def _subject(row: Any, _screen: Screen) -> str:
+    link = f'<a class="ly-strong text-reset ly-cut" href="{_url(row)}">{escape(row.subject)}</a>'
+    name = f'<span class="ly-quiet ly-sm">{escape(cells.name_of(row))}</span>'
+    return f"{link}{cells.small(f'{name} {_state(row)}')}"
+
+
+def _student(row: Any, screen: Screen) -> str:
+    return cells.buyer(row.user_id, cells.name_of(row), screen, f"@{row.username}" if row.username else "")
+
+
+def _state(row: Any, _screen: Screen | None = None) -> str:
+    return state(row, waited(row.waiting_since))
+
+
+def _assignee(row: Any, _screen: Screen) -> str:
+    if not row.assignee_id:
+        return f'<span class="ly-quiet">{escape(_("nobody"))}</span>'
+    return atoms.badge("", "user", row.assignee)
+
+
+TABLE = Table(
+    name="ticket_list", key="listed", crud=TicketListCRUD, params=TicketListFilters, prefix=f"{PREFIX}/list",
+    title=N_("Tickets"), search=N_("Subject, student or number"), label=lambda row: row.subject, page=_url,
+    write=Permission.TICKETS_WRITE, none="tickets/_none_listed.html", tabs="tickets/_tabs.html",
+    columns=(
+        Column("subject", N_("Subject"), _subject),
+        Column("student", N_("Student"), _student, "ly-no-sm"),
+        Column("status", N_("Status"), _state, "ly-no-sm"),
+        Column("assignee", N_("Assignee"), _assignee, "ly-col-md"),
+        when("last_message_at", N_("Last message"), "ly-no-sm"),
+        when("created_at", N_("Opened")),
+        when("first_reply_at", N_("First answer"), sort=False, hidden=True),
+        NUMBER,
+    ),
+    filters=(
+        choice(
+            "status", N_("Status"), ("open", N_("Open tickets")), ("in_progress", N_("Tickets in progress")),
+            ("closed", N_("Closed tickets")),
+        ),
+        choice("waiting", N_("Student"), ("true", N_("waits for an answer")), ("false", N_("waits for nothing"))),
+        empty("taken", N_("Assignee"), N_("nobody"), N_("somebody")),
+        relation("assignee_id", N_("Given to"), AnsweringCRUD),
+        choice("answered", N_("First answer"), ("true", N_("was given")), ("false", N_("not yet"))),
+        between("opened", N_("Opened"), "opened_since", "opened_until", kind="date"),
+        relation("user_id", N_("Of the student"), StudentCRUD),
+    ),
+    actions=(
+        Action("close", N_("Close"), "check", fits=lambda row: row.status != "closed"),
+        Action("open_again", N_("Open again"), "arrow-back-up", fits=lambda row: row.status == "closed"),
+        Action("assign", N_("Give to"), "user", fields=(Field("assignee_id", N_("Assignee"), choices=AnsweringCRUD),)),
+        Action("unassign", N_("Leave to nobody"), "user-off", fits=lambda row: row.assignee_id is not None),
+        Action("delete", N_("Delete"), "trash", bad=True),
+    ),
+    export=attributes(
+        "id", "subject", "first_name", "last_name", "username", "status", "assignee", "waiting_since",
+        "first_reply_at", "last_message_at", "created_at",
+    ),
+)  # fmt: skip
+install(router, TABLE)
