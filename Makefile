@@ -19,11 +19,11 @@ test: setup-dev  ## run the tests, the story in a real browser among them (ARGS=
 	@scripts/chromium.sh
 	$(PYTEST) -m "not slow" $(ARGS)
 
-# What `make test` has smaller siblings of: a thousand duplicates, schools and workers killed again and again.
-prove: setup-dev  ## the long proofs, on both databases: before a release, or every night
+# What `make test` has smaller siblings of, on both databases, and all that has a figure to tell, in one table.
+prove: setup-dev  ## the long proofs, before a release or every night: a table of figures (ARGS="--quick", ARGS="-k money")
 	@scripts/chromium.sh
-	$(PYTEST) -m slow $(ARGS)
-	$(PY) scripts/with_postgres.py $(PYTEST) -m slow $(ON_POSTGRES) $(ARGS)
+	@$(PY) -m scripts.prove --workers $(WORKERS) --postgres "$(ON_POSTGRES)" \
+	  --mutated $(DOORS),$(MONEY),backend/jobs/outbox.py $(ARGS)
 
 COUNTS := .coverage
 ci:  ## everything that has to be green: tests on both databases, linters, migrations, coverage
@@ -93,7 +93,7 @@ vendor-check:  ## compare the third-party browser files with their lock
 
 clean:  ## remove what can be made again (never .env, data or a database)
 	rm -rf .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis htmlcov test-results $(COUNTS) \
-	       .mutants sbom.cdx.json
+	       .mutants .prove sbom.cdx.json
 	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 	rm -rf .venv
 

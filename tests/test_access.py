@@ -14,7 +14,7 @@ from backend.database.crud.auth import API_ABSOLUTE, ApiTokenCRUD, SessionCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.session import Database
 from tests.access import API, PAGES, PRIVATE, ROLES, Rule, everything
-from tests.conftest import SignIn
+from tests.conftest import Figure, SignIn
 from tests.contents import digest
 from tests.doors import bearer, program
 from tests.routes import OUTSIDE, outside, routes_of
@@ -62,13 +62,14 @@ def last(rules: list[Rule]) -> list[Rule]:
 
 
 @pytest.mark.parametrize("letter", ROLES)
-def test_a_role_opens_its_pages_and_no_others(db: Session, staff: SignIn, letter: str) -> None:
+def test_a_role_opens_its_pages_and_no_others(db: Session, staff: SignIn, letter: str, figure: Figure) -> None:
     ids, person = everything(db), staff(ROLES[letter])
     private = [rule for rule in PAGES if rule.roles != "*"]
     opened = {rule.name for rule in private if ask(person, rule, ids)}
     # An undo asks for the right to each record as well, and this one is of a person of the staff.
     opened |= {rule.name for rule in private if rule.path.endswith("/undo") and letter != "L"}
     assert opened == {rule.name for rule in private if letter in rule.roles}
+    figure("B1", "doors open to the wrong role", 0, "0", len(private))
 
 
 def access_token(app: FastAPI, database: Database, role: str) -> str:
@@ -81,7 +82,7 @@ def access_token(app: FastAPI, database: Database, role: str) -> str:
 
 @pytest.mark.parametrize("letter", ROLES)
 def test_a_role_opens_its_part_of_the_api_and_no_other(
-    app: FastAPI, database: Database, db: Session, letter: str
+    app: FastAPI, database: Database, db: Session, letter: str, figure: Figure
 ) -> None:
     ids = everything(db)
     tokens = [access_token(app, database, ROLES[letter]) for _ in range(2)]  # one for each of the two sign-outs
@@ -94,10 +95,13 @@ def test_a_role_opens_its_part_of_the_api_and_no_other(
             if rule.path.endswith("/logout"):
                 tokens.pop(0)
     assert opened == {rule.name for rule in API if letter in rule.roles}
+    figure("B1", "doors open to the wrong role", 0, "0", sum(rule.roles != "*" for rule in API))
 
 
 @pytest.mark.parametrize("scope", [*Permission])
-def test_a_right_of_a_token_opens_what_it_names(app: FastAPI, database: Database, db: Session, scope: str) -> None:
+def test_a_right_of_a_token_opens_what_it_names(
+    app: FastAPI, database: Database, db: Session, scope: str, figure: Figure
+) -> None:
     ids = everything(db)
     with database.transaction() as session:
         _token, text = ApiTokenCRUD(session).issue("tests", frozenset({scope}))
@@ -107,6 +111,7 @@ def test_a_right_of_a_token_opens_what_it_names(app: FastAPI, database: Database
     assert {rule.name for rule in named if ask(client, rule, ids)} == {
         rule.name for rule in named if scope in rule.scopes
     }
+    figure("B1", "doors open to a token without the right", 0, "0", len(named))
 
 
 def test_what_is_for_people_is_not_for_programs_whatever_they_hold(
@@ -120,7 +125,9 @@ def test_what_is_for_people_is_not_for_programs_whatever_they_hold(
     assert not any(ask(client, rule, ids) for rule in PAGES if rule.roles != "*" and not rule.writes)
 
 
-def test_nobody_opens_nothing_and_changes_nothing(app: FastAPI, db: Session, client: TestClient) -> None:
+def test_nobody_opens_nothing_and_changes_nothing(
+    app: FastAPI, db: Session, client: TestClient, figure: Figure
+) -> None:
     ids = everything(db)
     before = digest(db)
     for rule in PRIVATE:
@@ -130,3 +137,4 @@ def test_nobody_opens_nothing_and_changes_nothing(app: FastAPI, db: Session, cli
         else:
             assert (answer.status_code, answer.headers["location"][:6]) == (303, "/login"), rule.name
     assert digest(db) == before
+    figure("B1", "doors open to nobody at all", 0, "0", len(PRIVATE))

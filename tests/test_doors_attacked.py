@@ -13,7 +13,7 @@ from backend.core.static import assets
 from backend.sandbox.server import BotApi
 from backend.sandbox.student_api import StudentApi
 from tests.access import API, PAGES, everything
-from tests.conftest import Api
+from tests.conftest import Api, Figure
 from tests.doors import BASE, HEADERS, browser, program
 from tests.routes import OUTSIDE
 
@@ -40,7 +40,7 @@ FOREIGN = [
 ]  # fmt: skip
 
 
-def test_no_spelling_of_next_leads_away(app: FastAPI, admin: TestClient) -> None:
+def test_no_spelling_of_next_leads_away(app: FastAPI, admin: TestClient, figure: Figure) -> None:
     assert len(set(FOREIGN)) >= 60
     assert {local_path(target) for target in FOREIGN} == {"/dashboard/"}
     for target in FOREIGN:
@@ -51,9 +51,10 @@ def test_no_spelling_of_next_leads_away(app: FastAPI, admin: TestClient) -> None
         assert urlsplit(urljoin(f"{BASE}/login", answer.headers["location"])).netloc == urlsplit(BASE).netloc
     page = browser(app).get("/login", params={"next": FOREIGN[0]})
     assert 'name="next" value="/dashboard/"' in page.text
+    figure("B16", "spellings of next= that lead away", 0, "0", len(FOREIGN))
 
 
-def test_no_route_answers_under_a_foreign_name(app: FastAPI, db: Session) -> None:
+def test_no_route_answers_under_a_foreign_name(app: FastAPI, db: Session, figure: Figure) -> None:
     ids, client = everything(db), program(app)
     for at, rule in enumerate((*API, *PAGES)):
         host = HOSTS[at % len(HOSTS)]
@@ -62,6 +63,7 @@ def test_no_route_answers_under_a_foreign_name(app: FastAPI, db: Session) -> Non
         assert answer.status_code == 400, (rule.name, host)
         assert "evil" not in answer.text, rule.name
         assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS, rule.name
+    figure("B16", "routes that answer under a foreign name", 0, "0", len(API) + len(PAGES))
 
 
 def beyond(app: FastAPI) -> list[tuple[str, str]]:
@@ -88,7 +90,7 @@ def test_what_has_no_policy_is_dressed_and_answers_no_foreign_name_either(whole:
     assert seen == {200, 303, 401, 403, 404, 405}
 
 
-def test_every_refusal_of_every_route_is_dressed(app: FastAPI, db: Session, api: Api) -> None:
+def test_every_refusal_of_every_route_is_dressed(app: FastAPI, db: Session, api: Api, figure: Figure) -> None:
     """Nobody's request, and a token's with a body that fits nothing: 303, 401, 403, 404, 405, 415, 422."""
     ids, seen = everything(db), set()
     wrong = {"Content-Type": "application/json", "X-Forwarded-Host": "evil.example"}
@@ -104,3 +106,4 @@ def test_every_refusal_of_every_route_is_dressed(app: FastAPI, db: Session, api:
         assert "evil" not in answer.headers.get("location", ""), rule.name
         assert "server" not in answer.headers, rule.name
     assert {303, 401, 403, 404, 405, 422} <= seen
+    figure("B17", "refusals without the right headers", 0, "0", len(asked))

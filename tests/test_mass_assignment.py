@@ -14,7 +14,7 @@ from backend.core.deps import UnitRoute
 from backend.database.base import Base
 from backend.database.schemas.base import Input, kinds
 from tests.access import API, PAGES, Rule, everything
-from tests.conftest import Api
+from tests.conftest import Api, Figure
 from tests.contents import digest
 from tests.routes import routes_of
 
@@ -111,7 +111,9 @@ def test_no_schema_names_what_only_the_program_sets(read: Schemas) -> None:
         assert all(schema.model_config.get("extra") == "forbid" for schema in found), found
 
 
-def test_no_body_of_the_api_takes_a_field_that_it_does_not_name(read: Schemas, db: Session, api: Api) -> None:
+def test_no_body_of_the_api_takes_a_field_that_it_does_not_name(
+    read: Schemas, db: Session, api: Api, figure: Figure
+) -> None:
     ids = everything(db)
     client = api("bot", *(scope for rule in API for scope in rule.scopes if ":" in scope))
     before, tried = digest(db), 0
@@ -129,6 +131,7 @@ def test_no_body_of_the_api_takes_a_field_that_it_does_not_name(read: Schemas, d
         tried += 1
     assert digest(db) == before
     assert tried >= 18
+    figure("B12", "fields that a body takes without naming them", 0, "0", tried * len(EVERYTHING))
 
 
 def columns(db: Session) -> dict[str, dict[Any, dict[str, Any]]]:
@@ -151,7 +154,9 @@ def changed(before: dict[str, dict[Any, dict[str, Any]]], after: dict[str, dict[
     }
 
 
-def test_no_form_takes_a_field_that_it_does_not_show(read: Schemas, db: Session, admin: TestClient) -> None:
+def test_no_form_takes_a_field_that_it_does_not_show(
+    read: Schemas, db: Session, admin: TestClient, figure: Figure
+) -> None:
     """A form that is right but for the columns sent along is refused whole; alone it changes what it shows."""
     ids = everything(db)
     now = columns(db)
@@ -166,6 +171,7 @@ def test_no_form_takes_a_field_that_it_does_not_show(read: Schemas, db: Session,
         assert answer.status_code in (200, 303), (rule.name, answer.text)
         before, now = now, columns(db)
         assert changed(before, now) <= schema.model_fields.keys() | FOLLOWS, rule.name
+    figure("B12", "forms that change a column besides those they show", 0, "0", len(FILLED))
 
 
 def test_every_other_form_refuses_them_too(read: Schemas, db: Session, admin: TestClient) -> None:
@@ -181,7 +187,7 @@ def test_every_other_form_refuses_them_too(read: Schemas, db: Session, admin: Te
 WRONG: dict[type, tuple[object, ...]] = {int: (True, "1", "0x1", 1.0, 1.5), bool: (0, 1, "true", "on")}
 
 
-def test_no_body_of_the_api_takes_one_type_for_another(read: Schemas) -> None:
+def test_no_body_of_the_api_takes_one_type_for_another(read: Schemas, figure: Figure) -> None:
     """Not only what the schemas say: each number and switch of each body, tried."""
     bodies = {schema for rule in API if rule.writes for schema in of(read, rule)}
     tried = [(schema, name, kind) for schema in bodies for name, kind in kinds(schema).items()]
@@ -192,6 +198,7 @@ def test_no_body_of_the_api_takes_one_type_for_another(read: Schemas) -> None:
             found = {problem["type"] for problem in told.value.errors() if problem["loc"][:1] == (name,)}
             assert found & {"int_type", "bool_type", "list_type"}, (schema, name, value)
     assert len(tried) > 25
+    figure("B12", "fields that take one type for another", 0, "0", len(tried))
 
 
 def test_a_price_of_true_is_told_at_its_field_and_a_form_says_numbers_as_text(api: Api, admin: TestClient) -> None:

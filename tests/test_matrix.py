@@ -21,7 +21,7 @@ from backend.database.models.jobs import Job
 from backend.database.models.users import Role
 from backend.database.session import Database
 from tests.access import API, PAGES, PRIVATE, ROLES, everything
-from tests.conftest import SignIn
+from tests.conftest import Figure, SignIn
 from tests.contents import digest
 from tests.crm.pages import english_admin, words
 from tests.doors import bearer, browser, program
@@ -71,6 +71,8 @@ def test_a_role_with_one_right_opens_what_names_it(app: FastAPI, sign_in: SignIn
 
 # -- tokens of a kind on doors of another
 
+FOREIGN = "doors open to a secret of another kind"
+
 
 def secrets_of(app: FastAPI, database: Database) -> dict[str, str]:
     """One of every kind that the admin can have, all of them alive."""
@@ -90,7 +92,7 @@ def secrets_of(app: FastAPI, database: Database) -> dict[str, str]:
         }
 
 
-def test_no_secret_opens_the_api_but_its_own_two(app: FastAPI, database: Database, db: Session) -> None:
+def test_no_secret_opens_the_api_but_its_own_two(app: FastAPI, database: Database, db: Session, figure: Figure) -> None:
     ids, kinds = everything(db), secrets_of(app, database)
     before, client = digest(db), program(app)
     client.cookies.set("lyceum", kinds["cookie"])  # a browser's session says nothing here
@@ -102,10 +104,13 @@ def test_no_secret_opens_the_api_but_its_own_two(app: FastAPI, database: Databas
     assert digest(db) == before
     for kind in ("jwt", "token"):
         assert client.get("/api/users/", headers=bearer(kinds[kind])).status_code == 200
+    figure("B4", FOREIGN, 0, "0", 6 * sum(rule in API for rule in PRIVATE))
 
 
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_no_secret_opens_the_pages_but_a_cookie(app: FastAPI, database: Database, db: Session, step: int) -> None:
+def test_no_secret_opens_the_pages_but_a_cookie(
+    app: FastAPI, database: Database, db: Session, step: int, figure: Figure
+) -> None:
     """As a bearer, and in the place of the cookie. Daily each page meets two kinds, four neighbours meet all."""
     ids, kinds = everything(db), secrets_of(app, database)
     pages = [rule for rule in PRIVATE if rule not in API]
@@ -118,12 +123,15 @@ def test_no_secret_opens_the_pages_but_a_cookie(app: FastAPI, database: Database
             answer = client.request(rule.method, rule.address(ids))
             assert (answer.status_code, answer.headers.get("location", "")[:6]) == (303, "/login"), (kind, rule.name)
     assert digest(db) == before
+    figure("B4", FOREIGN, 0, "0", len(kinds.keys() - {"cookie"}) * len(pages))
 
 
 # -- other people's things
 
 
-def test_what_is_someone_elses_stays_so(app: FastAPI, admin: TestClient, staff: SignIn, db: Session) -> None:
+def test_what_is_someone_elses_stays_so(
+    app: FastAPI, admin: TestClient, staff: SignIn, db: Session, figure: Figure
+) -> None:
     """The same right, but the thing of the admin: not there for a manager, and as it was afterwards."""
     manager = staff(MANAGER)
     table = make_import(db, "users", [["700000001", "Мария"]], ["telegram_id", "first_name"])
@@ -147,6 +155,7 @@ def test_what_is_someone_elses_stays_so(app: FastAPI, admin: TestClient, staff: 
             assert manager.request(method, path).status_code == 404, path
     assert digest(db) == before
     assert admin.get("/dashboard/settings/").status_code == 200
+    figure("B1", "things of others that are opened or changed", 0, "0", sum(map(len, tails.values())))
 
 
 def test_a_token_of_another_is_nobodys_but_the_schools(admin: TestClient, staff: SignIn, db: Session) -> None:

@@ -12,7 +12,7 @@ from backend.core import csrf
 from backend.core.config import Settings
 from backend.core.permissions import TOKEN_ONLY, Permission
 from tests.access import API, PAGES, everything
-from tests.conftest import Api, SignIn
+from tests.conftest import Api, Figure, SignIn
 from tests.contents import digest
 from tests.doors import HEADERS
 
@@ -63,15 +63,19 @@ def forger(admin: TestClient, sign_in: SignIn) -> Forger:
 
 
 @pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.slow)])
-def test_no_forged_form_is_taken_anywhere(settings: Settings, db: Session, forger: Forger, step: int) -> None:
+def test_no_forged_form_is_taken_anywhere(
+    settings: Settings, db: Session, forger: Forger, step: int, figure: Figure
+) -> None:
     """Each form meets everything from elsewhere; in daily runs a third of the tokens, in turns: one wall reads them."""
-    ids, before = everything(db), digest(db)
+    ids, before, tried = everything(db), digest(db), 0
     tokens = [*from_our_page(settings, forger.own, forger.foreign).items()]
     for number, rule in enumerate(FORMS):
         for kind, headers in [*from_elsewhere(forger.own).items(), *tokens[number % step :: step]]:
+            tried += 1
             answer = forger.client.post(rule.address(ids), headers=headers, data={"csrf": "x"})
             assert answer.status_code == 403, (rule.name, kind)
     assert digest(db) == before
+    figure("B3", "forged forms that are taken", 0, "0", tried)
 
 
 @pytest.mark.parametrize("off", ["same_origin", "_token_fits"])
@@ -107,16 +111,17 @@ def crawl(admin: TestClient, waiting: list[str]) -> dict[str, httpx2.Response]:
     return found
 
 
-def test_reading_the_api_changes_nothing(db: Session, api: Api) -> None:
+def test_reading_the_api_changes_nothing(db: Session, api: Api, figure: Figure) -> None:
     """As a program that holds every right of a person and the bot's."""
     ids, program = everything(db), api("bot", *(right for right in Permission if right not in TOKEN_ONLY))
     before = digest(db)
     answers = {rule.path: program.get(rule.address(ids)).status_code for rule in API if not rule.writes}
     assert digest(db) == before
     assert {path for path, status in answers.items() if status != 200} == {"/api/media/{media_id}"}  # no such file
+    figure("B3", "addresses that change something when read", 0, "0", len(answers))
 
 
-def test_reading_changes_nothing_and_every_answer_is_dressed(db: Session, admin: TestClient) -> None:
+def test_reading_changes_nothing_and_every_answer_is_dressed(db: Session, admin: TestClient, figure: Figure) -> None:
     ids = everything(db)
     before = digest(db)
     crawled = crawl(admin, [rule.address(ids) for rule in PAGES if not rule.writes])
@@ -135,3 +140,5 @@ def test_reading_changes_nothing_and_every_answer_is_dressed(db: Session, admin:
     gets = {address for address in strange if strange[address] not in (404, 405)}
     assert {address for address in strange if strange[address] == 404} <= {rule.address(ids) for rule in PAGES}
     assert gets == {"/metrics"}  # for this machine alone
+    figure("B3", "addresses that change something when read", 0, "0", len(crawled))
+    figure("B17", "pages and files without the right headers", 0, "0", len(crawled))

@@ -16,7 +16,7 @@ from backend.core.auth import create_access_token
 from backend.core.config import Settings
 from backend.database.models.auth import AuthSession, IdempotencyKey, RefreshToken
 from backend.database.models.users import User
-from tests.conftest import PASSWORD, SECRET, Api, make_settings
+from tests.conftest import PASSWORD, SECRET, Api, Figure, make_settings
 from tests.doors import ask_tokens, bearer, browser, program, sign_in
 
 BOTH = pytest.mark.parametrize("prefix", ["/auth", "/api/auth"])
@@ -147,7 +147,7 @@ def test_a_refresh_token_works_once(app: FastAPI, tokens: dict[str, str], prefix
 
 @pytest.mark.parametrize(("seconds", "alive"), [(1, True), (10, True), (11, False), (60, False)])
 def test_a_replay_after_the_grace_ends_the_whole_session(
-    app: FastAPI, tokens: dict[str, str], capfd: pytest.CaptureFixture[str], seconds: int, alive: bool
+    app: FastAPI, tokens: dict[str, str], capfd: pytest.CaptureFixture[str], seconds: int, alive: bool, figure: Figure
 ) -> None:
     client, start = program(app), clock.now()
     with time_machine.travel(start, tick=False):
@@ -158,6 +158,7 @@ def test_a_replay_after_the_grace_ends_the_whole_session(
         assert client.get("/api/auth/me", headers=bearer(second["access_token"])).status_code == live
         assert client.post("/auth/refresh", json={"refresh_token": second["refresh_token"]}).status_code == live
     assert ('"event": "authn_token_reuse"' in capfd.readouterr().err) is not alive
+    figure("B9", "replays after 1, 10, 11 and 60 s that end it too early or not at all", 0, "0", 1)
 
 
 def test_a_replay_of_an_older_link_ends_it_even_at_once(app: FastAPI, tokens: dict[str, str]) -> None:
@@ -168,7 +169,9 @@ def test_a_replay_of_an_older_link_ends_it_even_at_once(app: FastAPI, tokens: di
     assert client.get("/api/auth/me", headers=bearer(pair["access_token"])).status_code == 401
 
 
-def test_fifty_at_once_leave_exactly_one_live_chain(app: FastAPI, tokens: dict[str, str], db: Session) -> None:
+def test_fifty_at_once_leave_exactly_one_live_chain(
+    app: FastAPI, tokens: dict[str, str], db: Session, figure: Figure
+) -> None:
     clients = [program(app) for _ in range(50)]
     body = {"refresh_token": tokens["refresh_token"]}
     with ThreadPoolExecutor(16) as pool:
@@ -178,6 +181,7 @@ def test_fifty_at_once_leave_exactly_one_live_chain(app: FastAPI, tokens: dict[s
     assert len(won) == 1
     assert program(app).get("/api/auth/me", headers=bearer(won[0]["access_token"])).status_code == 200
     assert len(db.scalars(select(RefreshToken).where(RefreshToken.used_at.is_(None))).all()) == 1
+    figure("B9", "live chains after one refresh token was used many times at once", len(won), "1", len(clients))
 
 
 def test_the_chain_ends_after_fourteen_days_however_often_it_was_renewed(app: FastAPI, tokens: dict[str, str]) -> None:

@@ -21,6 +21,7 @@ from tests.bot.conftest import School
 from tests.bot.test_payments import invoiced
 from tests.bot.test_story import tap
 from tests.bot.test_webhook import Across, hooked
+from tests.conftest import Figure
 from tests.contents import digest
 from tests.factories import make_lesson
 
@@ -94,7 +95,7 @@ def counted(db: Session) -> list[int]:
     return [db.scalar(select(func.count()).select_from(model)) or 0 for model in EFFECTS]
 
 
-def test_a_thousand_forged_calls_do_nothing(hooked: School, db: Session, fresh: Fresh) -> None:
+def test_a_thousand_forged_calls_do_nothing(hooked: School, db: Session, fresh: Fresh, figure: Figure) -> None:
     make_lesson(db, title="Window light", price=199, text_content="Turn.")
     invoiced(hooked.student("Olga"))
     payload = fresh().scalars(select(Order.payload)).one()
@@ -115,6 +116,7 @@ def test_a_thousand_forged_calls_do_nothing(hooked: School, db: Session, fresh: 
         honest = mallory.post(url, content=all_bodies[0], headers={webhook.HEADER: right})
     assert honest.status_code == 200
     assert fresh().scalar(select(func.count()).where(User.telegram_id == 7)) == 1
+    figure("B11", "forged calls that are heard", 0, "0", len(answers))
 
 
 def repeated(school: School, updates: list[dict[str, Any]]) -> set[int]:
@@ -157,7 +159,7 @@ def customer(hooked: School, db: Session) -> Student:
 
 
 def test_what_comes_twice_and_in_any_order_is_done_once(
-    hooked: School, app: FastAPI, customer: Student, fresh: Fresh
+    hooked: School, app: FastAPI, customer: Student, fresh: Fresh, figure: Figure
 ) -> None:
     updates, before = told(hooked), counted(fresh())
     assert before[1:] == [1, 1, 1, 0, 1, 1]
@@ -170,6 +172,7 @@ def test_what_comes_twice_and_in_any_order_is_done_once(
         assert repeated(hooked, order) == {200}
         assert counted(fresh()) == before
     assert customer.ask("/help").text.startswith("Window Light: what I can do")
+    figure("B11", "calls of Telegram that do something when they come again", 0, "0", 5 * len(updates))
 
 
 def test_a_text_that_comes_again_is_not_the_answer_to_the_next_question(

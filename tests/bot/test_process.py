@@ -18,7 +18,7 @@ from backend.database.models.system import Lease
 from backend.sandbox.testing import served
 from tests.bot.conftest import School
 from tests.bot.test_payments import invoiced
-from tests.conftest import SECRET
+from tests.conftest import SECRET, Figure
 from tests.factories import make_lesson
 
 # Starting Python and aiogram takes seconds, on a busy machine many.
@@ -58,7 +58,9 @@ def start(school: School, app: FastAPI, tmp_path: Path) -> Iterator[Start]:
             process.wait()
 
 
-def test_a_killed_bot_loses_no_payment_and_grants_none_twice(school: School, start: Start, db: Session) -> None:
+def test_a_killed_bot_loses_no_payment_and_grants_none_twice(
+    school: School, start: Start, db: Session, figure: Figure
+) -> None:
     for number in (1, 2):
         make_lesson(db, title=f"Lesson {number}", price=10 * number, text_content="Turn.")
     process = start()
@@ -81,6 +83,7 @@ def test_a_killed_bot_loses_no_payment_and_grants_none_twice(school: School, sta
     bought = db.execute(select(Purchase.payment_id, Purchase.amount).order_by(Purchase.id)).all()
     assert [tuple(each) for each in bought] == charges
     assert len(db.scalars(select(Payment)).all()) == 2
+    figure("A8", "payments lost or granted twice by a killed bot", abs(len(charges) - len(bought)), "0", len(charges))
 
 
 def test_it_ends_on_a_signal_and_gives_the_lease_back(school: School, start: Start, db: Session) -> None:

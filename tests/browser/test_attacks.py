@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.database.models.users import User
 from backend.sandbox.testing import served
-from tests.conftest import SignIn
+from tests.conftest import Figure, SignIn
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -48,7 +48,9 @@ def inside(page: Page, url: str, sign_in: SignIn) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])  # another site, and another port of the same one
-def test_another_sites_form_and_script_change_nothing(inside: Page, url: str, db: Session, name: str) -> None:
+def test_another_sites_form_and_script_change_nothing(
+    inside: Page, url: str, db: Session, name: str, figure: Figure
+) -> None:
     with served(other_site(url)) as origin:
         there = origin.replace("127.0.0.1", name)
         inside.goto(f"{there}/form")
@@ -64,3 +66,4 @@ def test_another_sites_form_and_script_change_nothing(inside: Page, url: str, db
     assert db.scalars(select(User.theme).where(User.login == "admin")).one() == "auto"
     inside.goto(f"{url}/dashboard/settings/")
     assert inside.locator("html[data-theme=dark]").count() == 0
+    figure("B3", "requests of another site in Chromium that change anything", 0, "0", 1 + len(got))

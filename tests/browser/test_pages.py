@@ -15,6 +15,7 @@ from backend.crm.table.declare import TABLES
 from backend.routes import CRM
 from tests.browser.axe import violations
 from tests.browser.conftest import School
+from tests.conftest import Figure
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -95,14 +96,18 @@ def looked_at(look: Page, url: str, status: int, looks: Looks) -> Iterator[str]:
             yield f"{wide} px too wide at {size['width']}"
 
 
+@pytest.mark.figures  # the daily ones belong to the whole
 @pytest.mark.parametrize("looks", [LOOKS, pytest.param(OTHER_LOOKS, marks=pytest.mark.slow)], ids=["daily", "others"])
 @pytest.mark.parametrize("third", range(3))
-def test_every_page_is_accessible_and_fits(look: Page, school: School, third: int, looks: Looks) -> None:
+def test_every_page_is_accessible_and_fits(
+    look: Page, school: School, third: int, looks: Looks, figure: Figure
+) -> None:
     pages = [*paths(), "/sandbox/", "/login", "/forgot", "/forgot/sent", "/dashboard/nowhere"][third::3]
     status = {"/dashboard/nowhere": 404}
     found = {path: [*looked_at(look, school.url + address(path), status.get(path, 200), looks)] for path in pages}
     assert len(found) > 15
     assert {path: wrong for path, wrong in found.items() if wrong} == {}
+    figure("D1", "views of pages where axe finds anything, or that are too wide", 0, "0", len(pages) * len(looks))
 
 
 def test_the_sidebar_leads_to_pages_that_exist(look: Page, school: School) -> None:

@@ -20,7 +20,7 @@ from main import create_app
 from tests.access import PAGES
 from tests.browser.planting import PLANTED, plant
 from tests.browser.watching import FINDINGS, Watch
-from tests.conftest import make_settings
+from tests.conftest import Figure, make_settings
 from tests.payloads import HIT, PAYLOADS, TEMPLATES, TEXTS
 from tests.routes import routes_of
 from tests.test_mass_assignment import schemas
@@ -102,7 +102,9 @@ def watch(context: BrowserContext, url: str) -> Watch:
 
 
 @pytest.mark.slow
-def test_no_payload_in_any_column_does_anything_on_any_page(watch: Watch, app: FastAPI, database: Database) -> None:
+def test_no_payload_in_any_column_does_anything_on_any_page(
+    watch: Watch, app: FastAPI, database: Database, figure: Figure
+) -> None:
     ids, pages, shown = plant(database), dict[str, str](), set[str]()
     app.state.school.read()  # its name, which each process remembers for half a minute
     for path in addresses(ids):
@@ -111,6 +113,9 @@ def test_no_payload_in_any_column_does_anything_on_any_page(watch: Watch, app: F
     assert watch.seen == []
     assert PLANTED - shown == UNSEEN
     assert len(pages) > 80
+    figure(
+        "B2", f"pages where one of {len(set(TEXTS))} planted payloads does anything", len(watch.seen), "0", len(pages)
+    )
 
 
 # What a payload is written into to do its harm.
@@ -120,7 +125,7 @@ RAW = {
 }  # fmt: skip
 
 
-def test_the_watch_sees_each_payload_that_is_written_as_it_is(page: Page) -> None:
+def test_the_watch_sees_each_payload_that_is_written_as_it_is(page: Page, figure: Figure) -> None:
     """The control: a page that escaped nothing would be noticed, whichever of them it shows."""
     page.add_init_script(FINDINGS)
     page.goto("about:blank")
@@ -128,6 +133,7 @@ def test_the_watch_sees_each_payload_that_is_written_as_it_is(page: Page) -> Non
     look = "all => all.filter(html => !__findings(new DOMParser().parseFromString(html, 'text/html')).length)"
     assert page.evaluate(look, raw) == []
     assert len(raw) > 350
+    figure("B2", "payloads that the watch misses where nothing is escaped", 0, "0", len(raw))
 
 
 def test_the_watch_sees_what_uncleaned_markdown_and_a_rendered_template_would_make(page: Page) -> None:

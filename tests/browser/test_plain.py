@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.core import security
 from backend.database.models.users import User
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, Figure
 from tests.factories import make_lesson, make_promo, make_purchase, make_user
 
 pytestmark = pytest.mark.browser
@@ -29,6 +29,11 @@ def page(browser: Browser, url: str, db: Session) -> Iterator[Page]:
     context.set_default_timeout(8000)
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture(autouse=True)
+def journey(figure: Figure) -> None:
+    figure("D2", "journeys through the dashboard without script that cannot be made", 0, "0", 1)
 
 
 def sign_in(page: Page, password: str = PASSWORD) -> None:

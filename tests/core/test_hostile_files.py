@@ -23,7 +23,7 @@ from backend.crm.imports import UPLOAD_BODY as TABLE_BODY
 from backend.database.models.imports import Import
 from backend.database.models.media import Media
 from backend.routes import CRM
-from tests.conftest import SignIn
+from tests.conftest import Figure, SignIn
 from tests.crm.pages import english_admin
 from tests.crm.test_media import MOV, MP4, WEBM
 from tests.factories import make_lesson
@@ -183,7 +183,7 @@ def test_these_are_all_the_doors() -> None:
 
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_file_gets_out_of_its_folder_or_becomes_a_page(
-    sign_in: SignIn, db: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    sign_in: SignIn, db: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, figure: Figure
 ) -> None:
     """In daily runs each file meets two of the six doors, one of each kind, in turns."""
     reader = english_admin(sign_in, db)
@@ -207,6 +207,13 @@ def test_no_file_gets_out_of_its_folder_or_becomes_a_page(
     assert all(STORED.fullmatch(path.name) for path in stored)
     assert len(stored) == kept > 20
     _none_is_a_page(reader, db)
+    figure(
+        "B14",
+        "files stored outside, served as a page or taken by the wrong door",
+        len(odd),
+        "0",
+        len(NAMES) + len(CONTENTS),
+    )
 
 
 @pytest.mark.parametrize(("bomb", "words"), [(swollen, "far larger than it looks"), (many_parts, "far larger")])
@@ -283,7 +290,9 @@ def stream(server: Server, address: str, field: str, headers: dict[str, str]) ->
 
 
 @pytest.mark.slow  # its smaller siblings are in tests/crm/test_upload_door.py
-def test_a_body_without_an_end_is_refused_early(database_url: str, admin: TestClient, tmp_path: Path) -> None:
+def test_a_body_without_an_end_is_refused_early(
+    database_url: str, admin: TestClient, tmp_path: Path, figure: Figure
+) -> None:
     """An author's own: 413 at the limit, on disk and never in memory, and nothing stays of it."""
     (tmp_path / "temp").mkdir()
     server = Server(database_url, tmp_path / "served", TMPDIR=str(tmp_path / "temp")).start()
@@ -301,8 +310,10 @@ def test_a_body_without_an_end_is_refused_early(database_url: str, admin: TestCl
             status, went = stream(server, address, field, headers)
             assert (address, status) == (address, 413)
             assert limit - len(CHUNK) <= went <= limit + BESIDE, address
-        assert memory(pid, "VmHWM") - before < RSS
+        grown = memory(pid, "VmHWM") - before
+        assert grown < RSS
         assert list((tmp_path / "temp").rglob("*")) == []
         assert list((tmp_path / "served").rglob("*.part")) == list((tmp_path / "served").rglob("*.mp4")) == []
     finally:
         server.stop()
+    figure("B14", "MB by which bodies without an end make the process grow", grown / 1e6, "<= 32")

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from backend.core.elsewhere import Elsewhere, Provider, RefusedError, Trip, UnreachableError, providers
-from tests.conftest import Api, make_settings
+from tests.conftest import Api, Figure, make_settings
 from tests.crm.test_elsewhere import AWAY, browser, leave
 from tests.provider import CLIENT, SECRET, FakeProvider
 
@@ -63,6 +63,7 @@ SPELLINGS = (
 )  # fmt: skip
 ENDPOINTS = "authorization_endpoint", "token_endpoint", "jwks_uri"
 DISCOVERY, TOKEN, KEYS = "/.well-known/openid-configuration", "/token", "/keys"
+INSIDE = "spellings and redirects that lead to an address inside"
 resolve = socket.getaddrinfo
 
 
@@ -143,7 +144,9 @@ def spelled(canary: Canary, provider: FakeProvider) -> list[str]:
 
 
 @pytest.mark.parametrize("step", [10, pytest.param(1, marks=pytest.mark.slow)])
-def test_no_address_of_a_discovery_document_leads_inside(canary: Canary, turned: FakeProvider, step: int) -> None:
+def test_no_address_of_a_discovery_document_leads_inside(
+    canary: Canary, turned: FakeProvider, step: int, figure: Figure
+) -> None:
     """In daily runs every tenth pair is tried, all endpoints in turns; the rest is only asked for."""
     assert travelled(turned, speaker(turned)) == "in"
     urls = spelled(canary, turned)
@@ -155,6 +158,7 @@ def test_no_address_of_a_discovery_document_leads_inside(canary: Canary, turned:
             turned.about = {name: url}
             assert travelled(turned, speaker(turned)) == "UnreachableError", (name, url)
             assert canary.heard == [], (name, url)
+    figure("B16", INSIDE, len(canary.heard), "0", len(urls) * len(ENDPOINTS))
 
 
 def test_the_canary_hears_whoever_is_careless(canary: Canary, turned: FakeProvider) -> None:
@@ -173,11 +177,12 @@ def test_the_canary_hears_whoever_is_careless(canary: Canary, turned: FakeProvid
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("path", [DISCOVERY, TOKEN, KEYS])
 def test_a_provider_that_sends_us_on_is_not_followed(
-    canary: Canary, turned: FakeProvider, path: str, status: int
+    canary: Canary, turned: FakeProvider, path: str, status: int, figure: Figure
 ) -> None:
     turned.moved, turned.moved_status = {path: f"http://127.0.0.1:{canary.port}/"}, status
     assert travelled(turned, speaker(turned)) in ("UnreachableError", "RefusedError")
     assert canary.heard == []
+    figure("B16", INSIDE, len(canary.heard), "0", 1)
 
 
 @pytest.mark.parametrize("keys", [["x", 7, None], [{"kty": "RSA"}], [{"kty": ["RSA"]}], 7, {"kty": "RSA"}, "abc", None])

@@ -20,7 +20,7 @@ from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import AuthIdentity, AuthSession, Credential
 from backend.database.models.doors import SignInFlow
 from backend.database.models.users import User
-from tests.conftest import ORIGIN, SignIn, make_settings
+from tests.conftest import ORIGIN, Figure, SignIn, make_settings
 from tests.provider import CLIENT, SECRET, FakeProvider
 
 HERE = "/dashboard/settings/accounts/"
@@ -193,7 +193,7 @@ ATTACKS: dict[str, Attack] = {
 
 
 @pytest.mark.usefixtures("anna")
-def test_every_attack_is_refused(provider: FakeProvider, app: FastAPI, db: Session) -> None:
+def test_every_attack_is_refused(provider: FakeProvider, app: FastAPI, db: Session, figure: Figure) -> None:
     """One app for all of them; an honest trip afterwards still works."""
     let_in, victim = {}, browser(app)
     for name, attack in ATTACKS.items():
@@ -207,6 +207,7 @@ def test_every_attack_is_refused(provider: FakeProvider, app: FastAPI, db: Sessi
     assert let_in == {}
     provider.answer = lambda honest: honest
     assert victim.get(provider.visit(leave(victim))).status_code == 303
+    figure("B10", "attacks on signing in elsewhere that let in", len(let_in), "0", len(ATTACKS))
 
 
 def test_an_email_never_links_anyone(visitor: TestClient, provider: FakeProvider, db: Session) -> None:

@@ -24,7 +24,7 @@ from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import AuthSession, Credential, RateBucket
 from backend.database.models.users import User
 from tests.codes import give_app
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, Figure
 from tests.crm.pages import one
 from tests.doors import sign_in, token_of
 
@@ -102,7 +102,7 @@ LIES: dict[str, dict[str, Any]] = {
 }
 
 
-def test_no_lie_of_an_authenticator_opens_the_door(app: FastAPI, db: Session, key: Key) -> None:
+def test_no_lie_of_an_authenticator_opens_the_door(app: FastAPI, db: Session, key: Key, figure: Figure) -> None:
     client = visitor(app)
     for name, lies in LIES.items():
         challenge, ticket = question(client)
@@ -125,6 +125,7 @@ def test_no_lie_of_an_authenticator_opens_the_door(app: FastAPI, db: Session, ke
     client.cookies.delete("lyceum")
     assert client.post("/login/passkey", data=again).status_code in (401, 403, 422)
     assert opened(db) == 1
+    figure("B7", "lies of an authenticator that are believed", 0, "0", len(LIES) + 3)
 
 
 def test_a_question_belongs_to_the_browser_that_was_asked(app: FastAPI, db: Session, key: Key) -> None:

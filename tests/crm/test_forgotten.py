@@ -21,7 +21,7 @@ from backend.database.models.auth import AuthSession, Credential, OneTimeToken
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.doors import Registration
 from backend.database.models.users import User
-from tests.conftest import ORIGIN, PASSWORD, SignIn
+from tests.conftest import ORIGIN, PASSWORD, Figure, SignIn
 from tests.crm.pages import errors
 from tests.doors import BASE
 from tests.factories import make_user
@@ -291,7 +291,7 @@ def test_students_sign_up_where_the_school_wants_it(app: FastAPI, visitor: TestC
 
 @pytest.mark.parametrize("kind", ["reset", "verify"])
 def test_of_fifty_uses_of_one_link_one_succeeds(
-    anna: User, app: FastAPI, admin: TestClient, db: Session, kind: str, monkeypatch: pytest.MonkeyPatch
+    anna: User, app: FastAPI, admin: TestClient, db: Session, kind: str, monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
     monkeypatch.setattr(security, "hash_password", lambda password: f"hash of {password}")  # argon2 is not the question
     tabs = [browser(app, f"203.0.113.{number}") for number in range(5)]
@@ -314,3 +314,4 @@ def test_of_fifty_uses_of_one_link_one_succeeds(
     if kind == "reset":
         assert anna.password_hash == f"hash of {NEW} {won[0]}"
     assert db.scalar(select(func.count()).where(OneTimeToken.purpose == kind, OneTimeToken.used_at.is_(None))) == 0
+    figure("B7", f"uses of one link at once that succeed ({kind})", len(won), "1", 50)

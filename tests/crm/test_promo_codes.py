@@ -1,5 +1,6 @@
 """Promo codes in the CRM: the list, one code with its uses, the form, the switch, the undo."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from backend.core import clock
 from backend.core.permissions import AUTHOR, MANAGER, SUPPORT
 from backend.database.models.promo_codes import PromoCode
 from backend.database.models.users import User
-from tests.conftest import SignIn
+from tests.conftest import Figure, SignIn
 from tests.factories import make_lesson, make_promo, make_user
 from tests.money.till import OK, Till, rows
 
@@ -148,6 +149,35 @@ def test_two_editors_choose_what_to_keep(admin: TestClient, db: Session) -> None
     assert rows(db, PromoCode.discount_percent) == [(20,)]
     # An old form that would change nothing is no conflict.
     assert admin.post(path, data=form(discount_percent="20", version="1")).status_code == 303
+
+
+@pytest.mark.parametrize("edits", [15, pytest.param(250, marks=pytest.mark.slow)])
+def test_of_two_busy_editors_neither_overwrites_the_other(
+    sign_in: SignIn, db: Session, figure: Figure, edits: int
+) -> None:
+    """Both save what they have read, again and again; whoever read an older version is asked."""
+    promo = make_promo(db, code="TEN")
+    path = f"{PATH}{promo.id}"
+
+    def edit(editor: int) -> list[tuple[int, str]]:
+        """Every version that this one's edits were made of, with what was saved."""
+        browser, saved = sign_in("admin"), []
+        for number in range(edits):
+            version = HTMLParser(browser.get(f"{path}/edit").text).css_first("input[name=version]").attributes["value"]
+            uses = str(1 + 2 * number + editor)
+            answer = browser.post(path, data=form(max_uses=uses, version=version or ""))
+            assert answer.status_code in (303, 409)
+            if answer.status_code == 303:
+                saved.append((int(version or ""), uses))
+        return saved
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [saved for one in pool.map(edit, range(2)) for saved in one]
+    versions = sorted(version for version, _uses in both)
+    assert versions == [*range(1, len(both) + 1)]
+    assert rows(db, PromoCode.version, PromoCode.max_uses) == [(len(both) + 1, int(max(both)[1]))]
+    assert len(both) >= edits
+    figure("A6", "edits of two people that overwrite one unseen", len(both) - len({*versions}), "0", 2 * edits)
 
 
 def test_a_switch_says_which_state_is_wanted(admin: TestClient, db: Session) -> None:

@@ -29,7 +29,7 @@ from backend.database.session import Database
 from main import create_app
 from tests.access import API, PAGES, everything
 from tests.codes import SECRET, code, give_app, pending, wrong_code
-from tests.conftest import ORIGIN, PASSWORD, make_settings
+from tests.conftest import ORIGIN, PASSWORD, Figure, make_settings
 from tests.doors import BASE, bearer, browser, program, sign_in, token_of
 
 HOME = "/dashboard/settings/"
@@ -78,7 +78,9 @@ def _hidden(page: str) -> dict[str, str]:
     return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.partition("</form>")[0]))
 
 
-def test_before_the_second_step_nothing_else_opens(app: FastAPI, db: Session, recovery: list[str]) -> None:
+def test_before_the_second_step_nothing_else_opens(
+    app: FastAPI, db: Session, recovery: list[str], figure: Figure
+) -> None:
     """Every page with the pending cookie, and every API route with its secret as a bearer."""
     ids, client = everything(db), pending(app)
     for rule in (each for each in PAGES if each.roles != "*"):
@@ -90,6 +92,7 @@ def test_before_the_second_step_nothing_else_opens(app: FastAPI, db: Session, re
         assert machine.request(rule.method, rule.address(ids)).status_code == 401, rule.name
     assert client.get("/login").status_code == 200
     assert "lyceum_device" not in client.cookies
+    figure("B7", "doors open before the second step", 0, "0", sum(rule.roles != "*" for rule in (*API, *PAGES)))
 
 
 def test_the_step_cannot_be_skipped_repeated_or_taken_late(app: FastAPI, db: Session, recovery: list[str]) -> None:
@@ -122,7 +125,13 @@ def test_every_way_in_meets_the_second_step(app: FastAPI, db: Session, recovery:
 
 @pytest.mark.parametrize("which", ["app", "recovery"])
 def test_of_fifty_uses_of_one_code_one_succeeds(
-    app: FastAPI, database: Database, db: Session, recovery: list[str], monkeypatch: pytest.MonkeyPatch, which: str
+    app: FastAPI,
+    database: Database,
+    db: Session,
+    recovery: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    which: str,
+    figure: Figure,
 ) -> None:
     monkeypatch.setattr(locks, "FACTOR", ((1000, 300),))
     sent = code() if which == "app" else recovery[3].upper().replace("-", " ")
@@ -148,6 +157,8 @@ def test_of_fifty_uses_of_one_code_one_succeeds(
     assert outcomes == ["/dashboard/"] + ["401"] * 49
     db.rollback()
     assert len(db.scalars(select(AuthSession).where(AuthSession.level == "full")).all()) == 1
+    won = outcomes.count("/dashboard/")
+    figure("B7", f"uses of one code at once that succeed ({which})", won, "1", len(outcomes))
 
 
 def test_a_code_fits_one_step_before_and_after_and_never_twice(

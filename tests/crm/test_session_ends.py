@@ -16,7 +16,7 @@ from backend.core.permissions import MANAGER, SUPPORT
 from backend.database.models.auth import AuthSession, Credential
 from backend.database.models.users import User
 from main import create_app
-from tests.conftest import PASSWORD, SignIn
+from tests.conftest import PASSWORD, Figure, SignIn
 from tests.crm.test_forgotten import NEW
 from tests.crm.test_forgotten import link as mailed
 from tests.crm.test_staff import HERE as STAFF
@@ -89,6 +89,7 @@ def change_password(here: Signed) -> httpx2.Response:
     return here.own.post("/dashboard/settings/password", data=sent)
 
 
+ALIVE = "sessions alive in the next request, also to another process"
 # How a session ends before its time -> the door that ends it.
 ENDS: dict[str, Callable[[Signed], httpx2.Response]] = {
     "logout": lambda here: here.own.post("/logout"),
@@ -108,7 +109,7 @@ ENDS: dict[str, Callable[[Signed], httpx2.Response]] = {
 
 @pytest.mark.parametrize("how", ENDS)
 def test_what_happens_to_the_account_holds_from_the_next_request_on(
-    enter: Callable[[str], Signed], elsewhere: FastAPI, how: str
+    enter: Callable[[str], Signed], elsewhere: FastAPI, how: str, figure: Figure
 ) -> None:
     """In every process: the cookie as it was is tried at the other one, which has seen it before."""
     boris, thief = enter("boris"), browser(elsewhere, "203.0.113.9")
@@ -116,11 +117,12 @@ def test_what_happens_to_the_account_holds_from_the_next_request_on(
     assert thief.get(HOME).status_code == 200
     assert ENDS[how](boris).status_code == 303
     assert thief.get(HOME).status_code == 303
+    figure("B8", ALIVE, 0, "0", 1)
 
 
 @pytest.mark.slow
 def test_it_holds_in_a_process_of_its_own(
-    enter: Callable[[str], Signed], settings: Settings, tmp_path_factory: pytest.TempPathFactory
+    enter: Callable[[str], Signed], settings: Settings, tmp_path_factory: pytest.TempPathFactory, figure: Figure
 ) -> None:
     """The app of the test above shares this process's modules, and what they might remember."""
     server = Server(settings.database_url, tmp_path_factory.mktemp("data")).start().ready()
@@ -133,3 +135,4 @@ def test_it_holds_in_a_process_of_its_own(
                 assert thief.get(HOME).status_code == 303, how
     finally:
         server.stop()
+    figure("B8", ALIVE, 0, "0", len(ENDS))

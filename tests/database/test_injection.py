@@ -24,7 +24,7 @@ from backend.database.models.auth import RateBucket
 from backend.database.models.users import User
 from backend.database.session import Database
 from tests.access import API, PAGES, Rule, everything
-from tests.conftest import Api
+from tests.conftest import Api, Figure
 from tests.routes import routes_of
 from tests.test_mass_assignment import FILLED, schemas
 
@@ -224,7 +224,9 @@ def unharmed(db: Session) -> bool:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_nothing_that_the_api_reads_becomes_sql(app: FastAPI, db: Session, api: Api, prober: Prober, run: Run) -> None:
+def test_nothing_that_the_api_reads_becomes_sql(
+    app: FastAPI, db: Session, api: Api, prober: Prober, run: Run, figure: Figure
+) -> None:
     client = api("bot", *(permission.value for permission in Permission))
     all_places = places(app, [rule for rule in API if not rule.path.endswith("/logout")])
     assert len(all_places) > 200
@@ -232,12 +234,13 @@ def test_nothing_that_the_api_reads_becomes_sql(app: FastAPI, db: Session, api: 
     assert [place for place in lists[:: run[0]] if prober.believes(client, place)] == []
     assert probed(prober, db, client, all_places, run) == {}
     assert unharmed(db)
+    figure("B13", "parameters, fields and headers where a text became SQL", 0, "0", len(all_places))
 
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("writes", [False, True])
 def test_nothing_that_a_page_reads_becomes_sql(
-    app: FastAPI, db: Session, admin: TestClient, prober: Prober, run: Run, writes: bool
+    app: FastAPI, db: Session, admin: TestClient, prober: Prober, run: Run, writes: bool, figure: Figure
 ) -> None:
     shut = ("/logout", "/return", "/view")  # another person, or nobody, would try the rest
     rules = [rule for rule in PAGES if rule.writes == writes and not rule.path.endswith(shut)]
@@ -246,6 +249,7 @@ def test_nothing_that_a_page_reads_becomes_sql(
     assert probed(prober, db, admin, all_places, run) == {}
     assert unharmed(db)
     assert admin.get("/dashboard/").status_code == 200  # it was this person who asked, to the end
+    figure("B13", "parameters, fields and headers where a text became SQL", 0, "0", len(all_places))
 
 
 SHAPES = ("first_name = '{}'", "id = {}", "first_name LIKE '%{}%'", "id > 0 ORDER BY {}")

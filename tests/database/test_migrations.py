@@ -16,7 +16,7 @@ from backend.core import clock
 from backend.database.models.users import User
 from backend.database.schema import alembic_config, current, head, migrate
 from backend.database.session import Database
-from tests.conftest import POSTGRES, _postgres
+from tests.conftest import POSTGRES, Figure, _postgres
 from tests.factories import make_lesson, make_purchase, make_user
 
 MakeDatabase = Callable[[], str]
@@ -92,7 +92,7 @@ MOMENTS = (3, 90) if POSTGRES else (3, 30, 60, 90, 105)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_killed_migration_leaves_no_half_step(make: MakeDatabase) -> None:
+def test_a_killed_migration_leaves_no_half_step(make: MakeDatabase, figure: Figure) -> None:
     whole = make()
     command.upgrade(alembic_config(whole), "head")
     stood: dict[str | None, list[tuple[str, str]]] = {None: [], head(): schema(whole)}
@@ -111,6 +111,7 @@ def test_a_killed_migration_leaves_no_half_step(make: MakeDatabase) -> None:
         database.dispose()
         assert (revision(url), schema(url)) == (head(), stood[head()]), moment
     assert len(stood) > 2  # some stood at neither end
+    figure("A10", "upgrades by kill -9 that leave half a step", 0, "0", len(MOMENTS))
 
 
 def test_what_students_hold_is_counted_in_an_old_school(make: MakeDatabase) -> None:

@@ -27,7 +27,7 @@ from backend.database.session import Database
 from backend.jobs.periodic import CHORES, Chore, do, repeat
 from backend.jobs.runner import jobs_running
 from backend.sandbox.student import SandboxClient
-from tests.conftest import SECRET
+from tests.conftest import SECRET, Figure
 from tests.factories import make_lesson, make_order, make_user
 from tests.jobs.conftest import School
 
@@ -65,7 +65,7 @@ def let_leases_end(db: Session) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_and_little_repeated_when_the_process_is_killed(school: School) -> None:
+def test_nothing_is_lost_and_little_repeated_when_the_process_is_killed(school: School, figure: Figure) -> None:
     students = [school.student(f"S{number}") for number in range(12)]
     for text in range(4):
         for student in students:
@@ -92,6 +92,9 @@ def test_nothing_is_lost_and_little_repeated_when_the_process_is_killed(school: 
         first = list(dict.fromkeys(texts))
         assert first == [f"{student.id}-{text}" for text in range(4)]
     assert [line for line in school.box.journal(bot=school.account) if line["ok"] is False] == []
+    figure("A7", "messages lost by a killed sender", 48 - len(arrived), "0", 48)
+    beyond = max(0, sum(arrived.values()) - 48 - in_flight)
+    figure("A7", "messages repeated beyond those in flight", beyond, "0", 48)
 
 
 def test_jobs_of_the_web_process_finish_what_they_are_doing(school: School, settings: Settings) -> None:

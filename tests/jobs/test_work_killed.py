@@ -21,11 +21,12 @@ from backend.database.models.jobs import Job, JobError
 from backend.database.models.lessons import Lesson
 from backend.database.models.promo_codes import PromoCode
 from backend.database.session import Database
-from tests.conftest import SECRET
+from tests.conftest import SECRET, Figure
 from tests.jobs.test_import_jobs import checked, started
 
 ROOT = Path(__file__).parents[2]
 ROWS, KILLS, PRICE, DEAREST = 30_000, 20, 100, 1_000_000
+REPEATED = f"rows of jobs written twice or not at all after {KILLS} x kill -9 each"
 REFUSED = 100  # every so many rows costs the most already
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -89,7 +90,7 @@ def kill_now_and_then(database: Database, db: Session, job_id: int) -> int:
     return hits
 
 
-def test_a_worker_killed_again_and_again_does_each_row_once(database: Database, db: Session) -> None:
+def test_a_worker_killed_again_and_again_does_each_row_once(database: Database, db: Session, figure: Figure) -> None:
     many_lessons(database)
     with database.transaction() as session:
         job_id = JobCRUD(session).start("lessons", "change_price", {"percent": 10}, select(Lesson.id), None).id
@@ -111,9 +112,10 @@ def test_a_worker_killed_again_and_again_does_each_row_once(database: Database, 
     assert db.scalar(select(func.count()).select_from(ChangeSet).where(ChangeSet.label == "change_price")) == 1
     assert db.scalar(select(func.count(JobError.row_id.distinct()))) == refused
     assert db.scalar(select(func.count()).select_from(JobError)) == refused
+    figure("A7", REPEATED, 0, "0", ROWS)
 
 
-def test_an_import_whose_worker_is_killed_writes_each_row_once(database: Database, db: Session) -> None:
+def test_an_import_whose_worker_is_killed_writes_each_row_once(database: Database, db: Session, figure: Figure) -> None:
     """New rows, changed ones and ones that somebody has changed since the check."""
     known, fresh, moved = ROWS // 10, ROWS // 2, 40
     rows = [
@@ -144,3 +146,4 @@ def test_an_import_whose_worker_is_killed_writes_each_row_once(database: Databas
     assert tuple(db.execute(told).one()) == (known + fresh - moved, known + fresh - moved)
     assert db.scalar(select(func.count(JobError.row_id.distinct()))) == moved
     assert db.scalar(select(func.count()).select_from(JobError)) == moved
+    figure("A7", REPEATED, 0, "0", known + fresh)

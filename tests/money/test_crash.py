@@ -13,7 +13,7 @@ from backend.database.models.dispatches import Dispatch
 from backend.database.models.lessons import Lesson
 from backend.database.models.orders import Payment
 from backend.database.models.purchases import Purchase
-from tests.conftest import Api
+from tests.conftest import Api, Figure
 from tests.factories import make_promo, make_user
 from tests.money.server import Server, at_once
 from tests.money.till import OK, Till, books_are_right, count, payment, rows
@@ -83,7 +83,7 @@ def pay_until_killed(server: Server, pay: Pay, waiting: dict[str, Any], after: i
 @pytest.mark.parametrize("kills", [QUICK, pytest.param(THOROUGH, marks=pytest.mark.slow)], ids=["once", "often"])
 @pytest.mark.timeout(300)
 def test_kill_9_loses_no_acknowledged_sale_and_grants_nothing_twice(
-    server: Server, pay: Pay, payments: dict[str, Any], db: Session, kills: tuple[int, ...]
+    server: Server, pay: Pay, payments: dict[str, Any], db: Session, kills: tuple[int, ...], figure: Figure
 ) -> None:
     acknowledged: dict[str, Any] = {}
     for after in kills:
@@ -104,3 +104,6 @@ def test_kill_9_loses_no_acknowledged_sale_and_grants_nothing_twice(
     receipts = sorted(key for (key,) in rows(db, Dispatch.dedupe_key))
     assert receipts == sorted(f"receipt:{number}" for (number,) in rows(db, Purchase.id))
     books_are_right(db)
+    lost = acknowledged.keys() - {charge for (charge,) in rows(db, Purchase.payment_id)}
+    figure("A9", f"acknowledged sales lost by {len(kills)} x kill -9", len(lost), "0", len(acknowledged))
+    figure("A9", "sales granted twice after it", count(db, Purchase) - BUYERS, "0", BUYERS)

@@ -28,6 +28,7 @@ from backend.database.models.users import User
 from backend.database.schemas.orders import OrderCreate, PreCheckout
 from backend.database.schemas.purchases import PurchaseCreate
 from backend.database.session import Database
+from tests.conftest import Figure
 from tests.factories import make_course, make_lesson, make_promo, make_user
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class School(RuleBasedStateMachine):
 
     database: ClassVar[Database]
     clock: ClassVar[Any]
+    steps: ClassVar[int]
 
     @initialize()
     def open(self) -> None:
@@ -138,6 +140,7 @@ class School(RuleBasedStateMachine):
             self.session.flush()
             assert LedgerCRUD(self.session).problems() == []
             self.session.expire_all()
+            School.steps += 1
             for promo in self.session.query(PromoCode):
                 assert promo.max_uses is None or promo.current_uses <= promo.max_uses
 
@@ -145,11 +148,12 @@ class School(RuleBasedStateMachine):
 @pytest.fixture
 def school(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[School]]:
     with monkeypatch.context() as patch:
-        School.database, School.clock = database, patch
+        School.database, School.clock, School.steps = database, patch, 0
         yield School
 
 
 @pytest.mark.parametrize("examples", [6, pytest.param(40, marks=pytest.mark.slow)])
-def test_the_books_are_right_after_every_step(school: type[School], examples: int) -> None:
+def test_the_books_are_right_after_every_step(school: type[School], examples: int, figure: Figure) -> None:
     profile = settings(max_examples=examples, stateful_step_count=25, deadline=None)
     run_state_machine_as_test(school, settings=profile)
+    figure("A3", "steps that leave books or codes wrong", 0, "0", school.steps)

@@ -17,6 +17,7 @@ from backend.database.models.lessons import Lesson
 from backend.database.models.orders import Payment, Refund
 from backend.database.models.purchases import Purchase
 from backend.sandbox.student import NoAnswerError, SandboxClient, Student, StudentRefusedError
+from tests.conftest import Figure
 from tests.money.server import Server
 from tests.money.till import books_are_right, count, rows
 
@@ -81,7 +82,7 @@ def paid_by(box: SandboxClient) -> Counter[int]:
 
 
 def test_a_school_killed_while_it_sells_takes_each_price_once(
-    database_url: str, tmp_path: Path, lesson: Lesson, db: Session
+    database_url: str, tmp_path: Path, lesson: Lesson, db: Session, figure: Figure
 ) -> None:
     lesson.text_content = "The secret of light"
     db.commit()
@@ -107,3 +108,5 @@ def test_a_school_killed_while_it_sells_takes_each_price_once(
     assert {status for (status,) in rows(db, Refund.status)} <= {"done"}
     assert {state for (state,) in rows(db, Dispatch.state)} == {"sent"}
     books_are_right(db)
+    wrong = STUDENTS - count(db, Purchase, Purchase.revoked_at.is_(None))
+    figure("A8", f"students who lack what they paid once in a school killed {KILLS} times", wrong, "0", STUDENTS)
