@@ -22,7 +22,7 @@ test: setup-dev  ## run the tests, the story in a real browser among them (ARGS=
 # What `make test` has smaller siblings of, on both databases, and all that has a figure to tell, in one table.
 prove: setup-dev  ## the long proofs, before a release or every night: a table of figures (ARGS="--quick", ARGS="-k money")
 	@scripts/chromium.sh
-	@$(PY) -m scripts.prove --workers $(WORKERS) --postgres "$(ON_POSTGRES)" \
+	@$(PY) -m scripts.prove --workers $(WORKERS) --postgres "$(ON_POSTGRES) $(DOORS_ON_POSTGRES)" \
 	  --mutated $(DOORS),$(MONEY),backend/jobs/outbox.py $(ARGS)
 
 COUNTS := .coverage
@@ -106,6 +106,8 @@ check-migrations: setup-dev
 # What asks little of the database has nothing to say about PostgreSQL: core, doors, the bot (it speaks to /api alone),
 # and what starts a school of its own on SQLite.
 ON_POSTGRES := tests/api tests/cli tests/crm tests/database tests/demo tests/jobs tests/money
+# A proof tries these there too: every route as everybody, and guesses.
+DOORS_ON_POSTGRES := tests/core/test_signin.py $(wildcard tests/test_*.py)
 test-postgres: setup-dev
 	$(PY) scripts/with_postgres.py $(PYTEST) -m "not slow" $(ON_POSTGRES) $(ARGS)
 

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from scripts.prove.figures import MISSED, NO_FIGURE, Figure, Row, read, rows, table
+from scripts.prove.figures import MISSED, NO_FIGURE, NOT_ASKED, Figure, Row, read, rows, table
 from scripts.prove.parts import FAILED, KINDS, ROOT, Outcome, Part, Wanted, parts, run
 
 KEPT = ROOT / ".prove"
@@ -103,7 +103,9 @@ def main(arguments: Sequence[str]) -> int:
     narrowed = wanted.quick or bool(wanted.chosen)
     found = rows(figures, set() if narrowed else kinds)
     told = report(began, outcomes, found)
-    print("", *table(found), "", sep="\n")
+    print("", *table(row for row in found if row.verdict != NOT_ASKED), "", sep="\n")
+    if unasked := [row.threat for row in found if row.verdict == NOT_ASKED]:
+        print("not asked:", *unasked, end="\n\n")
     for outcome in outcomes:
         print(f"{outcome.name}: {outcome.state}, {outcome.seconds:.0f} s")
     print("", *told["trouble"], f"Written to {keep(KEPT, began, told).relative_to(ROOT)}", sep="\n")
