@@ -49,8 +49,9 @@ def asked(arguments: Sequence[str]) -> tuple[Wanted, set[str]]:
 def prove(chosen: Sequence[Part]) -> tuple[list[Outcome], list[Figure]]:
     with tempfile.TemporaryDirectory(prefix="lyceum-prove-") as folder:
         lines = Path(folder) / "figures.jsonl"
-        environment = os.environ | {"LYCEUM_FIGURES": str(lines), "PYTHONUNBUFFERED": "1"}
-        outcomes = [run(part, environment) for part in chosen]
+        plain = os.environ | {"PYTHONUNBUFFERED": "1"}
+        telling = plain | {"LYCEUM_FIGURES": str(lines)}  # the mutants run tests too, which have nothing to tell
+        outcomes = [run(part, telling if part.kind == "tests" else plain) for part in chosen]
         return outcomes, [*read(lines), *(figure for outcome in outcomes for figure in outcome.figures)]
 
 

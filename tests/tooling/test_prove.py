@@ -219,8 +219,9 @@ def test_only_who_passes_tells_a_figure_and_slow_siblings_tell_it_alone(tmp_path
     (tmp_path / "test_sample.py").write_text(TESTS)
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
     chosen = (sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-n", "2", "-m", "slow or figures")
-    outcomes, told = prove([Part("tests", "tests", (*chosen, str(tmp_path)))])
-    assert [outcome.state for outcome in outcomes] == [FAILED]
+    command = (*chosen, str(tmp_path))
+    outcomes, told = prove([Part("tests", "tests", command), Part("mutants", "mutants", command)])
+    assert [outcome.state for outcome in outcomes] == [FAILED, FAILED]
     assert {(each.what, each.measured, each.of, each.database) for each in told} == {
         ("what passes", 0, 7, told[0].database), ("sizes", 9, None, told[0].database),
     }  # fmt: skip
