@@ -1,12 +1,10 @@
 """A real app on a real migrated database for every test; SQLite by default, PostgreSQL by TEST_DATABASE_URL."""
 
-import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import psycopg
 import pytest
@@ -29,6 +27,11 @@ from backend.database.crud.users import UserCRUD
 from backend.database.schema import migrate
 from backend.database.session import Database
 from main import create_app
+from tests.figures import (  # noqa: F401 - what stands here is known to all tests
+    figure,
+    pytest_collection_modifyitems,
+    pytest_runtest_makereport,
+)
 
 SECRET = "test-key-test-key-test-key-0123456789-abcdefghij"
 PASSWORD = "correct horse battery staple"
@@ -48,51 +51,6 @@ def make_settings(url: str, data_dir: Path, **changes: object) -> Settings:
         "bot_mode": "off",
     }
     return Settings(_env_file=None, **values | changes)  # type: ignore[arg-type,call-arg] # pydantic checks the values
-
-
-# -- the figures of `make prove`
-
-
-@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    long = {item.nodeid.partition("[")[0] for item in items if item.get_closest_marker("slow")}
-    for item in items:
-        if "figure" in getattr(item, "fixturenames", ()) and item.nodeid.partition("[")[0] not in long:
-            item.add_marker(pytest.mark.figures)
-
-
-class Figure(Protocol):
-    def __call__(self, threat: str, what: str, measured: float, goal: str, of: int | None = None) -> None: ...
-
-
-PASSED = pytest.StashKey[bool]()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if call.when == "call":
-        item.stash[PASSED] = report.passed
-    return report
-
-
-@pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Iterator[Figure]:
-    """Notes a number for the table of scripts/prove: a line of LYCEUM_FIGURES, if the test passes."""
-    noted: list[dict[str, object]] = []
-
-    def note(threat: str, what: str, measured: float, goal: str, of: int | None = None) -> None:
-        told = {"threat": threat, "what": what, "measured": measured, "goal": goal, "of": of}
-        database = "PostgreSQL" if POSTGRES else "SQLite"
-        noted.append(told | {"database": database, "test": request.node.nodeid.partition("[")[0]})
-
-    yield note
-    path = os.environ.get("LYCEUM_FIGURES")
-    if path and request.node.stash.get(PASSED, False):
-        with Path(path).open("ab", buffering=0) as file:  # several processes append to it, a write each
-            file.write("".join(f"{json.dumps(line)}\n" for line in noted).encode())
 
 
 @pytest.fixture(autouse=True)

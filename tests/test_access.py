@@ -14,9 +14,10 @@ from backend.database.crud.auth import API_ABSOLUTE, ApiTokenCRUD, SessionCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.session import Database
 from tests.access import API, PAGES, PRIVATE, ROLES, Rule, everything
-from tests.conftest import Figure, SignIn
+from tests.conftest import SignIn
 from tests.contents import digest
 from tests.doors import bearer, program
+from tests.figures import Figure
 from tests.routes import OUTSIDE, outside, routes_of
 
 JSON = {"Content-Type": "application/json"}

@@ -13,8 +13,9 @@ from backend.core.static import assets
 from backend.sandbox.server import BotApi
 from backend.sandbox.student_api import StudentApi
 from tests.access import API, PAGES, everything
-from tests.conftest import Api, Figure
+from tests.conftest import Api
 from tests.doors import BASE, HEADERS, browser, program
+from tests.figures import Figure
 from tests.routes import OUTSIDE
 
 HOST = "127.0.0.1:8000"

@@ -14,8 +14,9 @@ from backend.core.deps import UnitRoute
 from backend.database.base import Base
 from backend.database.schemas.base import Input, kinds
 from tests.access import API, PAGES, Rule, everything
-from tests.conftest import Api, Figure
+from tests.conftest import Api
 from tests.contents import digest
+from tests.figures import Figure
 from tests.routes import routes_of
 
 ROLES = ("role", "is_admin", "permissions", "is_superuser", "scopes", "__class__", "admin", "is_staff", "user.role_id")

@@ -21,11 +21,12 @@ from backend.database.models.jobs import Job
 from backend.database.models.users import Role
 from backend.database.session import Database
 from tests.access import API, PAGES, PRIVATE, ROLES, everything
-from tests.conftest import Figure, SignIn
+from tests.conftest import SignIn
 from tests.contents import digest
 from tests.crm.pages import english_admin, words
 from tests.doors import bearer, browser, program
 from tests.factories import make_import, make_view, save
+from tests.figures import Figure
 from tests.routes import routes_of
 
 LETTERS = "AMWS"  # the roles of the staff, in the order of the page

@@ -12,9 +12,10 @@ from backend.core import csrf
 from backend.core.config import Settings
 from backend.core.permissions import TOKEN_ONLY, Permission
 from tests.access import API, PAGES, everything
-from tests.conftest import Api, Figure, SignIn
+from tests.conftest import Api, SignIn
 from tests.contents import digest
 from tests.doors import HEADERS
+from tests.figures import Figure
 
 FORMS = [rule for rule in PAGES if rule.writes]
 OURS = {"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:8000"}

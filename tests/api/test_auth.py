@@ -16,8 +16,9 @@ from backend.core.auth import create_access_token
 from backend.core.config import Settings
 from backend.database.models.auth import AuthSession, IdempotencyKey, RefreshToken
 from backend.database.models.users import User
-from tests.conftest import PASSWORD, SECRET, Api, Figure, make_settings
+from tests.conftest import PASSWORD, SECRET, Api, make_settings
 from tests.doors import ask_tokens, bearer, browser, program, sign_in
+from tests.figures import Figure
 
 BOTH = pytest.mark.parametrize("prefix", ["/auth", "/api/auth"])
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from backend.core import security
 from backend.database.models.users import User
-from tests.conftest import Figure
+from tests.figures import Figure
 
 EMAIL = "anna@school.example"
 DOORS = {

@@ -21,8 +21,9 @@ from backend.core.context import ANONYMOUS
 from backend.database.crud.auth import API_ABSOLUTE, SessionCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.session import Database
-from tests.conftest import SECRET, Figure
+from tests.conftest import SECRET
 from tests.doors import bearer, program
+from tests.figures import Figure
 
 HOUR = 3600
 Claims = dict[str, Any]

@@ -21,9 +21,9 @@ from tests.bot.conftest import School
 from tests.bot.test_payments import invoiced
 from tests.bot.test_story import tap
 from tests.bot.test_webhook import Across, hooked
-from tests.conftest import Figure
 from tests.contents import digest
 from tests.factories import make_lesson
+from tests.figures import Figure
 
 __all__ = ["hooked"]  # a fixture
 Fresh = Callable[[], Session]

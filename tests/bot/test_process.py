@@ -18,8 +18,9 @@ from backend.database.models.system import Lease
 from backend.sandbox.testing import served
 from tests.bot.conftest import School
 from tests.bot.test_payments import invoiced
-from tests.conftest import SECRET, Figure
+from tests.conftest import SECRET
 from tests.factories import make_lesson
+from tests.figures import Figure
 
 # Starting Python and aiogram takes seconds, on a busy machine many.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]

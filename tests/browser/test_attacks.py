@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from backend.database.models.users import User
 from backend.sandbox.testing import served
-from tests.conftest import Figure, SignIn
+from tests.conftest import SignIn
+from tests.figures import Figure
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

@@ -15,7 +15,7 @@ from backend.crm.table.declare import TABLES
 from backend.routes import CRM
 from tests.browser.axe import violations
 from tests.browser.conftest import School
-from tests.conftest import Figure
+from tests.figures import Figure
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 

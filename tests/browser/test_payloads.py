@@ -20,7 +20,8 @@ from main import create_app
 from tests.access import PAGES
 from tests.browser.planting import PLANTED, plant
 from tests.browser.watching import FINDINGS, Watch
-from tests.conftest import Figure, make_settings
+from tests.conftest import make_settings
+from tests.figures import Figure
 from tests.payloads import HIT, PAYLOADS, TEMPLATES, TEXTS
 from tests.routes import routes_of
 from tests.test_mass_assignment import schemas

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from backend.core import security
 from backend.database.models.users import User
-from tests.conftest import PASSWORD, Figure
+from tests.conftest import PASSWORD
 from tests.factories import make_lesson, make_promo, make_purchase, make_user
+from tests.figures import Figure
 
 pytestmark = pytest.mark.browser
 

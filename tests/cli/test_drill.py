@@ -21,9 +21,10 @@ from backend.database.models.tickets import Message, SupportTicket
 from backend.database.session import Database
 from main import create_app
 from tests.cli.conftest import Run
-from tests.conftest import POSTGRES, Api, Figure, _postgres, make_settings
+from tests.conftest import POSTGRES, Api, _postgres, make_settings
 from tests.doors import ask_tokens, program
 from tests.factories import make_lesson, make_promo, make_user
+from tests.figures import Figure
 from tests.money.till import Till
 
 pytestmark = pytest.mark.usefixtures("migrated")

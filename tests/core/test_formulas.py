@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.core import exports
-from tests.conftest import Figure
+from tests.figures import Figure
 
 TEXTS, AT_ONCE = 5_000, 100
 STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")

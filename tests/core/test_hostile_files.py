@@ -23,10 +23,11 @@ from backend.crm.imports import UPLOAD_BODY as TABLE_BODY
 from backend.database.models.imports import Import
 from backend.database.models.media import Media
 from backend.routes import CRM
-from tests.conftest import Figure, SignIn
+from tests.conftest import SignIn
 from tests.crm.pages import english_admin
 from tests.crm.test_media import MOV, MP4, WEBM
 from tests.factories import make_lesson
+from tests.figures import Figure
 from tests.money.server import Server
 from tests.test_routes import routes_of
 

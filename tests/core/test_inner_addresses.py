@@ -18,8 +18,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from backend.core.elsewhere import Elsewhere, Provider, RefusedError, Trip, UnreachableError, providers
-from tests.conftest import Api, Figure, make_settings
+from tests.conftest import Api, make_settings
 from tests.crm.test_elsewhere import AWAY, browser, leave
+from tests.figures import Figure
 from tests.provider import CLIENT, SECRET, FakeProvider
 
 # {port}: the canary's; {own}: host and port of the provider.

@@ -24,9 +24,10 @@ from backend.database.models.auth import OneTimeToken
 from backend.database.models.doors import Registration
 from backend.database.models.users import User
 from tests.access import PAGES, Rule
-from tests.conftest import PASSWORD, SECRET, Figure
+from tests.conftest import PASSWORD, SECRET
 from tests.doors import ask_tokens, bearer, browser, program, sign_in, token_of
 from tests.factories import save
+from tests.figures import Figure
 
 BOT_TOKEN = "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 

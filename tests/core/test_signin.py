@@ -23,8 +23,9 @@ from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import RateBucket
 from backend.database.models.users import User
 from backend.database.session import Database
-from tests.conftest import PASSWORD, POSTGRES, Figure
+from tests.conftest import PASSWORD, POSTGRES
 from tests.doors import ask_tokens, browser, program, sign_in, token_of
+from tests.figures import Figure
 
 WRONG = "wrong password here"
 

@@ -20,7 +20,8 @@ from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import AuthIdentity, AuthSession, Credential
 from backend.database.models.doors import SignInFlow
 from backend.database.models.users import User
-from tests.conftest import ORIGIN, Figure, SignIn, make_settings
+from tests.conftest import ORIGIN, SignIn, make_settings
+from tests.figures import Figure
 from tests.provider import CLIENT, SECRET, FakeProvider
 
 HERE = "/dashboard/settings/accounts/"

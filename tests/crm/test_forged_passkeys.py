@@ -24,9 +24,10 @@ from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import AuthSession, Credential, RateBucket
 from backend.database.models.users import User
 from tests.codes import give_app
-from tests.conftest import PASSWORD, Figure
+from tests.conftest import PASSWORD
 from tests.crm.pages import one
 from tests.doors import sign_in, token_of
+from tests.figures import Figure
 
 ORIGIN = "http://localhost:8000"
 PRESENT, VERIFIED = 1, 4  # flags of an authenticator's answer

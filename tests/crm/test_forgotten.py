@@ -21,10 +21,11 @@ from backend.database.models.auth import AuthSession, Credential, OneTimeToken
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.doors import Registration
 from backend.database.models.users import User
-from tests.conftest import ORIGIN, PASSWORD, Figure, SignIn
+from tests.conftest import ORIGIN, PASSWORD, SignIn
 from tests.crm.pages import errors
 from tests.doors import BASE
 from tests.factories import make_user
+from tests.figures import Figure
 
 NEW = "seven wild geese over the lake"
 EMAIL = "admin@school.example"

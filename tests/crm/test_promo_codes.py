@@ -13,8 +13,9 @@ from backend.core import clock
 from backend.core.permissions import AUTHOR, MANAGER, SUPPORT
 from backend.database.models.promo_codes import PromoCode
 from backend.database.models.users import User
-from tests.conftest import Figure, SignIn
+from tests.conftest import SignIn
 from tests.factories import make_lesson, make_promo, make_user
+from tests.figures import Figure
 from tests.money.till import OK, Till, rows
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}

@@ -29,8 +29,9 @@ from backend.database.session import Database
 from main import create_app
 from tests.access import API, PAGES, everything
 from tests.codes import SECRET, code, give_app, pending, wrong_code
-from tests.conftest import ORIGIN, PASSWORD, Figure, make_settings
+from tests.conftest import ORIGIN, PASSWORD, make_settings
 from tests.doors import BASE, bearer, browser, program, sign_in, token_of
+from tests.figures import Figure
 
 HOME = "/dashboard/settings/"
 SECOND = "/login/second"

@@ -16,7 +16,7 @@ from backend.core.permissions import MANAGER, SUPPORT
 from backend.database.models.auth import AuthSession, Credential
 from backend.database.models.users import User
 from main import create_app
-from tests.conftest import PASSWORD, Figure, SignIn
+from tests.conftest import PASSWORD, SignIn
 from tests.crm.test_forgotten import NEW
 from tests.crm.test_forgotten import link as mailed
 from tests.crm.test_staff import HERE as STAFF
@@ -24,6 +24,7 @@ from tests.crm.test_staff import hire, role_id
 from tests.doors import browser, token_of
 from tests.doors import sign_in as type_password
 from tests.factories import save
+from tests.figures import Figure
 from tests.money.server import Server
 
 HOME = "/dashboard/settings/"

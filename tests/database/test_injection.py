@@ -24,7 +24,8 @@ from backend.database.models.auth import RateBucket
 from backend.database.models.users import User
 from backend.database.session import Database
 from tests.access import API, PAGES, Rule, everything
-from tests.conftest import Api, Figure
+from tests.conftest import Api
+from tests.figures import Figure
 from tests.routes import routes_of
 from tests.test_mass_assignment import FILLED, schemas
 

@@ -16,8 +16,9 @@ from backend.core import clock
 from backend.database.models.users import User
 from backend.database.schema import alembic_config, current, head, migrate
 from backend.database.session import Database
-from tests.conftest import POSTGRES, Figure, _postgres
+from tests.conftest import POSTGRES, _postgres
 from tests.factories import make_lesson, make_purchase, make_user
+from tests.figures import Figure
 
 MakeDatabase = Callable[[], str]
 SCHEMA = {

@@ -27,8 +27,9 @@ from backend.database.session import Database
 from backend.jobs.periodic import CHORES, Chore, do, repeat
 from backend.jobs.runner import jobs_running
 from backend.sandbox.student import SandboxClient
-from tests.conftest import SECRET, Figure
+from tests.conftest import SECRET
 from tests.factories import make_lesson, make_order, make_user
+from tests.figures import Figure
 from tests.jobs.conftest import School
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,8 @@ from backend.database.models.jobs import Job, JobError
 from backend.database.models.lessons import Lesson
 from backend.database.models.promo_codes import PromoCode
 from backend.database.session import Database
-from tests.conftest import SECRET, Figure
+from tests.conftest import SECRET
+from tests.figures import Figure
 from tests.jobs.test_import_jobs import checked, started
 
 ROOT = Path(__file__).parents[2]

@@ -21,8 +21,9 @@ from backend.database.models.promo_codes import PromoCode, PromoRedemption
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from backend.database.session import Database
-from tests.conftest import POSTGRES, Api, Figure, Seed, reset
+from tests.conftest import POSTGRES, Api, Seed, reset
 from tests.factories import make_promo, make_user
+from tests.figures import Figure
 from tests.money.server import Server, at_once
 from tests.money.till import books_are_right, count, named, payment, refusal
 

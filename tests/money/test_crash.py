@@ -13,8 +13,9 @@ from backend.database.models.dispatches import Dispatch
 from backend.database.models.lessons import Lesson
 from backend.database.models.orders import Payment
 from backend.database.models.purchases import Purchase
-from tests.conftest import Api, Figure
+from tests.conftest import Api
 from tests.factories import make_promo, make_user
+from tests.figures import Figure
 from tests.money.server import Server, at_once
 from tests.money.till import OK, Till, books_are_right, count, payment, rows
 

@@ -28,8 +28,8 @@ from backend.database.models.users import User
 from backend.database.schemas.orders import OrderCreate, PreCheckout
 from backend.database.schemas.purchases import PurchaseCreate
 from backend.database.session import Database
-from tests.conftest import Figure
 from tests.factories import make_course, make_lesson, make_promo, make_user
+from tests.figures import Figure
 
 T = TypeVar("T")
 BUYERS, CODES, WAITS = 4, ("", "ONE", "TWO", "ALL"), (1, 14, 16, 50, 70)

@@ -22,8 +22,9 @@ from backend.database.models.users import User
 from backend.database.schemas.orders import OrderCreate
 from backend.database.schemas.purchases import PurchaseCreate
 from backend.database.session import Database
-from tests.conftest import Api, Figure
+from tests.conftest import Api
 from tests.factories import make_course, make_promo, make_user
+from tests.figures import Figure
 from tests.money.conftest import Later
 from tests.money.till import OK, Till, books_are_right, count, expire, payment, refusal, rows
 

@@ -25,8 +25,8 @@ from backend.database.session import Database
 from backend.demo.loading import load
 from backend.demo.removing import remove
 from backend.jobs.periodic import CHORES, do
-from tests.conftest import Figure
 from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_user
+from tests.figures import Figure
 from tests.money.conftest import Later
 from tests.money.till import Till
 

@@ -17,7 +17,7 @@ from backend.database.models.lessons import Lesson
 from backend.database.models.orders import Payment, Refund
 from backend.database.models.purchases import Purchase
 from backend.sandbox.student import NoAnswerError, SandboxClient, Student, StudentRefusedError
-from tests.conftest import Figure
+from tests.figures import Figure
 from tests.money.server import Server
 from tests.money.till import books_are_right, count, rows
 
