@@ -12,7 +12,7 @@ from backend.database.models.audit import SecurityEvent
 # What merely looking may move: when a session or token was last used, how often an address tried. That a file with
 # people was read is told, and who or what was refused.
 NOTED = Event.EXPORTED, Event.REFUSED, Event.TOKEN_REFUSED, Event.IDENTITY_REFUSED
-MOVING = {"last_seen_at", "last_used_at"}
+MOVING = {"last_seen_at", "seen_at", "last_used_at"}
 
 
 def digest(db: Session) -> str:

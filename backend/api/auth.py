@@ -91,7 +91,7 @@ def login(
         if not method:
             return None
         sessions, agent = SessionCRUD(session), user_agent(request)
-        kind = Event.LOGIN_NEW_DEVICE if is_new(sessions, user.id, request) else Event.LOGIN_SUCCESS
+        kind = Event.LOGIN_NEW_DEVICE if is_new(session, user.id, request) else Event.LOGIN_SUCCESS
         audit.note(session, kind, user_id=user.id, user_agent=agent, method="api")
         opened, _secret = sessions.open(
             user, kind="api", user_agent=agent, ip=client_ip(request), lifetime=API_ABSOLUTE, method=method

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from backend.cli.console import OPERATOR, RefusedError, note, opened, ready_database, seal_now, settings
 from backend.cli.school import bring_up
 from backend.core import passwords, security
-from backend.core.auth import network
 from backend.core.config import Settings
 from backend.core.events import Event
+from backend.core.hosts import network
 from backend.core.permissions import Permission, expand_scopes
 from backend.database import audit
 from backend.database.crud.auth import SIGN_IN, SIGN_IN_LINK, ApiTokenCRUD, OneTimeTokenCRUD

@@ -2,7 +2,6 @@
 database each time.
 """
 
-import ipaddress
 import re
 from datetime import timedelta
 
@@ -66,19 +65,6 @@ def create_access_token(settings: Settings, session: AuthSession) -> str:
 def client_ip(request: Request) -> str:
     """The peer's address; proxies are unwrapped by the server for TRUSTED_PROXIES only."""
     return request.client.host if request.client else ""
-
-
-def network(ip: str) -> str:
-    """What one subscriber has: an IPv4 address, or a /64 of IPv6."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return ip[:64]
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address), 64), strict=False).network_address) + "/64"
 
 
 def authenticate(request: Request, session: Session, *, api: bool) -> Principal:

@@ -19,9 +19,10 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter as SharedWindow
 
 from backend.core import clock, security
-from backend.core.auth import client_ip, network
+from backend.core.auth import client_ip
 from backend.core.config import Settings
 from backend.core.context import Principal
+from backend.core.hosts import network
 from backend.core.permissions import Permission
 from backend.core.units import is_api
 from backend.database.crud.throttle import Limit, ThrottleCRUD

@@ -3,9 +3,10 @@
 from fastapi import Request
 
 from backend.core import security
-from backend.core.auth import client_ip, network
+from backend.core.auth import client_ip
 from backend.core.context import Actor
 from backend.core.errors import TooManyRequestsError
+from backend.core.hosts import network
 from backend.core.i18n import _
 from backend.core.signin import device_of
 from backend.database.crud.locks import reset_device_key, reset_key

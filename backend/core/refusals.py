@@ -6,10 +6,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from backend.core.auth import network
 from backend.core.context import Actor
 from backend.core.errors import AppError, ForbiddenError
 from backend.core.events import Event
+from backend.core.hosts import network
 from backend.database import audit
 from backend.database.crud.throttle import Limit, ThrottleCRUD
 from backend.database.session import Database

@@ -13,11 +13,12 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from backend.core import clock, security
-from backend.core.auth import DEVICE_COOKIE, YEAR_SECONDS, client_ip, cookie_name, keep_signed_in, network, set_cookie
+from backend.core.auth import DEVICE_COOKIE, YEAR_SECONDS, client_ip, cookie_name, keep_signed_in, set_cookie
 from backend.core.config import Settings
 from backend.core.context import Actor, Door, request_id_var
 from backend.core.errors import NotAuthenticatedError, TooManyRequestsError
 from backend.core.events import Event
+from backend.core.hosts import network
 from backend.core.i18n import N_, _
 from backend.core.links import encode, local_path
 from backend.core.templating import go_to
@@ -25,6 +26,7 @@ from backend.database import audit
 from backend.database.crud.auth import ABSOLUTE, PENDING, SessionCRUD
 from backend.database.crud.credentials import CredentialCRUD, TrustedDeviceCRUD
 from backend.database.crud.locks import ACCOUNT, account_key, device_key
+from backend.database.crud.places import PlaceCRUD
 from backend.database.crud.throttle import Limit, ThrottleCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.listing import AnyRow
@@ -190,7 +192,7 @@ def come_in(
     sessions, device = SessionCRUD(session), device_of(request, settings)
     sessions.revoke_secret(request.cookies.get(cookie_name(settings), ""))
     pending = not (proved or _excused(session, user, device))
-    new = not device.knows(user.id) and is_new(sessions, user.id, request)
+    new = not device.knows(user.id) and is_new(session, user.id, request)
     remember = remember and settings.remember_days > 0
     _row, secret = sessions.open(
         user,
@@ -209,12 +211,11 @@ def come_in(
     return Entered(user.id, secret, device.with_person(user.id), pending, remember)
 
 
-def is_new(sessions: SessionCRUD, user_id: int, request: Request) -> bool:
-    """Whether the person has come before, but never with this program from this network. Browsers of one make all say
-    the same of themselves, and an office shares an address: either alone is no device.
+def is_new(session: Session, user_id: int, request: Request) -> bool:
+    """Whether the person comes from where they never came from: see PlaceCRUD. Browsers of one make all say the same of
+    themselves, and an office shares an address: either alone is no device.
     """
-    seen = {(agent, network(ip)) for agent, ip in sessions.places(user_id)}
-    return bool(seen) and (user_agent(request)[:255], network(client_ip(request))) not in seen
+    return PlaceCRUD(session).is_new(user_id, user_agent(request), client_ip(request))
 
 
 def _excused(session: Session, user: User, device: Device) -> bool:

@@ -4,9 +4,10 @@ from fastapi import Request
 from sqlalchemy.orm import Session
 
 from backend.core import passwords, security
-from backend.core.auth import client_ip, network
+from backend.core.auth import client_ip
 from backend.core.context import Actor
 from backend.core.errors import InvalidError, TooManyRequestsError
+from backend.core.hosts import network
 from backend.core.i18n import _
 from backend.database.crud.registrations import RegistrationCRUD
 from backend.database.crud.throttle import Limit, ThrottleCRUD

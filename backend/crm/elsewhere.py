@@ -7,11 +7,12 @@ from fastapi import Path, Request
 from fastapi.responses import Response
 
 from backend.core import elsewhere, refusals, signin
-from backend.core.auth import client_ip, network
+from backend.core.auth import client_ip
 from backend.core.deps import Caller, Current, DatabaseDep, Routes, SettingsDep, crud, detached, public, require, strong
 from backend.core.elsewhere import CancelledError, Elsewhere, Identity, RefusedError, Trip, UnreachableError
 from backend.core.errors import ConflictError, NotFoundError, TooManyRequestsError
 from backend.core.forms import Form, form_of
+from backend.core.hosts import network
 from backend.core.i18n import _
 from backend.core.permissions import Permission
 from backend.core.signin import Entered

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Path, Request
 from fastapi.responses import Response
 
-from backend.core import auth, clock, elsewhere, otp, passkeys, security, signin
+from backend.core import clock, elsewhere, otp, passkeys, security, signin
 from backend.core.deps import Caller, Routes, crud, require, strong, without_factor
 from backend.core.errors import AppError, InvalidError
 from backend.core.events import Event
 from backend.core.forms import Form, form_of
+from backend.core.hosts import network
 from backend.core.i18n import _
 from backend.core.permissions import Permission
 from backend.core.templating import flash, render, see_other
@@ -25,6 +26,8 @@ from backend.database.schemas.base import MAX_ID
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+    from backend.database.models.auth import AuthSession
 
 router = Routes(prefix="/dashboard/settings/security", tags=["settings"])
 Users = Annotated[UserCRUD, crud(UserCRUD)]
@@ -42,13 +45,20 @@ def index(request: Request, caller: Caller, credentials: Credentials) -> Respons
         request,
         "settings/security/index.html",
         factors=credentials.of(me),
-        sessions=[(found, describe(found.user_agent), auth.network(found.ip)) for found in sessions],
+        sessions=[_described(found) for found in sessions],
         current_id=caller.me.session_id,
         trusted=TrustedDeviceCRUD(session).of(me),
         offered=passkeys.site_of(request) is not None,
         localhost=passkeys.localhost(request),
         required=caller.settings.needs_factor(caller.me.role),
     )
+
+
+def _described(session: "AuthSession") -> tuple["AuthSession", str, str]:
+    """(session, what it is, a note): a device and its network; of one who looks through their eyes, who and why."""
+    if session.impersonator:
+        return session, session.impersonator.name, session.reason
+    return session, describe(session.user_agent) or _("Unknown device"), network(session.ip)
 
 
 # -- the app

@@ -356,7 +356,7 @@ def _context(request: Request, caller: Caller, user: User, session: "Session") -
         "alert_form": Form(values=AlertCRUD(session).choice()) if caller.me.may(P.SETTINGS_WRITE) else None,
         "alerts": [(name, _(words)) for name, words in ALERTS.items()],
         "alert_ways": [(name, _(words)) for name, words in ALERT_WAYS.items()],
-        "devices": len(SessionCRUD(session).of_user(user.id)),
+        "devices": sum(found.impersonator_id is None for found in SessionCRUD(session).of_user(user.id)),
         "tokens": ApiTokenCRUD(session).live() if caller.me.may(P.TOKENS_WRITE) else [],
         "made": None,
         "made_text": "",

@@ -21,6 +21,7 @@ from backend.database.crud.leases import LeaseCRUD
 from backend.database.crud.letters import KEPT as LETTERS_KEPT
 from backend.database.crud.letters import LetterCRUD
 from backend.database.crud.orders import OrderCRUD
+from backend.database.crud.places import PlaceCRUD
 from backend.database.crud.registrations import RegistrationCRUD
 from backend.database.crud.revenue import RevenueCRUD
 from backend.database.crud.throttle import ThrottleCRUD
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 KEYS_KEPT = timedelta(hours=48)
 IMPORTS_KEPT = timedelta(days=3)
 SESSIONS_KEPT = timedelta(days=1)
+# A session may last 90 days (REMEMBER_DAYS): 90 days after the last use of a place at the least.
+PLACES_KEPT = timedelta(days=180)
 ROWS_KEPT = timedelta(days=7)  # which rows a job was meant for
 
 
@@ -56,6 +59,7 @@ def purge(session: Session) -> bool:
     """What nobody can use any more."""
     now = clock.now()
     SessionCRUD(session).purge(now - SESSIONS_KEPT)
+    PlaceCRUD(session).purge(now - PLACES_KEPT)
     IdempotencyCRUD(session).purge(now - KEYS_KEPT)
     ThrottleCRUD(session).purge()
     RegistrationCRUD(session).purge(now)

@@ -12,8 +12,8 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from backend.core import clock, recovery, security, signin
-from backend.core.auth import network
 from backend.core.errors import UnavailableError
+from backend.core.hosts import network
 from backend.core.signin import Attempt, Device, InvalidCredentialsError, device_of, verify
 from backend.database.crud import locks
 from backend.database.crud.locks import LockCRUD, account_key
@@ -23,6 +23,7 @@ from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import RateBucket
 from backend.database.models.users import User
 from backend.database.session import Database
+from backend.jobs.periodic import CHORES
 from tests.conftest import PASSWORD, POSTGRES
 from tests.doors import ask_tokens, browser, program, sign_in, token_of
 from tests.figures import Figure
@@ -130,23 +131,35 @@ def test_everyone_together_has_a_thousand(database: Database, db: Session) -> No
     assert used_up(db) == [("everyone", None)]
 
 
+def entry(db: Session, client: TestClient, agent: str = "testclient") -> str:
+    """What a sign-in is told as."""
+    client.headers["User-Agent"] = agent
+    assert sign_in(client).status_code == 303
+    db.rollback()
+    return db.scalars(select(SecurityEvent.kind).order_by(SecurityEvent.id.desc())).first() or ""
+
+
+@pytest.mark.parametrize("days", [3, 80])
+def test_a_new_device_is_told_after_a_weekend_and_a_summer(
+    app: FastAPI, db: Session, database: Database, days: int
+) -> None:
+    assert entry(db, browser(app, "192.0.2.10")) == "authn_login_success"
+    with time_machine.travel(clock.now() + timedelta(days=days)):
+        database.run(next(chore for chore in CHORES if chore.name == "purge").work)
+        assert entry(db, browser(app, "192.0.2.10")) == "authn_login_success"
+        assert entry(db, browser(app, "203.0.113.9"), "Another/1.0") == "authn_login_new_device"
+
+
 def test_a_device_is_a_program_at_a_place_or_a_browser_that_was_here(app: FastAPI, db: Session) -> None:
     """Browsers of one make all say the same of themselves, and an office shares an address."""
-
-    def entry(client: TestClient, agent: str = "testclient") -> str:
-        client.headers["User-Agent"] = agent
-        assert sign_in(client).status_code == 303
-        db.rollback()
-        return db.scalars(select(SecurityEvent.kind).order_by(SecurityEvent.id.desc())).first() or ""
-
     own = browser(app, "192.0.2.10")
-    assert entry(own) == "authn_login_success"  # the first of all
-    assert entry(browser(app, "192.0.2.10")) == "authn_login_success"
-    assert entry(browser(app, "203.0.113.9")) == "authn_login_new_device"
-    assert entry(browser(app, "192.0.2.10"), "Another/1.0") == "authn_login_new_device"
+    assert entry(db, own) == "authn_login_success"  # the first of all
+    assert entry(db, browser(app, "192.0.2.10")) == "authn_login_success"
+    assert entry(db, browser(app, "203.0.113.9")) == "authn_login_new_device"
+    assert entry(db, browser(app, "192.0.2.10"), "Another/1.0") == "authn_login_new_device"
     own.cookies.delete("lyceum")
     own.headers["X-CSRF-Token"] = token_of(own.get("/login"))
-    assert entry(own, "Updated/2.0") == "authn_login_success"  # by its cookie
+    assert entry(db, own, "Updated/2.0") == "authn_login_success"  # by its cookie
     assert ask_tokens(program(app, "203.0.113.77")).status_code == 200
     db.rollback()
     last = db.scalars(select(SecurityEvent).order_by(SecurityEvent.id.desc())).first()

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.core import clock
+from backend.core import clock, security
 from backend.core.permissions import MANAGER, SUPPORT
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.staff import StaffCRUD
@@ -20,10 +20,11 @@ from backend.database.models.auth import AuthSession
 from backend.database.models.history import ChangeSet
 from backend.database.models.users import Role, User
 from tests.access import PAGES, everything
-from tests.conftest import SignIn
+from tests.conftest import PASSWORD, SignIn
 from tests.crm.pages import english_admin, errors, one, words
 from tests.crm.test_staff import HERE, hire, kinds, lead, role_id
-from tests.doors import token_of
+from tests.doors import browser, token_of
+from tests.doors import sign_in as door
 from tests.factories import make_user
 
 REASON = "Checks what a manager sees"
@@ -81,6 +82,34 @@ def test_a_view_shows_what_the_person_sees_and_changes_nothing(sign_in: SignIn, 
         ("authn_impersonated", boris.id, 1, None),
         ("authn_impersonation_ended", boris.id, boris.id, 1),
     ]
+
+
+def test_a_look_is_no_device_of_the_person(sign_in: SignIn, app: FastAPI, db: Session) -> None:
+    admin, boris = english_admin(sign_in, db), hire(db, MANAGER, "boris", security.hash_password(PASSWORD))
+    boris.ui_language = "en"
+    db.commit()
+    admin.headers["User-Agent"] = "Thief/1.0"
+    look(admin, boris)
+
+    def entry(client: TestClient, agent: str) -> str:
+        client.headers["User-Agent"] = agent
+        assert door(client, login="boris").status_code == 303
+        db.rollback()
+        return kinds(db)[-1]
+
+    own = browser(app, "192.0.2.10")
+    assert entry(own, "Own/1.0") == "authn_login_success"  # the first of their own
+    assert entry(browser(app, "testclient"), "Thief/1.0") == "authn_login_new_device"
+
+    answer = own.get("/dashboard/settings/security/")
+    page, session = answer.text, db.scalars(select(AuthSession).where(AuthSession.impersonator_id == 1)).one()
+    told = words(one(page, f"#session-{session.id}"))
+    assert told.startswith(f"Анна Looks through your eyes {REASON} · signed in ")
+    assert ("Thief" in told, page.count("Looks through your eyes")) == (False, 1)
+    assert "2 devices are signed in" in own.get("/dashboard/settings/").text
+    own.headers["X-CSRF-Token"] = token_of(answer)
+    assert own.post(f"/dashboard/settings/sessions/{session.id}/revoke").status_code == 303
+    assert "Looks through your eyes" not in own.get("/dashboard/settings/security/").text
 
 
 def test_what_is_changed_stands_under_both_names(sign_in: SignIn, db: Session) -> None:

@@ -4,7 +4,9 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -13,11 +15,12 @@ from sqlalchemy.engine import make_url
 
 from backend import init_roles
 from backend.core import clock
+from backend.database.models.auth import AuthSession, SignInPlace
 from backend.database.models.users import User
 from backend.database.schema import alembic_config, current, head, migrate
 from backend.database.session import Database
 from tests.conftest import POSTGRES, _postgres
-from tests.factories import make_lesson, make_purchase, make_user
+from tests.factories import make_lesson, make_purchase, make_user, save
 from tests.figures import Figure
 
 MakeDatabase = Callable[[], str]
@@ -135,4 +138,51 @@ def test_what_students_hold_is_counted_in_an_old_school(make: MakeDatabase) -> N
         held = session.execute(select(User.purchases, User.spent, User.username).order_by(User.id)).all()
         assert [tuple(row)[:2] for row in held] == [(3, 120), (1, 0), (0, 0)]
         assert held[2].username is None
+    database.dispose()
+
+
+def test_an_old_school_keeps_the_places_of_its_sessions(make: MakeDatabase) -> None:
+    url = make()
+    database = Database(url)
+    migrate(database)
+    with database.write_sessions() as session:
+        init_roles(session)
+        anna, boris, vera = (make_user(session) for _ in range(3))
+        session.commit()
+        now, number = clock.now(), iter(range(99))
+
+        def opened(user: User, agent: str, ip: str, hours: int, **how: Any) -> AuthSession:
+            at = now - timedelta(hours=hours)
+            more = {"created_at": at, "last_seen_at": at + timedelta(minutes=5), "expires_at": now, **how}
+            hashed = str(next(number))
+            return AuthSession(
+                user_id=user.id, kind="cookie", token_hash=hashed, token_version=1, user_agent=agent, ip=ip, **more
+            )
+
+        save(
+            session, opened(anna, "Firefox", "2001:db8::1", 9), opened(anna, "Firefox", "2001:db8::2", 2),
+            opened(anna, "Firefox", "192.0.2.10", 5, revoked_at=now), opened(boris, "Chrome", "", 7),
+            opened(boris, "Thief", "192.0.2.66", 1, impersonator_id=anna.id),
+            opened(vera, "Safari", "192.0.2.10", 1, level="pending"),
+        )  # fmt: skip
+        ids = [anna.id, boris.id, vera.id]
+    database.dispose()
+    command.downgrade(alembic_config(url), "202611291900")
+    migrate(database)
+    with database.read() as session:
+        columns = (SignInPlace.user_id, SignInPlace.user_agent, SignInPlace.network)
+        found = session.execute(select(*columns, SignInPlace.first_at, SignInPlace.last_at).order_by(*columns)).all()
+        hours = {
+            (ids.index(row.user_id), row.user_agent, row.network): (
+                round((now - row.first_at) / timedelta(hours=1)), round((now - row.last_at) / timedelta(hours=1)),
+            )
+            for row in found
+        }  # fmt: skip
+        assert hours == {
+            (0, "Firefox", "192.0.2.10"): (5, 5),
+            (0, "Firefox", "2001:db8::/64"): (9, 2),
+            (1, "Chrome", ""): (7, 7),
+        }
+        seen = [session.get_one(User, user_id).seen_at for user_id in ids]
+        assert [at and round((now - at) / timedelta(minutes=1)) for at in seen] == [115, 415, None]
     database.dispose()

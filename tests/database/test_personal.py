@@ -21,7 +21,15 @@ from backend.database.crud.ledger import LedgerCRUD
 from backend.database.crud.tickets import TicketCRUD
 from backend.database.crud.undo import UndoCRUD
 from backend.database.models.audit import SecurityEvent
-from backend.database.models.auth import ApiToken, AuthIdentity, AuthSession, Credential, IdempotencyKey, OneTimeToken
+from backend.database.models.auth import (
+    ApiToken,
+    AuthIdentity,
+    AuthSession,
+    Credential,
+    IdempotencyKey,
+    OneTimeToken,
+    SignInPlace,
+)
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.doors import Registration, SignInFlow
 from backend.database.models.history import Change, ChangeSet
@@ -128,6 +136,7 @@ def student(db: Session) -> User:
         ),
         BotChat(telegram_id=user.telegram_id, data={}),
         AuthSession(user_id=user.id, kind="cookie", token_hash="h", token_version=1, expires_at=now),
+        SignInPlace(user_id=user.id, user_agent="x", network="x"),
         Credential(user_id=user.id, kind="totp"),
         AuthIdentity(user_id=user.id, provider="google", issuer="https://idp.example", subject="1"),
         OneTimeToken(user_id=user.id, purpose="reset", token_hash="o", expires_at=now),

@@ -16,14 +16,18 @@ from backend.database.crud.auth import (
     OneTimeTokenCRUD,
     SessionCRUD,
 )
+from backend.database.crud.places import PlaceCRUD
 from backend.database.crud.settings import SettingCRUD
 from backend.database.models.audit import SecurityEvent
-from backend.database.models.auth import AuthSession, Credential, OneTimeToken, RefreshToken
+from backend.database.models.auth import AuthSession, Credential, OneTimeToken, RefreshToken, SignInPlace
 from backend.database.models.users import User
+from backend.database.session import Database
+from backend.jobs.periodic import CHORES
 from tests.factories import make_user, make_view, save
 from tests.money.conftest import Later, later
 
 REMEMBERED = timedelta(days=30)
+PURGE = next(chore for chore in CHORES if chore.name == "purge")
 __all__ = ["later"]
 
 
@@ -200,14 +204,74 @@ def test_people_end_their_own_sessions_only_and_see_the_latest_first(db: Session
     assert len(sessions.of_user(stranger.user_id)) == 1
 
 
-def test_the_places_of_a_person_are_those_of_their_whole_sign_ins(db: Session, boris: User) -> None:
-    assert SessionCRUD(db).places(boris.id) == []
-    opened(db, boris, "api", user_agent="curl", ip="10.0.0.1")
+def places(db: Session, user: User) -> list[tuple[str, str]]:
+    mine = select(SignInPlace.user_agent, SignInPlace.network).where(SignInPlace.user_id == user.id)
+    return [(agent, network) for agent, network in db.execute(mine.order_by(SignInPlace.id))]
+
+
+def test_the_places_of_a_person_are_those_of_their_whole_sign_ins(db: Session, boris: User, later: Later) -> None:
+    known, stranger = PlaceCRUD(db), make_user(db)
+    assert not known.is_new(boris.id, "Safari", "10.0.0.1")  # the first of all
     opened(db, boris, level="pending", user_agent="Safari")
-    opened(db, make_user(db), user_agent="Chrome")
-    for _ in range(2):
-        opened(db, boris, user_agent="y" * 300)
-    assert sorted(SessionCRUD(db).places(boris.id)) == [("curl", "10.0.0.1"), ("y" * 255, "127.0.0.1")]
+    assert places(db, boris) == []
+    opened(db, boris, "api", user_agent="curl", ip="10.0.0.1")
+    opened(db, stranger, user_agent="Chrome")
+    for end in (1, 2):
+        later(timedelta(minutes=1))
+        opened(db, boris, user_agent="y" * 300, ip=f"2001:db8::{end}")
+    assert places(db, boris) == [("curl", "10.0.0.1"), ("y" * 255, "2001:db8::/64")]
+    first, last = db.execute(select(SignInPlace.first_at, SignInPlace.last_at).order_by(SignInPlace.id.desc())).first()  # type: ignore[misc] # there are some
+    assert timedelta(minutes=1) <= last - first < timedelta(minutes=2)
+    tries = [("curl", "10.0.0.1"), ("y" * 300, "2001:db8::77"), ("curl", "2001:db8::1"), ("Chrome", "127.0.0.1")]
+    assert [known.is_new(boris.id, agent, ip) for agent, ip in tries] == [False, False, True, True]
+
+
+def test_places_outlive_sessions_for_months(db: Session, database: Database, boris: User, later: Later) -> None:
+    opened(db, boris, user_agent="old", lifetime=timedelta(days=90))
+    later(timedelta(days=1))
+    opened(db, boris, user_agent="new")
+    db.refresh(boris)
+    seen = boris.seen_at
+    later(timedelta(days=179, minutes=-1))
+    database.run(PURGE.work)
+    db.expire_all()
+    assert db.scalars(select(AuthSession)).all() == []
+    assert [agent for agent, _network in places(db, boris)] == ["old", "new"]
+    assert boris.seen_at == seen
+    later(timedelta(minutes=2))
+    database.run(PURGE.work)
+    db.rollback()
+    assert [agent for agent, _network in places(db, boris)] == ["new"]
+
+
+def test_a_person_is_seen_whenever_a_session_of_their_own_is_used(db: Session, boris: User, later: Later) -> None:
+    assert boris.seen_at is None
+    opened(db, boris, level="pending")
+    db.refresh(boris)
+    assert boris.seen_at is None
+    session, _secret = opened(db, boris)
+    db.refresh(boris)
+    came, version, updated = boris.seen_at, boris.version, boris.updated_at
+    assert came is not None
+    sessions = SessionCRUD(db)
+    later(timedelta(seconds=50))
+    sessions.touch(session.id)
+    db.refresh(boris)
+    assert boris.seen_at == came  # less than a minute ago
+    later(timedelta(seconds=20))
+    sessions.touch(session.id)
+    db.refresh(boris)
+    assert boris.seen_at is not None
+    assert boris.seen_at - came >= timedelta(seconds=70)
+    assert (boris.version, boris.updated_at) == (version, updated)  # no edit: an open form still fits
+    came = boris.seen_at
+    session.impersonator_id = 1
+    db.commit()
+    later(timedelta(hours=1))
+    sessions.touch(session.id)
+    db.refresh(boris)
+    db.refresh(session)
+    assert (boris.seen_at, session.last_seen_at > came) == (came, True)
 
 
 def test_refresh_tokens_follow_each_other(db: Session, boris: User, later: Later) -> None:

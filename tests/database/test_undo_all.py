@@ -145,7 +145,8 @@ def arrange(db: Session, database: Database) -> None:
 def everything(db: Session) -> dict[str, list[dict[str, Any]]]:
     """All rows but the history's, without what only says that a row was touched."""
     tables = [table for table in Base.metadata.sorted_tables if not table.name.startswith("change")]
-    noise = {"updated_at", "version", "last_seen_at", "token_version"}  # sign-ins that ended do not come back
+    # Sign-ins that ended do not come back.
+    noise = {"updated_at", "version", "last_seen_at", "seen_at", "token_version"}
     return {
         table.name: [
             {name: value for name, value in row.items() if name not in noise}

@@ -1,6 +1,5 @@
 """Sessions and tokens. Only hashes of secrets come near the database."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from backend.core.events import Event
 from backend.core.i18n import _
 from backend.database import audit
 from backend.database.crud.base import BaseCRUD
+from backend.database.crud.places import PlaceCRUD
 from backend.database.crud.settings import SettingCRUD
 from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.auth import ApiToken, AuthSession, Credential, OneTimeToken, RefreshToken
@@ -122,7 +122,10 @@ class SessionCRUD(BaseCRUD[AuthSession]):
             expires_at=clock.now() + lifetime,
             **how,
         )
-        return self.add(session), secret
+        self.add(session)
+        if session.level == "full":
+            PlaceCRUD(self.session).note(user.id, user_agent, ip)
+        return session, secret
 
     def find_by_secret(self, secret: str) -> AnyRow | None:
         """The live cookie session of a secret, with what a request needs of its user: see LIVE."""
@@ -146,12 +149,12 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         return IDLE if whole <= ABSOLUTE else whole
 
     def touch(self, session_id: int) -> None:
-        stale = clock.now() - TOUCH
-        self.session.execute(
-            update(AuthSession)
-            .where(AuthSession.id == session_id, AuthSession.last_seen_at < stale)
-            .values(last_seen_at=clock.now())
-        )
+        """It is in use, and the person here, unless someone else looks through their eyes."""
+        stale = AuthSession.id == session_id, AuthSession.last_seen_at < clock.now() - TOUCH
+        owner = select(AuthSession.user_id).where(*stale, AuthSession.impersonator_id.is_(None))
+        # The person before the session: in this order those who change accounts lock them.
+        PlaceCRUD(self.session).see(User.id == owner.scalar_subquery())
+        self.session.execute(update(AuthSession).where(*stale).values(last_seen_at=clock.now()))
 
     def missing(self, row_id: int) -> str:
         return _("This session has ended already.")
@@ -213,7 +216,7 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         self.session.execute(update(AuthSession).where(*theirs).values(revoked_at=clock.now()))
 
     def of_user(self, user_id: int) -> list[AuthSession]:
-        """Live sessions of a person, the latest first."""
+        """Live sessions of a person, the latest first, each with whoever looks through their eyes."""
         statement = (
             select(AuthSession)
             .where(
@@ -222,6 +225,7 @@ class SessionCRUD(BaseCRUD[AuthSession]):
                 AuthSession.revoked_at.is_(None),
                 AuthSession.expires_at > clock.now(),
             )
+            .options(joinedload(AuthSession.impersonator))
             .order_by(AuthSession.last_seen_at.desc(), AuthSession.id.desc())
         )
         return [found for found in self.session.scalars(statement) if not self._idle(found)]
@@ -235,12 +239,6 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         if found.user_id != user_id:
             raise NotFoundError(self.missing(session_id))
         self.revoke(session_id)
-
-    def places(self, user_id: int) -> Sequence[tuple[str, str]]:
-        """(program, address) of all sign-ins of a person that are still known."""
-        mine = AuthSession.user_id == user_id, AuthSession.level == "full"
-        found = self.session.execute(select(AuthSession.user_agent, AuthSession.ip).where(*mine).distinct())
-        return [(agent, ip) for agent, ip in found]
 
     def someone_signed_in(self) -> bool:
         """Whether a person has ever come in through the browser."""

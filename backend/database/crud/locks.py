@@ -62,7 +62,7 @@ class LockCRUD(ThrottleCRUD):
         return forgotten
 
     def lift_address(self, network: str) -> None:
-        """Forgets the failed attempts from a network (core.auth.network)."""
+        """Forgets the failed attempts from a network (core.hosts.network)."""
         self.reset([f"{beginning}{network}" for beginning in ADDRESS_KEYS])
         audit.note(self.session, Event.LOCK_LIFTED, address=network)
 

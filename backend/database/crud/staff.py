@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import and_, delete, exists, func, or_, select
@@ -27,7 +27,7 @@ from backend.database.crud.locks import LockCRUD
 from backend.database.crud.rights import Guard
 from backend.database.crud.users import UserCRUD
 from backend.database.listing import AnyRow, AnySelect
-from backend.database.models.auth import AuthSession, Credential, OneTimeToken
+from backend.database.models.auth import Credential, OneTimeToken
 from backend.database.models.users import Role, User
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.staff import Invitation, StaffForm
@@ -84,8 +84,6 @@ class StaffCRUD(UserCRUD):
 
     @classmethod
     def list_statement(cls) -> AnySelect:
-        # Looking through someone else's eyes is not being there.
-        mine = AuthSession.user_id == User.id, AuthSession.impersonator_id.is_(None)
         return (
             select(
                 *(User.id, User.first_name, User.last_name, User.login, User.email, User.is_active, User.created_at),
@@ -93,7 +91,7 @@ class StaffCRUD(UserCRUD):
                 Role.name.label("role"),
                 _invited().label("invited"),
                 _factor().label("factor"),
-                select(func.max(AuthSession.last_seen_at)).where(*mine).scalar_subquery().label("seen_at"),
+                User.seen_at,
             )
             .join(Role, Role.id == User.role_id)
             .where(Role.name != STUDENT)
@@ -110,10 +108,6 @@ class StaffCRUD(UserCRUD):
         if found is None:
             raise NotFoundError(self.missing(user_id))
         return found
-
-    def last_seen(self, user_id: int) -> datetime | None:
-        mine = AuthSession.user_id == user_id, AuthSession.impersonator_id.is_(None)
-        return self.session.scalar(select(func.max(AuthSession.last_seen_at)).where(*mine))
 
     def factors(self, user_id: int) -> list[Credential]:
         """The second factors that work, the eldest first; recovery codes are not counted among them."""

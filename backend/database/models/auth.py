@@ -42,6 +42,25 @@ class AuthSession(Identified, Base):
     read_only: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     user: Mapped[User] = relationship(lazy="raise", foreign_keys=[user_id])
+    impersonator: Mapped[User | None] = relationship(lazy="raise", foreign_keys=[impersonator_id])
+
+
+class SignInPlace(Identified, Base):
+    """A program and the network that a person came in from with it. Sessions are forgotten in days, this in months:
+    without it every sign-in after a weekend would be the first.
+    """
+
+    __tablename__ = "sign_in_places"
+    __table_args__ = (
+        UniqueConstraint("user_id", "user_agent", "network", name="uq_sign_in_places_place"),
+        Index("ix_sign_in_places_last", "last_at"),
+    )
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_agent: Mapped[str] = mapped_column(String(255))
+    network: Mapped[str] = mapped_column(String(64))
+    first_at: Mapped[datetime] = mapped_column(default=clock.now)
+    last_at: Mapped[datetime] = mapped_column(default=clock.now)
 
 
 class Credential(Identified, Base):

@@ -26,7 +26,7 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
     __tablename__ = "users"
     __history__ = True
     __history_skip__ = frozenset(
-        {"password_hash", "login_key", "email_key", "token_version", "last_seen_at", "purchases", "spent"}
+        {"password_hash", "login_key", "email_key", "token_version", "last_seen_at", "seen_at", "purchases", "spent"}
     )
     __history_secret__ = frozenset({"password_hash"})
     __mapper_args__ = {"version_id_col": Versioned.version}
@@ -74,6 +74,7 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
     terms_accepted_at: Mapped[datetime | None]
     blocked_bot_at: Mapped[datetime | None]
     last_seen_at: Mapped[datetime | None]  # in the bot
+    seen_at: Mapped[datetime | None]  # signed in: in the dashboard or by the API; kept by crud/places.py alone
     erased_at: Mapped[datetime | None]  # when their personal data went (database.personal)
     # What they hold, and the Stars paid for it: kept by crud/counters.py alone, beside history and version.
     purchases: Mapped[int] = mapped_column(default=0, server_default=text("0"))

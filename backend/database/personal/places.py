@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 
 from backend.core import clock
-from backend.database.models.auth import ApiToken, AuthIdentity, AuthSession, Credential, OneTimeToken
+from backend.database.models.auth import ApiToken, AuthIdentity, AuthSession, Credential, OneTimeToken, SignInPlace
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.doors import Registration, SignInFlow
 from backend.database.models.jobs import Job, JobError
@@ -133,7 +133,8 @@ def _forgotten() -> Mapping[str, Any]:
 
 NOBODY: dict[str, Any] = {
     **dict.fromkeys(("telegram_id", "username", "email", "email_key", "email_verified_at", "password_hash")),
-    **dict.fromkeys(("last_name", "ui_language", "source", "terms_accepted_at", "blocked_bot_at", "last_seen_at")),
+    **dict.fromkeys(("last_name", "ui_language", "source", "terms_accepted_at", "blocked_bot_at")),
+    **dict.fromkeys(("last_seen_at", "seen_at")),
     # A person must be known by something: `named` makes a login and a name of their number.
     "login": MARK,
     "login_key": MARK,
@@ -165,6 +166,7 @@ PLACES: tuple[Place, ...] = (
         AuthSession, lambda who: or_(AuthSession.user_id == who.user_id, AuthSession.impersonator_id == who.user_id),
         {"user_agent": "", "ip": "", "reason": ""}, goes=True, secret=frozenset({"token_hash"}),
     ),
+    Place(SignInPlace, _of(SignInPlace.user_id), {"user_agent": "", "network": ""}, goes=True),
     Place(
         Credential, _of(Credential.user_id), {"name": ""}, goes=True,
         secret=frozenset({"secret", "public_id", "public_key", "data"}),
