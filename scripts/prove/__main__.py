@@ -1,11 +1,11 @@
-"""python -m scripts.prove [--only checks|tests|fuzz|mutants] [--quick] [arguments of pytest]
+"""python -m scripts.prove [--only checks|tests|fuzz|benchmarks|mutants] [--quick] [arguments of pytest]
 
 Runs the long proofs and prints one table: what each threat of docs/security.md has come to, on SQLite and PostgreSQL.
 The same stands in `.prove/DATE.json` with the machine, the commit and the seconds of each part.
 
 Ends with 1 when a part failed, a figure missed its goal, or a threat has no figure, which a forgotten test would look
 like. Arguments of pytest (`-k money`, `tests/money`) choose among the tests, and those alone run. `--quick` leaves out
-what is marked slow and the mutants, and fuzzes for a minute or two.
+what is marked slow, the benchmarks and the mutants, and fuzzes for a minute or two.
 """
 
 import argparse

@@ -59,6 +59,7 @@ THREATS = (
     Threat("B17", "headers"),
     Threat("B18", "secrets in logs and in the repository", "checks"),
     Threat("C1", "errors on odd input", "fuzz"),
+    Threat("C7", "a history that somebody changed", "benchmarks"),
     Threat("D1", "accessibility"),
     Threat("D2", "pages without script"),
     Threat("D3", "known holes and changed files of others", "checks"),
@@ -116,7 +117,9 @@ class Row:
         if database not in self.found:
             return "–"
         measured, of = self.found[database]
-        number = f"{measured:,}" if isinstance(measured, int) else f"{measured:,.1f}"
+        number = (
+            f"{measured:,}" if isinstance(measured, int) else f"{measured:,.3f}" if measured < 1 else f"{measured:,.1f}"
+        )
         return number if of is None else f"{number} of {of:,}"
 
 

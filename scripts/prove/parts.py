@@ -11,7 +11,7 @@ from pathlib import Path
 from scripts.prove.figures import POSTGRESQL, SQLITE, Figure
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("checks", "tests", "fuzz", "mutants")
+KINDS = ("checks", "tests", "fuzz", "benchmarks", "mutants")
 PASSED, FAILED, NOT_ASKED = "passed", "FAILED", "not asked"
 NO_TESTS, NO_ANSWER = (
     5,
@@ -60,6 +60,31 @@ def requests(database: str) -> Reader:
     return reader
 
 
+def unequal(database: str) -> Reader:
+    """How far the last AUC of each door is from saying nothing."""
+
+    def reader(said: str, _code: int) -> list[Figure]:
+        found = dict(re.findall(r"^([\w-]+): known .* AUC ([\d.]+),", said, re.MULTILINE))
+        return [
+            Figure("B6", f"{door}: how far time tells who has an account (AUC - 0.5)", far, "<= 0.05", None, database)
+            for door, auc in found.items()
+            for far in (round(abs(float(auc) - 0.5), 3),)
+        ]
+
+    return reader
+
+
+def proved(database: str) -> Reader:
+    def reader(said: str, _code: int) -> list[Figure]:
+        found = re.search(r"([\d,]+) rows sealed in [\d.]+ s, proved in ([\d.]+) s", said)
+        if not found:
+            return []
+        what = f"seconds to prove {found[1]} rows of history"
+        return [Figure("C7", what, float(found[2]), "<= 30", None, database)]
+
+    return reader
+
+
 def mutants(said: str, _code: int) -> list[Figure]:
     noticed = re.search(r"^\d+ of (\d+) noticed: ([\d.]+) %", said, re.MULTILINE)
     if not noticed:
@@ -98,7 +123,7 @@ class Wanted:
 
 
 def parts(wanted: Wanted) -> list[Part]:
-    return [*checks(), *tests(wanted), *fuzz(wanted), *([] if wanted.quick else mutating(wanted))]
+    return [*checks(), *tests(wanted), *fuzz(wanted), *([] if wanted.quick else [*benchmarks(), *mutating(wanted)])]
 
 
 def checks() -> list[Part]:
@@ -134,6 +159,17 @@ def fuzz(wanted: Wanted) -> list[Part]:
         Part("parsers", "fuzz", (*program, "--parsers", *texts), parsers),
         Part("fuzz on SQLite", "fuzz", (*program, "--only=sqlite", *cases), requests(SQLITE)),
         Part("fuzz on PostgreSQL", "fuzz", there, requests(POSTGRESQL)),
+    ]
+
+
+def benchmarks() -> list[Part]:
+    doors = (sys.executable, "-m", "benchmarks.enumeration")
+    chain = (sys.executable, "-m", "benchmarks.chain")
+    return [
+        Part("who has an account, on SQLite", "benchmarks", doors, unequal(SQLITE)),
+        Part("who has an account, on PostgreSQL", "benchmarks", (*ON_POSTGRES, *doors), unequal(POSTGRESQL)),
+        Part("the chain on SQLite", "benchmarks", (*chain, "--only=sqlite"), proved(SQLITE)),
+        Part("the chain on PostgreSQL", "benchmarks", (*ON_POSTGRES, *chain, "--only=postgresql"), proved(POSTGRESQL)),
     ]
 
 

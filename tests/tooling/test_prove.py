@@ -66,7 +66,8 @@ def test_a_threat_without_a_figure_is_seen() -> None:
     assert verdicts["B5"] == HOLDS
     by_kind = {kind: {verdicts[t.number] for t in THREATS if t.kind == kind} for kind in parts.KINDS}
     assert by_kind == {
-        "tests": {HOLDS, NO_FIGURE}, "checks": {NO_FIGURE}, "fuzz": {figures.NOT_ASKED}, "mutants": {figures.NOT_ASKED},
+        "tests": {HOLDS, NO_FIGURE}, "checks": {NO_FIGURE}, "fuzz": {figures.NOT_ASKED},
+        "benchmarks": {figures.NOT_ASKED}, "mutants": {figures.NOT_ASKED},
     }  # fmt: skip
     assert of("B4", found) == [("B4", "forged or confused tokens", "", "–", "–", NO_FIGURE)]
 
@@ -95,6 +96,11 @@ def test_the_columns_stand_below_each_other() -> None:
 
 PARSERS = "cookies 1,000\n1,000,000 inputs in 117 s, 8,547 a second\n{} came out with an error that is not declared\n"
 REQUESTS = "Test cases:\n  11784 generated, {}\n\nSeed: 1\n"
+DOORS = """login: known 34.49 ms, unknown 34.48 ms; AUC 0.561, 1 kind of body: MISSED
+login: known 1.00 ms, unknown 1.00 ms; AUC 0.513, 1 kind of body: kept
+forgot-password: known 18.48 ms, unknown 18.25 ms; AUC 0.438, 1 kind of body: MISSED
+"""
+CHAIN = "postgresql: 1,000,000 rows sealed in 8.3 s, proved in 4.8 s (4.7 s of work): kept\n"
 MUTANTS = "| all | 300 | 270 | 2 | 28 |\n\n272 of 300 noticed: 90.7 % (95 %: 86.8 to 93.5) in 61 minutes\n"
 
 
@@ -109,12 +115,23 @@ def test_what_each_tool_prints_is_a_figure() -> None:
     assert (share.what, share.measured, share.goal) == (
         "percent of 300 small changes that a test notices", 90.7, ">= 90",
     )  # fmt: skip
+    doors = parts.unequal(POSTGRESQL)(DOORS, 1)
+    assert [(door.threat, door.what.partition(":")[0], door.measured, door.goal, door.database) for door in doors] == [
+        ("B6", "login", 0.013, "<= 0.05", POSTGRESQL),
+        ("B6", "forgot-password", 0.062, "<= 0.05", POSTGRESQL),
+    ]
+    (chain,) = parts.proved(POSTGRESQL)(CHAIN, 0)
+    assert (chain.what, chain.measured, chain.database) == (
+        "seconds to prove 1,000,000 rows of history", 4.8, POSTGRESQL,
+    )  # fmt: skip
     found = parts.findings("B18", "secrets")
     assert [found(said, code)[0].measured for said, code in (("none\n", 0), ("a: b\nc: d\n", 1))] == [0, 2]
     assert found("", 1) == []
 
 
-@pytest.mark.parametrize("reader", [parts.parsers, parts.requests(SQLITE), parts.mutants])
+@pytest.mark.parametrize(
+    "reader", [parts.parsers, parts.requests(SQLITE), parts.unequal(SQLITE), parts.proved(SQLITE), parts.mutants]
+)
 def test_what_came_to_no_end_is_no_figure(reader: parts.Reader) -> None:
     assert reader("Traceback (most recent call last):\n", 1) == []
 
@@ -174,7 +191,7 @@ def test_all_of_it_is_kept_as_json(tmp_path: Path) -> None:
 
 def test_what_is_told_besides_chooses_among_the_tests() -> None:
     wanted, kinds = asked(["--workers", "3", "--postgres", "tests/api tests/crm", "--mutated", "a.py,b.py"])
-    assert kinds == {"checks", "tests", "fuzz", "mutants"}
+    assert kinds == {"checks", "tests", "fuzz", "benchmarks", "mutants"}
     commands = {each.name: " ".join(each.command) for each in parts.parts(wanted)}
     assert commands["tests on SQLite"].endswith("-m pytest -n 3 --dist worksteal -m slow or figures")
     assert commands["tests on PostgreSQL"].endswith("-m slow or figures tests/api tests/crm")
@@ -248,4 +265,4 @@ def test_the_command_tells_how_it_is_used() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "scripts.prove", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "--only {checks,tests,fuzz,mutants}" in shown.stdout
+    assert "--only {checks,tests,fuzz,benchmarks,mutants}" in shown.stdout
