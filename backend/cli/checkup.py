@@ -10,11 +10,14 @@ from backend.cli.console import RefusedError, first_line, opened
 from backend.core import clock
 from backend.core.config import Settings
 from backend.core.i18n import _
+from backend.core.permissions import DEAR
 from backend.database.chain.sealing import is_behind
 from backend.database.chain.verifying import VERIFIED, glance
+from backend.database.crud.alerts import AlertCRUD
 from backend.database.crud.credentials import CredentialCRUD
-from backend.database.crud.health import BACKED_UP, DEAR, HealthCRUD
+from backend.database.crud.health import BACKED_UP, HealthCRUD
 from backend.database.crud.ledger import LedgerCRUD
+from backend.database.crud.roles import RoleCRUD
 from backend.database.crud.staff import StaffCRUD
 from backend.database.models.dispatches import EMAIL, TELEGRAM
 from backend.database.schema import SchemaError, check_schema
@@ -31,7 +34,8 @@ def weak_data(config: Settings) -> Iterator[str]:
             check_schema(database)
             damaged = [*damage(database)]
             yield from damaged or (
-                *weak_accounts(database, config), *weak_tokens(database), *broken_books(database),
+                *weak_accounts(database, config), *unknown_roles(database, config), *unheard(database, config),
+                *weak_tokens(database), *broken_books(database),
                 *broken_chain(database, config), *neglected(database), *stuck(database, config), *lost(database),
             )  # fmt: skip
     except (RefusedError, SchemaError) as error:
@@ -65,9 +69,9 @@ def damage(database: Database) -> Iterator[str]:
 
 def weak_accounts(database: Database, config: Settings) -> Iterator[str]:
     with database.read() as session:
-        admins = StaffCRUD(session).admins()
+        missing, admins = not StaffCRUD(session).admins(), StaffCRUD(session).leaders()
         bare = {admin.id for admin in admins if config.https and not CredentialCRUD(session).has_factor(admin.id)}
-    if not admins:
+    if missing:
         yield _("There is no administrator: python -m backend.cli create-admin")
     for admin in admins:
         name = {"name": admin.login or admin.name}
@@ -75,6 +79,29 @@ def weak_accounts(database: Database, config: Settings) -> Iterator[str]:
             yield _("%(name)s has no password yet: set one in the settings.") % name
         if admin.id in bare:
             yield _("%(name)s is an administrator without a second factor: set one up under Security.") % name
+
+
+def unknown_roles(database: Database, config: Settings) -> Iterator[str]:
+    with database.read() as session:
+        known = {role.name.casefold() for role in RoleCRUD(session).of_staff()}
+    for name in config.require_2fa_roles or ():
+        if name.casefold() not in known:
+            yield _("REQUIRE_2FA_ROLES names %(name)s, but no role is called so: nobody is asked for more by it.") % {
+                "name": repr(name)
+            }
+
+
+def unheard(database: Database, config: Settings) -> Iterator[str]:
+    """Where nothing can be sent at all, other lines tell of that."""
+    if not (config.mail_on or config.bot_on):
+        return
+    with database.read() as session:
+        deaf, all_of_them = AlertCRUD(session).deaf()
+    if deaf and all_of_them:
+        yield _(
+            "Alerts reach nobody: give an administrator an e-mail or a chat with the bot, or choose another way in the"
+            " settings."
+        )
 
 
 def weak_tokens(database: Database) -> Iterator[str]:

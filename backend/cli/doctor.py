@@ -16,7 +16,7 @@ from backend.core import passwords
 from backend.core.config import Settings
 from backend.core.hosts import is_loopback
 from backend.core.i18n import _, current_language, negotiate
-from backend.core.permissions import ADMIN
+from backend.core.permissions import ADMIN, SYSTEM_ROLES
 
 LONG_ACCESS_MINUTES = 60
 FEW_BYTES, FEW_SHARE = 1_000_000_000, 0.05
@@ -73,7 +73,7 @@ def weak_settings(config: Settings) -> Iterator[str]:
         (config.remember_days > 0, _(
             "REMEMBER_DAYS keeps people signed in at rest: 0 ends a session after an hour of rest and 12 hours at most."
         )),
-        (config.https and not config.needs_factor(ADMIN), _(
+        (config.https and not config.needs_factor(ADMIN, SYSTEM_ROLES[ADMIN]), _(
             "REQUIRE_2FA_ROLES lets administrators in by a password alone: take it out, or name their role in it."
         )),
         (len(config.secret_keys) > 1, _(

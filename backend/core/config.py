@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from collections.abc import Iterable
 from email.headerregistry import Address
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +12,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from backend.core import mail
-from backend.core.hosts import is_loopback
-from backend.core.permissions import ADMIN
+from backend.core.hosts import is_ip, is_loopback
+from backend.core.permissions import ADMIN, ROLE_TITLES, is_administrative
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = frozenset(
@@ -35,7 +36,9 @@ SAMPLE_WORDS = ("secret", "password", "changeme", "change-me", "change_me", "exa
 WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")  # Telegram takes 1-256 of these
 SCHEMES = {"telegram_api_url": ("http", "https"), "redis_url": ("redis", "rediss", "unix")}
 NOBODY = "nobody"  # of REQUIRE_2FA_ROLES
+SYSTEM_NAMES = {title.casefold(): name for name, title in ROLE_TITLES.items()}  # as the English pages call them
 TELEGRAM_API = "https://api.telegram.org"
+GOOGLE, GITHUB, TELEGRAM = "https://accounts.google.com", "https://github.com", "https://oauth.telegram.org"
 
 
 class DatabaseSettings(BaseSettings):
@@ -110,7 +113,9 @@ class Settings(DatabaseSettings):
             return value
         roles = tuple(filter(None, map(str.strip, value.split(","))))
         # Empty is no decision: a line that was left blank must not take the second factor off.
-        return () if roles == (NOBODY,) else roles or None
+        if [role.casefold() for role in roles] == [NOBODY]:
+            return ()
+        return tuple(SYSTEM_NAMES.get(role.casefold(), role) for role in roles) or None
 
     @field_validator("secret_key", "admin_secret_key")
     @classmethod
@@ -244,14 +249,29 @@ class Settings(DatabaseSettings):
     def https(self) -> bool:
         return self.url.startswith("https://")
 
-    def needs_factor(self, role: str) -> bool:
-        """Whether whoever has this role gets nothing without a second factor."""
+    def needs_factor(self, role: str, rights: Iterable[str]) -> bool:
+        """Whether whoever has this role, which holds these rights, gets nothing without a second factor."""
         required = self.require_2fa_roles
-        return role in (required if required is not None else (ADMIN,) if self.https else ())
+        if required is None:
+            return self.https and is_administrative(rights)
+        named = {name.casefold() for name in required}
+        # A copy of the administrators' role is one of theirs, whatever its name.
+        return role.casefold() in named or (ADMIN.casefold() in named and is_administrative(rights))
 
-    def advises_factor(self, role: str) -> bool:
+    def advises_factor(self, rights: Iterable[str]) -> bool:
         """Whether they are reminded of one instead."""
-        return self.require_2fa_roles is None and not self.https and role == ADMIN
+        return self.require_2fa_roles is None and not self.https and is_administrative(rights)
+
+    @property
+    def issuers(self) -> frozenset[str]:
+        """Of the services that people can sign in with (core.elsewhere)."""
+        found = {"google": GOOGLE, "github": GITHUB, "telegram": TELEGRAM, "oidc": self.oidc_issuer}
+        return frozenset(issuer for name, issuer in found.items() if getattr(self, f"{name}_client_id"))
+
+    @property
+    def passkeys_on(self) -> bool:
+        """Browsers have passkeys on https at a name, and at localhost (core.passkeys)."""
+        return is_loopback(self.host) or (self.https and not is_ip(self.host))
 
     @property
     def secret_keys(self) -> list[str]:

@@ -20,12 +20,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from backend.core import clock
-from backend.core.config import Settings
+from backend.core.config import GITHUB, GOOGLE, TELEGRAM, Settings
 from backend.core.hosts import is_loopback
 from backend.database.schemas.base import MAX_ID
 
-GOOGLE, GITHUB = "https://accounts.google.com", "https://github.com"
-TELEGRAM = "https://oauth.telegram.org"
 # Of public keys alone: "none" and HS256, whose key would be one that everybody knows, are not among them.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 PUBLIC_KEYS = frozenset({"RSA", "EC", "OKP"})

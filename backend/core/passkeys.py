@@ -30,7 +30,7 @@ from webauthn.helpers.structs import (
 from backend.core import clock, security
 from backend.core.config import Settings
 from backend.core.errors import InvalidError
-from backend.core.hosts import is_ip, is_loopback
+from backend.core.hosts import is_loopback
 from backend.core.i18n import _
 from backend.database.crud.throttle import Limit, ThrottleCRUD
 from backend.database.models.auth import Credential
@@ -56,7 +56,7 @@ def site_of(request: Request) -> Site | None:
     if is_loopback(settings.host):
         host = request.url.hostname
         return Site("localhost", f"{request.url.scheme}://{request.url.netloc}") if host == "localhost" else None
-    return Site(settings.host, settings.url) if settings.https and not is_ip(settings.host) else None
+    return Site(settings.host, settings.url) if settings.passkeys_on else None
 
 
 def localhost(request: Request) -> str:

@@ -65,6 +65,9 @@ LABELS: dict[Permission, str] = {
 # Rights that only a token may hold: they stand for Telegram's word, not for a person's decision.
 TOKEN_ONLY = frozenset({P.BOT, P.PURCHASES_WRITE})
 
+# Rights over what others may do: whoever holds one of them runs the school, whatever their role is called.
+DEAR = frozenset({P.STAFF_WRITE, P.ROLES_WRITE, P.TOKENS_WRITE, P.SETTINGS_WRITE})
+
 # Verbs that change something; a route that is not GET needs one of them.
 WRITE_ACTIONS = frozenset({"write", "refund", "grant", "bot"})
 
@@ -109,6 +112,11 @@ ROLE_TITLES: dict[str, str] = {
     SUPPORT: N_("Support"),
     STUDENT: N_("Student"),
 }
+
+
+def is_administrative(rights: Iterable[str]) -> bool:
+    """Of a role: whether its people are administrators, for second factors, alerts and `doctor`."""
+    return not DEAR.isdisjoint(rights)
 
 
 def expand_scopes(scopes: list[str]) -> frozenset[str]:

@@ -274,7 +274,7 @@ def site() -> dict[str, Any]:
         "school": state.school.name if hasattr(state, "school") else settings.school_name,
         "sandbox": settings.sandbox_on,
         "insecure": not settings.https and not is_loopback(settings.host),
-        "advised": me.signed_in and not me.has_factor and settings.advises_factor(me.role),
+        "advised": me.signed_in and not me.has_factor and settings.advises_factor(me.permissions),
     }
 
 

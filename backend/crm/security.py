@@ -50,7 +50,7 @@ def index(request: Request, caller: Caller, credentials: Credentials) -> Respons
         trusted=TrustedDeviceCRUD(session).of(me),
         offered=passkeys.site_of(request) is not None,
         localhost=passkeys.localhost(request),
-        required=caller.settings.needs_factor(caller.me.role),
+        required=caller.settings.needs_factor(caller.me.role, caller.me.permissions),
     )
 
 

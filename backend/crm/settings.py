@@ -354,6 +354,7 @@ def _context(request: Request, caller: Caller, user: User, session: "Session") -
         "token_form": Form(),
         "school_form": Form(values={"name": named.name}),
         "alert_form": Form(values=AlertCRUD(session).choice()) if caller.me.may(P.SETTINGS_WRITE) else None,
+        "deaf": AlertCRUD(session).deaf() if caller.me.may(P.SETTINGS_WRITE) else ([], False),
         "alerts": [(name, _(words)) for name, words in ALERTS.items()],
         "alert_ways": [(name, _(words)) for name, words in ALERT_WAYS.items()],
         "devices": sum(found.impersonator_id is None for found in SessionCRUD(session).of_user(user.id)),

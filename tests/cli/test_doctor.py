@@ -17,18 +17,19 @@ from backend.core import clock, security
 from backend.core.config import Settings
 from backend.core.events import Event
 from backend.core.i18n import current_language
-from backend.core.permissions import Permission
+from backend.core.permissions import ADMIN, SYSTEM_ROLES, Permission
 from backend.database import audit
 from backend.database.crud.auth import ApiTokenCRUD
 from backend.database.crud.credentials import CredentialCRUD
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.settings import SettingCRUD
+from backend.database.crud.users import UserCRUD
 from backend.database.models.audit import SecurityEvent
-from backend.database.models.users import User
+from backend.database.models.users import Role, User
 from backend.database.session import Database
 from tests.cli.conftest import Run
 from tests.conftest import make_settings
-from tests.factories import make_promo
+from tests.factories import make_promo, save
 
 KEY = "another-key-another-key-another-key-987654321"
 HTTPS: dict[str, object] = {"base_url": "https://school.example", "trusted_proxies": "10.0.0.1"}
@@ -87,14 +88,27 @@ def test_every_weak_setting_is_listed(changes: dict[str, object], named: list[st
     assert weak(**{**FINE, **changes}) == named
 
 
+def reachable(db: Session) -> None:
+    """Alerts come to the administrator by every way."""
+    db.execute(update(User).values(email="anna@school.example", telegram_id=700))
+    db.commit()
+
+
+def private(database: Database) -> None:
+    path = Path(database.engine.url.database or "")
+    for file in path.parent.glob(f"{path.name}*"):
+        file.chmod(0o600)
+
+
 @pytest.mark.usefixtures("migrated")
 def test_doctor_lists_and_counts(run: Run, db: Session, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "123456:x")
     monkeypatch.setenv("SMTP_URL", MAIL["smtp_url"])
     monkeypatch.setenv("MAIL_FROM", MAIL["mail_from"])
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    reachable(db)
     if database.is_sqlite:
-        Path(database.engine.url.database or "").chmod(0o600)
+        private(database)
     else:  # what makes the tests quick is a weakness
         db.execute(text(f'ALTER DATABASE "{database.engine.url.database}" RESET synchronous_commit'))
     done = run("doctor")
@@ -118,14 +132,15 @@ def test_doctor_lists_and_counts(run: Run, db: Session, database: Database, monk
 
 
 @pytest.mark.usefixtures("migrated")
-def test_one_weakness_is_one(run: Run, monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
+def test_one_weakness_is_one(run: Run, db: Session, monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
     if not database.is_sqlite:
         pytest.skip("the tests' PostgreSQL has no password")
-    Path(database.engine.url.database or "").chmod(0o600)
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "123456:x")
     monkeypatch.setenv("SMTP_URL", MAIL["smtp_url"])
     monkeypatch.setenv("MAIL_FROM", MAIL["mail_from"])
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    reachable(db)
+    private(database)
     done = run("doctor")
     assert (done.exit_code, done.stdout.splitlines()) == (
         1, ["- Lyceum runs as root: run it as a user of its own.", "To mend: 1."],
@@ -258,7 +273,7 @@ def test_each_neglect_of_the_school_is_told(
     settings: Settings, db: Session, weaken: Callable[[Session], None], told: list[str]
 ) -> None:
     weaken(db)
-    db.commit()
+    reachable(db)
     lines = found(settings.model_copy(update={"telegram_bot_token": SecretStr("123456:x")}))
     assert [line[: len(start)] for line, start in zip(lines, told, strict=True)] == told
 
@@ -269,6 +284,48 @@ def test_administrators_on_https_have_a_second_factor(settings: Settings, db: Se
     CredentialCRUD(db).set_app(1, security.seal(settings, "JBSWY3DPEHPK3PXP"), 1)
     db.commit()
     assert found(there) == []
+
+
+def test_an_administrator_is_one_by_their_rights(settings: Settings, db: Session) -> None:
+    CredentialCRUD(db).set_app(1, security.seal(settings, "JBSWY3DPEHPK3PXP"), 1)
+    save(db, Role(name="Owner2", permissions=sorted(SYSTEM_ROLES[ADMIN])))
+    UserCRUD(db).create_staff(login="boris", password_hash="x", role="Owner2", first_name="Boris")
+    db.commit()
+    there = settings.model_copy(update={"base_url": "https://school.example"})
+    assert found(there) == ["boris is an administrator without a second factor: set one up under Security."]
+
+
+def test_roles_that_nobody_has_ask_for_nothing(db: Session, settings: Settings, tmp_path: Path) -> None:
+    save(db, Role(name="Куратор", permissions=[]))
+    names = "admin, Manager, куратор, Supporter, nobody"
+    lines = found(make_settings(settings.database_url, tmp_path, require_2fa_roles=names))
+    assert [line.partition(",")[0] for line in lines] == [
+        "REQUIRE_2FA_ROLES names 'Supporter'", "REQUIRE_2FA_ROLES names 'nobody'",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ({}, {}, "first", False),  # other lines tell of that
+        (MAIL, {}, "first", True),
+        (MAIL, {"email": "anna@school.example"}, "first", False),
+        (MAIL, {"email": "anna@school.example"}, "chat", True),
+        (MAIL, {"telegram_id": 700}, "both", True),
+        ({"telegram_bot_token": "123456:x"}, {"email": "anna@school.example"}, "email", True),
+        ({"telegram_bot_token": "123456:x"}, {"email": "anna@school.example", "telegram_id": 700}, "first", False),
+        ({"telegram_bot_token": "123456:x"}, {"telegram_id": 700, "blocked_bot_at": clock.now()}, "chat", True),
+    ],
+)
+def test_alerts_that_reach_nobody_are_told(
+    settings: Settings, db: Session, tmp_path: Path, case: tuple[dict[str, object], dict[str, object], str, bool]
+) -> None:
+    channels, address, way, told = case
+    db.execute(update(User).values(**address))
+    SettingCRUD(db).put("alert_choice", {"alerts": [], "alert_way": way})
+    db.commit()
+    lines = found(make_settings(settings.database_url, tmp_path, **channels))
+    assert [line.partition(":")[0] for line in lines] == (["Alerts reach nobody"] if told else [])
 
 
 def test_a_database_that_forgets_is_told(settings: Settings, database: Database) -> None:

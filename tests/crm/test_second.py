@@ -17,6 +17,7 @@ from backend.core import clock, security
 from backend.core.config import Settings
 from backend.core.errors import NotAuthenticatedError, NotFoundError
 from backend.core.otp import plain
+from backend.core.permissions import ADMIN, AUTHOR, SUPPORT, SYSTEM_ROLES, Permission
 from backend.core.signin import complete
 from backend.database.crud import locks
 from backend.database.crud.auth import PENDING, SIGN_IN, OneTimeTokenCRUD, SessionCRUD
@@ -326,7 +327,14 @@ def test_a_passkey_that_is_none_brings_back_the_sign_in_page(app: FastAPI, sent:
 
 @pytest.mark.parametrize(
     ("given", "https", "plain"),
-    [(None, True, False), ("", True, False), ("nobody", False, False), ("Админ, Куратор", True, True)],
+    [
+        (None, True, False),
+        ("", True, False),
+        ("Nobody", False, False),
+        ("Админ, Куратор", True, True),
+        ("Support, admin", True, True),
+        ("Куратор", False, False),
+    ],
 )
 def test_who_needs_a_second_step_is_decided_by_the_settings(
     given: str | None, https: bool, plain: bool, tmp_path: Path
@@ -334,9 +342,14 @@ def test_who_needs_a_second_step_is_decided_by_the_settings(
     chosen = {} if given is None else {"require_2fa_roles": given}
     for url, needed in (("https://school.example", https), ("http://127.0.0.1:8000", plain)):
         settings = make_settings("sqlite://", tmp_path, base_url=url, **chosen)
-        assert settings.needs_factor("Админ") is needed
-        assert settings.needs_factor("Автор") is False
-        assert settings.advises_factor("Админ") is (given in (None, "") and url.startswith("http:"))
+        mighty = SYSTEM_ROLES[AUTHOR] | {Permission.ROLES_WRITE}  # a role of the school's own
+        for role, rights in (("Админ", SYSTEM_ROLES[ADMIN]), ("Owner2", SYSTEM_ROLES[ADMIN]), ("Chief", mighty)):
+            assert settings.needs_factor(role, rights) is needed
+            assert settings.advises_factor(rights) is (given in (None, "") and url.startswith("http:"))
+        assert settings.needs_factor("Автор", SYSTEM_ROLES[AUTHOR]) is False
+        assert settings.needs_factor("Поддержка", SYSTEM_ROLES[SUPPORT]) is ("Support" in (given or ""))
+        assert settings.needs_factor("куратор", SYSTEM_ROLES[AUTHOR]) is ("Куратор" in (given or ""))
+        assert settings.advises_factor(SYSTEM_ROLES[AUTHOR]) is False
 
 
 def test_a_session_that_ended_meanwhile_is_neither_completed_nor_renewed(

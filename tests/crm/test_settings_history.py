@@ -1,19 +1,24 @@
 """What became of an account, of the school's settings and its tokens stands on the settings page, without secrets."""
 
 import re
+from pathlib import Path
 
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.core import wording
 from backend.core.config import ROOT
 from backend.core.events import ALERTS
 from backend.core.permissions import SUPPORT
+from backend.database.crud.users import UserCRUD
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.history import Change, ChangeSet
-from tests.conftest import PASSWORD, SignIn
+from backend.database.models.users import User
+from main import create_app
+from tests.conftest import PASSWORD, SignIn, make_settings
+from tests.doors import ORIGIN
 
 HERE = "/dashboard/settings/"
 
@@ -65,6 +70,28 @@ def test_alerts_are_chosen_with_a_history(own: TestClient, db: Session) -> None:
         assert own.post(f"{HERE}alerts", data=bad).status_code == 422
     assert own.post(f"{HERE}alerts", data={"alert_way": "chat"}).status_code == 303
     assert HTMLParser(own.get(HERE).text).css("[name=alerts][checked]") == []
+
+
+def test_whom_no_alert_reaches_stands_beside_the_choice(
+    own: TestClient, db: Session, database_url: str, tmp_path: Path
+) -> None:
+    db.execute(update(User).values(ui_language="en"))
+    db.commit()
+    assert "Alerts reach nobody now" in own.get(HERE).text  # no mail server, no bot
+    mail = {"smtp_url": "smtps://school:pass@mail.example", "mail_from": "school@school.example"}
+    app = create_app(make_settings(database_url, tmp_path, **mail))
+    there = TestClient(app, base_url="http://127.0.0.1:8000", headers=ORIGIN, cookies={"lyceum": own.cookies["lyceum"]})
+    assert "Alerts reach nobody now" in there.get(HERE).text
+    UserCRUD(db).create_staff(login="boris", password_hash="x", role="Админ", first_name="Boris")
+    db.execute(update(User).where(User.id == 1).values(email="anna@school.example"))
+    db.commit()
+    note = HTMLParser(there.get(HERE).text).css_first("#deaf")
+    assert note is not None
+    assert note.text() == "Not reached now: Boris"
+    db.execute(update(User).where(User.login == "boris").values(email="boris@school.example"))
+    db.commit()
+    assert "deaf" not in there.get(HERE).text
+    app.state.database.dispose()
 
 
 def test_an_unchanged_school_is_no_change(own: TestClient, db: Session) -> None:

@@ -5,24 +5,30 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.context import Actor, Door
 from backend.core.events import ALERT_WAYS, NEW_ADMIN, Event
-from backend.core.permissions import ADMIN, AUTHOR
+from backend.core.permissions import ADMIN, AUTHOR, SYSTEM_ROLES, Permission
 from backend.database import audit
-from backend.database.crud import alerts
 from backend.database.crud.alerts import AlertCRUD
+from backend.database.crud.roles import RoleCRUD
+from backend.database.crud.staff import StaffCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.dispatches import Dispatch
-from backend.database.models.users import User
+from backend.database.models.users import Role, User
+from backend.database.schemas.staff import RoleForm
 from backend.database.session import Database
 from backend.jobs.periodic import CHORES
 from tests.conftest import make_settings
+from tests.factories import make_user, save
 
+BOT = {"telegram_bot_token": "123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"}
+MAIL = {"smtp_url": "smtps://school:pass@mail.example", "mail_from": "school@school.example"}
 ALERT = next(chore for chore in CHORES if chore.name == "alert")
 Happen = Callable[..., int]
 
@@ -81,8 +87,7 @@ def test_the_school_chooses_what_is_told_and_how(
     database: Database, db: Session, happen: Happen, tmp_path: Path
 ) -> None:
     db.execute(update(User).where(User.id == 1).values(telegram_id=700, email="anna@okno.example"))
-    with_bot = make_settings(database.url, tmp_path, telegram_bot_token="123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw")
-    speaking = Database(database.url, settings=with_bot)
+    speaking = Database(database.url, settings=make_settings(database.url, tmp_path, **BOT, **MAIL))
     told: dict[str, list[tuple[str, str]]] = {}
     for way in ALERT_WAYS:
         speaking.run(lambda session, way=way: AlertCRUD(session).choose([NEW_ADMIN], way))  # type: ignore[misc] # bound now
@@ -104,23 +109,107 @@ def test_the_school_chooses_what_is_told_and_how(
     }
 
 
-def test_the_chat_is_taken_where_there_is_no_e_mail_and_a_flood_is_cut(
-    database: Database, db: Session, happen: Happen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    "case",
+    [
+        ({}, None, []),  # the page of events is left
+        ({}, "anna@okno.example", ["email"]),  # it waits on the outbox page
+        (BOT, None, ["telegram"]),
+        (BOT, "anna@okno.example", ["telegram"]),  # a letter would only wait
+        (BOT | MAIL, "anna@okno.example", ["email"]),
+    ],
+)
+def test_the_chat_is_taken_where_no_e_mail_would_come(
+    database: Database, db: Session, happen: Happen, tmp_path: Path, case: tuple[dict[str, str], str | None, list[str]]
 ) -> None:
-    db.execute(update(User).where(User.id == 1).values(telegram_id=700))
-    happen(Event.LOGIN_NEW_DEVICE, user_id=1)
-    database.run(ALERT.work)
-    assert db.scalars(select(Dispatch)).all() == []  # no bot, no e-mail: the page of events is left
-
-    with_bot = make_settings(database.url, tmp_path, telegram_bot_token="123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw")
-    monkeypatch.setattr(alerts, "MOST", 3)
-    events = [happen(Event.LOGIN_FAIL_MAX, user_id=1) for _ in range(5)]
-    speaking = Database(database.url, settings=with_bot)
+    channels, email, taken = case
+    db.execute(update(User).where(User.id == 1).values(telegram_id=700, email=email))
+    event = happen(Event.LOGIN_NEW_DEVICE, user_id=1)
+    speaking = Database(database.url, settings=make_settings(database.url, tmp_path, **channels))
     speaking.run(ALERT.work)
     speaking.dispose()
-    rows = db.scalars(select(Dispatch).order_by(Dispatch.id)).all()
-    assert [(row.channel, row.chat_id, row.dedupe_key) for row in rows] == [
-        ("telegram", 700, f"alert:{event}:1:chat") for event in events[:3]
+    rows = db.scalars(select(Dispatch)).all()
+    assert [row.channel for row in rows] == taken
+    if taken == ["telegram"]:
+        assert (rows[0].chat_id, rows[0].dedupe_key) == (700, f"alert:{event}:1:chat")
+        assert rows[0].params["text"].splitlines()[0] == "Signed in on a new device"
+        assert rows[0].params["text"].endswith(f"/dashboard/settings/audit/{event}")
+
+
+def test_a_flood_covers_nothing_and_is_counted(database: Database, db: Session, happen: Happen) -> None:
+    db.execute(update(User).where(User.id == 1).values(email="anna@okno.example", ui_language="en"))
+    flood = [happen(Event.LOGIN_FAIL_MAX, user_id=999, limit="account") for _ in range(24)]  # nobody's login
+    student = make_user(db)
+    flood += [happen(Event.LOGIN_FAIL_MAX, user_id=student.id, limit="account")]
+    dear = [
+        happen(Event.LOGIN_FAIL_MAX, user_id=999, limit="everyone"),
+        happen(Event.LOGIN_FAIL_MAX, user_id=1, limit="account"),
+        happen(Event.TOKEN_REUSE, user_id=1),
+        happen(Event.LOGIN_NEW_DEVICE, user_id=1),
     ]
-    assert rows[0].params["text"].splitlines()[0] == "Too many attempts to sign in"
-    assert rows[0].params["text"].endswith(f"/dashboard/settings/audit/{events[0]}")
+    dear += [happen(Event.ROLE_CHANGED, user_id=1, before=AUTHOR, after=ADMIN) for _ in range(22)]
+    while database.run(ALERT.work):
+        pass
+    rows = db.scalars(select(Dispatch).order_by(Dispatch.id)).all()
+    assert [event_of(row) for row in rows] == flood[:20] + dear
+
+    with time_machine.travel(clock.now() + timedelta(minutes=61)):
+        for _ in range(3):
+            database.run(ALERT.work)
+        db.rollback()
+        _to, what, details = told(db)[-1]
+        assert (len(told(db)), what) == (len(rows) + 1, "Too many attempts to sign in")
+        assert details.startswith("5 more in the hour from ")
+        assert "Анна" not in details
+        happen(Event.LOGIN_FAIL_MAX, user_id=999, limit="account")
+        database.run(ALERT.work)
+        db.rollback()
+        assert len(told(db)) == len(rows) + 2  # a new hour
+
+
+# -- who is an administrator
+
+
+def role(db: Session, name: str, *rights: Permission) -> Role:
+    made = Role(name=name, permissions=sorted(SYSTEM_ROLES[AUTHOR] | set(rights)))
+    save(db, made)
+    return made
+
+
+def test_a_copy_of_the_administrators_role_is_told_of_whatever_it_is_called_later(
+    database: Database, db: Session, happen: Happen
+) -> None:
+    db.execute(update(User).where(User.id == 1).values(email="anna@okno.example", ui_language="en"))
+    owner, plain = role(db, "Owner2", Permission.TOKENS_WRITE), role(db, "Writer")
+    boris = UserCRUD(db).create_staff(login="boris", password_hash="x", role=AUTHOR, first_name="Boris")
+    db.commit()
+    for role_id in (plain.id, owner.id):
+        database.run(lambda session, to=role_id: StaffCRUD(session).set_role(boris.id, to, 1))  # type: ignore[misc] # bound now
+    form = RoleForm(name="Renamed", rights=[Permission.DASHBOARD_READ])
+    database.run(lambda session: RoleCRUD(session).change(owner.id, form, 1))
+    form = RoleForm(name="Writer", rights=[Permission.DASHBOARD_READ, Permission.STAFF_WRITE])
+    database.run(lambda session: RoleCRUD(session).change(plain.id, form, 1), Actor(Door.WEB, 1))
+    db.execute(update(SecurityEvent).values(at=clock.now() - timedelta(minutes=1)))
+    db.commit()
+    database.run(ALERT.work)
+    db.rollback()
+    assert [(what, details.split(" · ")[:2]) for _to, what, details in told(db)] == [
+        ("A person's role was changed", ["Boris", "Owner2"]),
+        ("The rights of a role were changed", ["Анна", "Writer"]),
+    ]
+
+
+def test_whoever_runs_the_school_and_may_see_the_events_is_told(
+    database: Database, db: Session, happen: Happen
+) -> None:
+    role(db, "Owner2", Permission.SETTINGS_WRITE, Permission.AUDIT_READ)
+    role(db, "Personnel", Permission.STAFF_WRITE)
+    role(db, "Watcher", Permission.AUDIT_READ)
+    for number, name in enumerate(("Owner2", "Personnel", "Watcher")):
+        made = UserCRUD(db).create_staff(login=f"p{number}", password_hash=None, role=name, first_name=name)
+        made.email = f"{name}@okno.example"
+    db.commit()
+    happen(Event.TOKEN_REUSE, user_id=1)
+    database.run(ALERT.work)
+    db.rollback()
+    assert [to for to, _what, _details in told(db)] == ["Owner2@okno.example"]

@@ -6,7 +6,6 @@ from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
 from backend.core import clock, security
-from backend.core.permissions import Permission
 from backend.database.chain.sealing import BROKEN, HEAD
 from backend.database.chain.verifying import VERIFIED
 from backend.database.crud.auth import BUILT_IN_BOT, ApiTokenCRUD
@@ -19,7 +18,6 @@ from backend.database.models.users import User
 from backend.database.session import settings_of
 
 BACKED_UP = "backup_made"  # of the settings: {"at"}, of the last `backup`
-DEAR = frozenset({Permission.STAFF_WRITE, Permission.ROLES_WRITE, Permission.TOKENS_WRITE, Permission.SETTINGS_WRITE})
 # What loses acknowledged writes, or rows their parents, when it is otherwise.
 STORAGE = {
     "sqlite": {"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"},

@@ -14,6 +14,7 @@ from backend.core.i18n import _
 from backend.core.permissions import ADMIN, STUDENT, Permission
 from backend.database.models.auth import AuthIdentity, Credential
 from backend.database.models.users import Role, User
+from backend.database.session import settings_of
 
 
 class Guard:
@@ -79,11 +80,14 @@ class Guard:
         """Raises ConflictError when nobody else runs the school: an administrator who is let in and has a way in."""
         if leaving.role.name != ADMIN or not leaving.is_active:
             return
-        ways = (
+        settings = settings_of(self.session)
+        ways = [
             User.password_hash.is_not(None),
-            exists().where(Credential.user_id == User.id, Credential.kind == "passkey"),
-            exists().where(AuthIdentity.user_id == User.id),
-        )
+            # Those of a service that is switched off open nothing.
+            exists().where(AuthIdentity.user_id == User.id, AuthIdentity.issuer.in_(settings.issuers)),
+        ]
+        if settings.passkeys_on:
+            ways.append(exists().where(Credential.user_id == User.id, Credential.kind == "passkey"))
         others = User.role_id == leaving.role_id, User.id != leaving.id, User.is_active, or_(*ways)
         if self.session.scalars(select(User.id).where(*others).limit(1)).one_or_none() is None:
             raise ConflictError(_("The school needs another administrator who can sign in first."), code="last_admin")

@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import and_, delete, exists, func, or_, select
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import aliased, joinedload
 
 from backend.core import clock
 from backend.core.errors import ConflictError, InvalidError, NotFoundError
 from backend.core.events import Event
 from backend.core.i18n import _, current_language
-from backend.core.permissions import ADMIN, STUDENT, Permission
+from backend.core.permissions import ADMIN, STUDENT, Permission, is_administrative
 from backend.core.text import datetime_text
 from backend.core.wording import role as role_words
 from backend.database import audit, history
@@ -42,6 +42,11 @@ FACTORS = or_(Credential.kind == "passkey", and_(Credential.kind == "totp", Cred
 
 def has_login(login: str | None) -> bool:
     return bool(login) and not str(login).startswith(NO_LOGIN)
+
+
+def _runs_school(role: Role) -> dict[str, Any]:
+    """For the event of someone getting a role: what it may do by then, as it may be another role when that is read."""
+    return {"runs_school": True} if is_administrative(role.permissions) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,9 @@ class StaffCRUD(UserCRUD):
         unproved = person.email_verified_at is None and person.telegram_id is not None
         history.describe(self.session, "role")
         self.assign(person, {"role_id": role.id, "email": None if unproved else person.email})
-        audit.note(self.session, Event.ROLE_CHANGED, user_id=user_id, before=STUDENT, after=role.name)
+        audit.note(
+            self.session, Event.ROLE_CHANGED, user_id=user_id, before=STUDENT, after=role.name, **_runs_school(role)
+        )
         self.sign_out(person)
         return person, "" if person.password_hash else self._invitation(person, role, by)
 
@@ -212,8 +219,8 @@ class StaffCRUD(UserCRUD):
         elif not has_login(person.login):
             self.assign(person, {"login": None})
         self.set_password(person, password_hash)
-        role = self.session.get_one(Role, person.role_id).name
-        audit.note(self.session, Event.USER_CREATED, user_id=person.id, role=role)
+        role = self.session.get_one(Role, person.role_id)
+        audit.note(self.session, Event.USER_CREATED, user_id=person.id, role=role.name, **_runs_school(role))
         return person
 
     def refuse_taken(self, login: str) -> None:
@@ -263,7 +270,7 @@ class StaffCRUD(UserCRUD):
         was = person.role.name
         history.describe(self.session, "role")
         self.assign(person, {"role_id": role.id})
-        audit.note(self.session, Event.ROLE_CHANGED, user_id=user_id, before=was, after=role.name)
+        audit.note(self.session, Event.ROLE_CHANGED, user_id=user_id, before=was, after=role.name, **_runs_school(role))
         return self.sign_out(person)
 
     def switch(self, user_id: int, active: bool, by: int | None) -> User:
@@ -327,6 +334,12 @@ class StaffCRUD(UserCRUD):
         """Active administrators, the eldest first."""
         statement = select(User).join(User.role).where(Role.name == ADMIN, User.is_active).order_by(User.id)
         return list(self.session.scalars(statement))
+
+    def leaders(self) -> list[User]:
+        """Active people, with their roles, whose role is administrative whatever it is called, the eldest first."""
+        roles = [role.id for role in self.session.scalars(select(Role)) if is_administrative(role.permissions)]
+        people = select(User).where(User.role_id.in_(roles), User.is_active).order_by(User.id)
+        return list(self.session.scalars(people.options(joinedload(User.role, innerjoin=True))))
 
     def is_empty(self) -> bool:
         """Whether nobody at all is known yet: a database that nothing has happened in."""
