@@ -96,7 +96,8 @@ def unheard(database: Database, config: Settings) -> Iterator[str]:
     if not (config.mail_on or config.bot_on):
         return
     with database.read() as session:
-        deaf, all_of_them = AlertCRUD(session).deaf()
+        alerts = AlertCRUD(session)
+        deaf, all_of_them = alerts.deaf(alerts.choice()["alert_way"])
     if deaf and all_of_them:
         yield _(
             "Alerts reach nobody: give an administrator an e-mail or a chat with the bot, or choose another way in the"

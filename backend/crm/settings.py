@@ -345,6 +345,8 @@ def _part(
 def _context(request: Request, caller: Caller, user: User, session: "Session") -> dict[str, Any]:
     named: School = request.app.state.school
     settings: Settings = request.app.state.settings
+    alerts = AlertCRUD(session)
+    choice = alerts.choice() if caller.me.may(P.SETTINGS_WRITE) else None
     return {
         "user": user,
         "form": Form.of(user, PROFILE),
@@ -353,8 +355,8 @@ def _context(request: Request, caller: Caller, user: User, session: "Session") -
         "password_waits": _asks_before_password(caller, user) and not proved_lately(caller.me, strong=True),
         "token_form": Form(),
         "school_form": Form(values={"name": named.name}),
-        "alert_form": Form(values=AlertCRUD(session).choice()) if caller.me.may(P.SETTINGS_WRITE) else None,
-        "deaf": AlertCRUD(session).deaf() if caller.me.may(P.SETTINGS_WRITE) else ([], False),
+        "alert_form": Form(values=choice) if choice else None,
+        "deaf": alerts.deaf(choice["alert_way"]) if choice else ([], False),
         "alerts": [(name, _(words)) for name, words in ALERTS.items()],
         "alert_ways": [(name, _(words)) for name, words in ALERT_WAYS.items()],
         "devices": sum(found.impersonator_id is None for found in SessionCRUD(session).of_user(user.id)),

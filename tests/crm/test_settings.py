@@ -64,7 +64,7 @@ def test_the_page_asks_the_database_the_same_whatever_the_rows(
         admin.post(f"{HERE}tokens", data={"name": f"token {number}", "scopes": "lessons:read"})
     queries.clear()
     admin.get(HERE)
-    assert len(queries) == few == 10
+    assert len(queries) == few == 11
 
 
 # -- profile

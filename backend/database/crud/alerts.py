@@ -61,9 +61,9 @@ class AlertCRUD:
         """Who is told: administrators, by whatever role, who may see what the alert is about."""
         return [one for one in StaffCRUD(self.session).leaders() if Permission.AUDIT_READ in one.role.permissions]
 
-    def deaf(self) -> tuple[list[User], bool]:
-        """Those of them whom no alert reaches as it is chosen now, and whether that is all of them."""
-        owners, way = self.owners(), self.choice()["alert_way"]
+    def deaf(self, way: str) -> tuple[list[User], bool]:
+        """Those of them whom no alert reaches by this way, and whether that is all of them."""
+        owners = self.owners()
         mail_on = settings_of(self.session).mail_on
         reached = {owner.id for owner in owners if self._chat(owner, way) or (mail_on and self._mail(owner, way))}
         return [owner for owner in owners if owner.id not in reached], not reached

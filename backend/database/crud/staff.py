@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import and_, delete, exists, func, or_, select
-from sqlalchemy.orm import aliased, joinedload
+from sqlalchemy.orm import aliased, contains_eager
 
 from backend.core import clock
 from backend.core.errors import ConflictError, InvalidError, NotFoundError
@@ -337,9 +337,9 @@ class StaffCRUD(UserCRUD):
 
     def leaders(self) -> list[User]:
         """Active people, with their roles, whose role is administrative whatever it is called, the eldest first."""
-        roles = [role.id for role in self.session.scalars(select(Role)) if is_administrative(role.permissions)]
-        people = select(User).where(User.role_id.in_(roles), User.is_active).order_by(User.id)
-        return list(self.session.scalars(people.options(joinedload(User.role, innerjoin=True))))
+        staff = select(User).join(User.role).where(Role.name != STUDENT, User.is_active).order_by(User.id)
+        people = self.session.scalars(staff.options(contains_eager(User.role)))
+        return [person for person in people if is_administrative(person.role.permissions)]
 
     def is_empty(self) -> bool:
         """Whether nobody at all is known yet: a database that nothing has happened in."""
