@@ -32,7 +32,7 @@ NEVER = {
     "first_reply_at", "waiting_since", "last_message_at", "actor_id", "impersonator_id", "owner_id", "change_set_id",
     "undoes_id", "lease_until", "attempts", "level", "confirmed_at", "sign_count", "last_step", "sealed", "secret",
 }  # fmt: skip
-NAMED = {"role_id": {"Invitation", "RoleChoice"}}  # more than one's own rights is refused there
+NAMED = {"role_id": {"Invitation", "RoleChoice", "TakeIn"}}  # more than one's own rights is refused there
 NAMED["id"] = {"BotProfile", "PlaceLesson"}  # Telegram's number of the bot; which lesson is dragged
 PLACES = {"", "body", "path", "query", "header"}  # an error is told without the place that it stood in
 BODILESS = ("/logout", "/blocked", "/unblocked")  # they read no body at all

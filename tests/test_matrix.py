@@ -14,7 +14,7 @@ from backend.core.auth import create_access_token
 from backend.core.permissions import MANAGER, SYSTEM_ROLES, Permission
 from backend.crm.matrix import opens
 from backend.database.crud.auth import API_ABSOLUTE, SIGN_IN, ApiTokenCRUD, OneTimeTokenCRUD, SessionCRUD
-from backend.database.crud.staff import INVITE
+from backend.database.crud.links import INVITE
 from backend.database.crud.users import UserCRUD
 from backend.database.models.auth import ApiToken, AuthSession, Credential
 from backend.database.models.jobs import Job

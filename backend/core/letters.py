@@ -72,6 +72,16 @@ KINDS: dict[str, Kind] = {
         ),
         WEEK,
     ),
+    "email_replaced": Kind(
+        N_("The e-mail of your account at %(school)s was changed"),
+        (
+            N_("Hello, %(name)s!"),
+            N_("%(who)s changed the e-mail of your account: nobody signs in with this address any more."),
+            N_("The e-mail is %(email)s now."),
+            N_("If this is a mistake, tell the school."),
+        ),
+        WEEK,
+    ),
     "register": Kind(
         N_("Confirm your e-mail for %(school)s"),
         (N_("Hello, %(name)s!"), N_("One step is left: confirm that this address is yours. The link works for a day.")),

@@ -12,7 +12,8 @@ from backend.core.forms import Form, form_of
 from backend.core.i18n import _
 from backend.core.templating import flash, render
 from backend.database.crud.auth import OneTimeTokenCRUD
-from backend.database.crud.staff import INVITE, StaffCRUD, has_login
+from backend.database.crud.links import INVITE
+from backend.database.crud.staff import StaffCRUD, has_login
 from backend.database.models.users import User
 from backend.database.schemas.staff import Acceptance
 from backend.database.session import Database

@@ -22,12 +22,13 @@ from backend.crm.table import Column, Screen, Table, cells, choice, install, rel
 from backend.database.crud.auth import ABSOLUTE, SessionCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.roles import RoleCRUD
-from backend.database.crud.staff import StaffCRUD, has_login
+from backend.database.crud.staff import StaffCRUD, has_login, keeps_email
+from backend.database.crud.typed import typed_by_others
 from backend.database.crud.viewing import ViewingCRUD
 from backend.database.models.users import User
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.lessons import Switch
-from backend.database.schemas.staff import Invitation, RoleChoice, StaffFilters, StaffForm, ViewAs
+from backend.database.schemas.staff import Invitation, RoleChoice, StaffFilters, StaffForm, TakeIn, ViewAs
 
 PREFIX = "/dashboard/settings/staff"
 router = Routes(prefix=PREFIX, dependencies=[require(Permission.STAFF_WRITE)])
@@ -107,10 +108,12 @@ def invite(
 
 
 @router.post("/{user_id}/take-in", name="crm:staff:take_in", dependencies=[require(Permission.USERS_READ), recent])
-def take_in(request: Request, caller: Caller, staff: Staff, user_id: UserId, form: Sent) -> Response:
+def take_in(
+    request: Request, caller: Caller, staff: Staff, user_id: UserId, form: Annotated[Form[TakeIn], form_of(TakeIn)]
+) -> Response:
     if form.data is None:
         return _new_page(request, caller, form, 422)
-    person, secret = staff.take_in(user_id, form.data.role_id, caller.me.user_id)
+    person, secret = staff.take_in(user_id, form.data.role_id, caller.me.user_id, form.data.version)
     if not secret:
         return _done(request, user_id, _("%s works here now") % person.name)
     return _page(request, caller, person, 201, link=_invitation(caller, person, secret))
@@ -141,30 +144,35 @@ def update(
     person = staff.get_member(user_id)
     if form.data is not None and form.data.email and staff.is_taken(form.data.email, besides=user_id):
         form.refuse(AppError(fields={"email": _("There is a person with this e-mail already.")}))
+    secret = ""
     if form.data is not None:
         try:
-            staff.change(user_id, form.data, caller.me.user_id)
+            person, secret = staff.change(user_id, form.data, caller.me.user_id)
         except AppError as error:
             if not error.fields:
                 raise
             form.refuse(error)
     if form.data is None:
         return render_part(request, "staff/edit.html", "staff/_form.html", 422, form=form, person=person)
+    if secret:
+        return _page(request, caller, person, 201, link=_invitation(caller, person, secret))
     return _done(request, user_id, _("Changes saved"))
 
 
 @router.post("/{user_id}/role", name="crm:staff:role", dependencies=[recent])
 def set_role(request: Request, caller: Caller, staff: Staff, user_id: UserId, form: Sent) -> Response:
-    person = staff.get_member(user_id)
+    person, secret = staff.get_member(user_id), ""
     if form.data is not None:
         try:
-            staff.set_role(user_id, form.data.role_id, caller.me.user_id)
+            person, secret = staff.set_role(user_id, form.data.role_id, caller.me.user_id)
         except AppError as error:
             error.fields = {"role_id": error.message}
             form.refuse(error)
             return _page(request, caller, person, error.status, role_form=form)
     if form.data is None:
         return _page(request, caller, person, 422, role_form=form)
+    if secret:
+        return _page(request, caller, person, 201, link=_invitation(caller, person, secret))
     return _done(request, user_id, _("The role is changed. The person signs in anew with it."))
 
 
@@ -242,7 +250,9 @@ def _new_page(request: Request, caller: Current, form: Form[Any], status: int = 
     form.values["ticket"] = security.new_token()
     may_find = caller.me.may(Permission.USERS_READ)
     students = StaffCRUD(caller.session).candidates(who) if who and may_find else []
-    found: dict[str, Any] = {"who": who, "students": students, "may_find": may_find}
+    typed = typed_by_others(caller.session, [student.id for student in students]) if students else {}
+    kept = {student.id for student in students if keeps_email(student, typed[student.id])}
+    found: dict[str, Any] = {"who": who, "students": students, "may_find": may_find, "typed": typed, "kept": kept}
     return render(request, "staff/new.html", status, form=form, roles=_roles(caller), **found)
 
 

@@ -32,6 +32,7 @@ from backend.database import history
 from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.lessons import LessonCRUD
+from backend.database.crud.recovery import RecoveryCRUD
 from backend.database.crud.students import StudentPageCRUD
 from backend.database.crud.tags import TagCRUD
 from backend.database.crud.users import StudentCRUD
@@ -190,7 +191,10 @@ def update(
     if form.data is None:
         parts = "users/edit.html", "users/_form.html"
         return render_part(request, *parts, 422, form=form, student=student, conflict=None)
+    old = student.email if student.email_verified_at else None
     students.update(user_id, form.data)
+    if old and old.casefold() != (student.email or "").casefold():
+        RecoveryCRUD(caller.session).tell_replaced(student, old, caller.me.user_id)
     flash(request, _("Changes saved"), undo=history.change_set_id(caller.session))
     return see_other(request, "crm:users:detail", user_id=user_id)
 

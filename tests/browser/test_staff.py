@@ -6,10 +6,11 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 from sqlalchemy.orm import Session
 
-from backend.core import security
+from backend.core import clock, security
 from backend.core.permissions import MANAGER
 from backend.database.crud.users import UserCRUD
 from tests.browser.axe import violations
+from tests.factories import make_user
 
 pytestmark = pytest.mark.browser
 HERE, ROLES = "/dashboard/settings/staff/", "/dashboard/settings/roles/"
@@ -85,3 +86,55 @@ def test_the_pages_of_the_staff_fit_a_phone(context: BrowserContext, db: Session
     for path in (*mine, ROLES, f"{ROLES}new", f"{ROLES}2", f"{ROLES}matrix"):
         page.goto(path)
         assert (path, page.evaluate(TOO_WIDE)) == (path, 0)
+
+
+def test_what_the_staff_wrote_is_told_before_a_student_is_taken_in(context: BrowserContext, db: Session) -> None:
+    vera = make_user(db, username="friend", email="vera@pupils.example", email_verified_at=clock.now())
+    page = context.new_page()
+    page.set_viewport_size({"width": 375, "height": 812})
+    page.goto(f"/dashboard/users/{vera.id}/edit")
+    page.get_by_label("Telegram name").fill("newteacher")
+    page.locator("#email").fill("evil@thief.example")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Changes saved")).to_be_visible()
+    page.goto(f"{HERE}new?who=@newteacher")
+    expect(page.get_by_text("The staff wrote this, not the student:")).to_be_visible()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of the two
+        assert (violations(page), page.evaluate(TOO_WIDE)) == ([], 0)
+    card = page.get_by_role("region", name=vera.name)
+    expect(card).to_contain_text("The e-mail is taken off")
+    card.get_by_label("Role").select_option(label="Manager")
+    card.get_by_role("button", name="Take in").click()
+    expect(page.get_by_role("alert")).to_contain_text("It works once")
+
+
+def test_an_invitation_follows_a_corrected_address(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto(f"{HERE}new")
+    page.get_by_label("First name").fill("Ольга")
+    page.get_by_role("textbox", name="E-mail", exact=True).fill("typo@stranger.example")
+    page.locator("#invite-form").get_by_label("Role").select_option(label="Manager")
+    page.get_by_role("button", name="Make the invitation").click()
+    first = page.get_by_label("Address").input_value()
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("E-mail").fill("right@school.example")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("It works once")
+    assert page.get_by_label("Address").input_value() != first
+
+
+def test_an_email_that_waits_is_called_off(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.set_viewport_size({"width": 375, "height": 812})
+    page.goto("/dashboard/settings/")
+    page.get_by_label("E-mail").fill("evil@thief.example")
+    page.get_by_role("button", name="Save profile").click()
+    waits = page.locator("#awaited-email")
+    expect(waits).to_contain_text("evil@thief.example")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of the two
+        assert (violations(page), page.evaluate(TOO_WIDE)) == ([], 0)
+    waits.get_by_role("button", name="Cancel this change").click()
+    expect(page.get_by_text("The e-mail stays as it is")).to_be_visible()
+    expect(waits).to_have_count(0)

@@ -13,8 +13,9 @@ from backend.core.events import LABELS, Event
 from backend.core.permissions import MANAGER, SUPPORT
 from backend.database.chain.sealing import seal
 from backend.database.crud.auth import OneTimeTokenCRUD
+from backend.database.crud.links import INVITE
 from backend.database.crud.settings import SettingCRUD
-from backend.database.crud.staff import INVITE, INVITE_LIFE
+from backend.database.crud.staff import INVITE_LIFE
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import ApiToken, AuthIdentity, Credential
 from backend.database.models.dispatches import Dispatch

@@ -18,8 +18,7 @@ from backend.core import logging as ours
 from backend.core.deps import Routes, public
 from backend.database.base import Base
 from backend.database.crud.auth import SIGN_IN, OneTimeTokenCRUD
-from backend.database.crud.recovery import RESET, VERIFY
-from backend.database.crud.staff import INVITE
+from backend.database.crud.links import INVITE, RESET, VERIFY
 from backend.database.models.auth import OneTimeToken
 from backend.database.models.doors import Registration
 from backend.database.models.users import User

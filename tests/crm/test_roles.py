@@ -134,6 +134,21 @@ def test_what_does_not_fit_stays_in_the_form(admin: TestClient) -> None:
         assert errors(refused.text) == {"name": "There is a role of this name already."}
         assert len(HTMLParser(refused.text).css("[name=rights][checked]")) == 3
     assert list(errors(admin.post(HERE, data={"name": ""}).text)) == ["name"]
+    twins = [
+        "Aдмин",
+        "Адмиn",
+        "АДМИΝ",
+        "Менеджёр",
+        "А д м и н",
+        "Ад\u200bмин",
+        "ABTOP",
+        "Adm1n",
+        "ΑΒΤΟΡ",
+        "Ａｄｍｉｎ ",
+    ]
+    told = [errors(admin.post(HERE, data={"name": name, "rights": BASIC}).text)["name"] for name in twins]
+    mixed, alike = "Write each word with the letters of one alphabet.", "This name looks like that of another role."
+    assert told == [mixed] * 3 + [alike] * 7
     for right in ("bot", "purchases:write", "everything"):
         assert admin.post(HERE, data={"name": "X", "rights": right}).status_code == 422
 

@@ -17,7 +17,8 @@ from backend.core import clock, security
 from backend.core.errors import AppError, ConflictError, ForbiddenError
 from backend.core.permissions import ADMIN, MANAGER, SUPPORT, SYSTEM_ROLES, Permission
 from backend.database.crud.auth import SIGN_IN, OneTimeTokenCRUD
-from backend.database.crud.staff import INVITE, StaffCRUD, has_login
+from backend.database.crud.links import INVITE
+from backend.database.crud.staff import StaffCRUD, has_login
 from backend.database.crud.users import UserCRUD
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import AuthSession, Credential, OneTimeToken, RateBucket

@@ -203,3 +203,111 @@ def test_an_email_that_waits_is_called_off(app: FastAPI, anna: User, admin: Test
     assert ("The e-mail stays as it is" in page, "evil@thief.example" in page) == (True, False)
     assert (browser(app).get(confirm).status_code, letter(db, "verify").state) == (404, "cancelled")
     assert again(db, anna).email == EMAIL
+
+
+def test_signing_a_person_out_everywhere_ends_what_was_asked_for_there(
+    app: FastAPI, admin: TestClient, sign_in: SignIn, db: Session
+) -> None:
+    boris = hire(db, SUPPORT, "boris")
+    sign_in("boris").post("/dashboard/settings/profile", data=PROFILE | {"email": "evil@thief.example"})
+    confirm = path(db, "verify")
+    admin.post(f"{HERE}{boris.id}/sign-out")
+    assert browser(app).post(confirm).status_code == 404
+    assert again(db, boris).email is None
+
+
+# -- an e-mail that others write
+
+
+def fields(person: User, email: str) -> dict[str, str]:
+    return {"first_name": person.first_name, "email": email, "version": str(person.version)}
+
+
+def test_an_invitation_to_a_mistyped_address_goes_to_the_right_one_alone(
+    app: FastAPI, admin: TestClient, db: Session
+) -> None:
+    vera, wrong = invited(admin, db, email="typo@stranger.example", role_id=role_id(db, ADMIN))
+    first = letter(db, "invite")
+
+    answer = admin.post(f"{HERE}{vera.id}", data=fields(vera, "right@school.example"))
+
+    right = (one(answer.text, "#new-link").attributes["value"] or "").partition(":8000")[2]
+    assert (answer.status_code, right, right == wrong) == (201, path(db, "invite"), False)
+    assert browser(app).post(wrong, data={"password": NEW, "repeat": NEW}).status_code == 404
+    assert (again(db, vera).password_hash, browser(app).get(right).status_code) == (None, 200)
+    db.refresh(first)
+    assert (first.state, "sealed" in first.params) == ("cancelled", False)
+    assert letter(db, "invite").address == "right@school.example"
+    # The stranger learns nothing of where it went.
+    assert db.scalars(select(Dispatch.method).order_by(Dispatch.id)).all() == ["invite", "invite"]
+    late = admin.post(f"{HERE}{vera.id}", data=fields(again(db, vera), "right@school.example") | {"login": "vera"})
+    assert (late.status_code, browser(app).get(right).status_code) == (303, 200)
+
+
+def test_another_role_comes_with_another_invitation(app: FastAPI, admin: TestClient, db: Session) -> None:
+    """Whoever could read the first letter may do less than the role that the person has now."""
+    vera, old = invited(admin, db, email="vera@school.example", role_id=role_id(db, SUPPORT))
+    answer = admin.post(f"{HERE}{vera.id}/role", data={"role_id": role_id(db, ADMIN)})
+    new = (one(answer.text, "#new-link").attributes["value"] or "").partition(":8000")[2]
+    assert (answer.status_code, new) == (201, path(db, "invite"))
+    assert [browser(app).get(address).status_code for address in (old, new)] == [404, 200]
+    assert letter(db, "invite").params["values"]["role"] == "Admin"
+
+
+def test_the_old_address_learns_that_the_staff_changed_it(admin: TestClient, db: Session) -> None:
+    boris = hire(db, SUPPORT, "boris", "hash")
+    boris.email = "boris@school.example"
+    db.commit()
+    assert admin.post(f"{HERE}{boris.id}", data=fields(boris, "evil@thief.example")).status_code == 303
+    told = letter(db, "email_replaced")
+    assert (told.address, told.user_id, told.params["values"]) == (
+        "boris@school.example",
+        boris.id,
+        {"name": "Boris", "who": "Анна", "email": "evil@thief.example", "school": "Lyceum"},
+    )
+    written = LetterCRUD(db).letter(told)
+    assert written is not None
+    assert "The e-mail is evil@thief.example now." in written.text
+    admin.post(f"{HERE}{boris.id}", data=fields(again(db, boris), "") | {"login": "boris"})
+    gone = LetterCRUD(db).letter(letter(db, "email_replaced"))
+    assert gone is not None
+    assert ("The e-mail is" in gone.text, "Анна changed the e-mail" in gone.text) == (False, True)
+    assert letter(db, "email_replaced").address == "evil@thief.example"
+
+
+def test_the_old_address_of_a_student_learns_it_as_well(app: FastAPI, admin: TestClient, db: Session) -> None:
+    olga = make_user(db, email="olga@pupils.example", email_verified_at=clock.now())
+    forget(browser(app), "olga@pupils.example")
+    reset = path(db, "reset")
+    sent = {"first_name": "Ольга", "email": "other@pupils.example", "is_active": "true"}
+    admin.post(f"/dashboard/users/{olga.id}", data=sent)
+    assert letter(db, "email_replaced").address == "olga@pupils.example"
+    assert browser(app).get(reset).status_code == 404
+    admin.post(f"/dashboard/users/{olga.id}", data=sent | {"email": "third@pupils.example"})  # nobody confirmed it
+    assert db.scalars(select(Dispatch.method).where(Dispatch.method == "email_replaced")).all() == ["email_replaced"]
+
+
+def test_an_address_that_anyone_else_writes_is_not_confirmed(db: Session) -> None:
+    """By whatever way it comes: a file, a cell, an undo."""
+    olga = make_user(db, email="olga@pupils.example", email_verified_at=clock.now())
+    olga.email = "Olga@Pupils.example"
+    db.commit()
+    assert olga.email_verified_at is not None
+    olga.email = "evil@thief.example"
+    db.commit()
+    assert olga.email_verified_at is None
+
+
+# -- a lock that stands before a proof
+
+
+def test_a_lock_of_the_proof_is_shown(own: TestClient, sign_in: SignIn, db: Session) -> None:
+    other = hire(db, ADMIN, "other")
+    looks = sign_in("other")
+    looks.headers["Accept-Language"] = "en"
+    tries(own, "password", "wrong", 6)
+    page = looks.get(f"{HERE}1").text
+    assert ("Too many attempts" in page, "Lift the lock" in page) == (True, True)
+    assert "Too many attempts" not in looks.get(f"{HERE}{other.id}").text
+    assert looks.post(f"{HERE}1/unlock").status_code == 303
+    assert tries(own, "password", PASSWORD, 1) == [303]

@@ -10,6 +10,7 @@ from backend.database.models.dispatches import EMAIL, Dispatch
 
 RESET, VERIFY, INVITE = "reset", "verify", "invite"  # purposes of links, and the kinds of letters that carry them
 WAYS_IN = RESET, VERIFY, SIGN_IN  # what lets into an account that has been come into
+ALL = *WAYS_IN, INVITE
 
 
 def awaits(session: Session, user_id: int, purpose: str) -> bool:

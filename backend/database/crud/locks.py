@@ -72,8 +72,9 @@ class LockCRUD(ThrottleCRUD):
         audit.note(self.session, Event.LOCK_LIFTED, everyone=True)
 
     def locked(self, user_ids: Sequence[int]) -> set[int]:
-        """Those of the people whom too many attempts keep out at this moment."""
+        """Those of the people whom too many attempts keep out at this moment, or from a proof of who they are."""
         limits = {account_key(user_id): (user_id, ACCOUNT) for user_id in user_ids}
+        limits |= {password_key(user_id): (user_id, ACCOUNT) for user_id in user_ids}
         limits |= {limit.key: (user_id, limit.count) for user_id in user_ids for limit in factor_limits(user_id)}
         counted = RateBucket.key.in_(limits), RateBucket.expires_at > clock.now()
         found = self.session.execute(select(RateBucket.key, RateBucket.count).where(*counted))

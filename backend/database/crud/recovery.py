@@ -93,6 +93,11 @@ class RecoveryCRUD:
         if user.email and user.email.casefold() != email.casefold():
             letters.write_to(user, "email_changed", email=email)
 
+    def tell_replaced(self, user: User, old: str, by: int | None) -> None:
+        """Someone else gave the account another e-mail, or took it: the old address learns of it."""
+        who = self.session.get_one(User, by).name if by is not None else settings_of(self.session).school_name
+        LetterCRUD(self.session).write_to(user, "email_replaced", to=old, who=who, email=user.email or "")
+
     def awaited(self, user_id: int) -> str:
         """The address that the person has still to confirm, "" when there is none."""
         live = OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > clock.now()

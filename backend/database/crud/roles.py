@@ -10,6 +10,7 @@ from backend.core.context import Actor
 from backend.core.errors import ConflictError, ForbiddenError, InvalidError
 from backend.core.events import Event
 from backend.core.i18n import _
+from backend.core.lookalikes import mixes_alphabets, skeleton
 from backend.core.permissions import ROLE_TITLES, STUDENT, Permission
 from backend.core.wording import role as role_words
 from backend.database import audit
@@ -85,7 +86,7 @@ class RoleCRUD(BaseCRUD[Role]):
         wanted = frozenset(data.rights) | (before - guard.rights)
         guard.cover(wanted ^ before)
         if data.name.casefold() != role.name.casefold():
-            self._refuse_taken(data.name)
+            self._refuse_taken(data.name, besides=role.name)
         self.assign(role, {"name": data.name, "permissions": sorted(wanted)})
         if wanted - before:
             SessionCRUD(self.session).revoke_role(role.id)
@@ -112,10 +113,16 @@ class RoleCRUD(BaseCRUD[Role]):
             raise ForbiddenError(_("This is your own role: someone else has to change it."))
         return role
 
-    def _refuse_taken(self, name: str) -> None:
-        taken = [*self.session.scalars(select(Role.name)), *map(role_words, ROLE_TITLES), *ROLE_TITLES.values()]
+    def _refuse_taken(self, name: str, besides: str = "") -> None:
+        """Also what only reads like the name of another role: whoever gives it would take it for that one."""
+        others = self.session.scalars(select(Role.name).where(Role.name != besides))
+        taken = [*others, *map(role_words, ROLE_TITLES), *ROLE_TITLES.values()]
         if name.casefold() in {known.casefold() for known in taken}:
             raise InvalidError(fields={"name": _("There is a role of this name already.")})
+        if mixes_alphabets(name):
+            raise InvalidError(fields={"name": _("Write each word with the letters of one alphabet.")})
+        if skeleton(name) in {skeleton(known) for known in taken}:
+            raise InvalidError(fields={"name": _("This name looks like that of another role.")})
 
     def _tell(self, role: Role, before: frozenset[str], *, gone: bool = False) -> None:
         after = frozenset() if gone else frozenset(role.permissions)

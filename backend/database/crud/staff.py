@@ -23,8 +23,11 @@ from backend.database.crud.base import Filter, exact
 from backend.database.crud.credentials import TrustedDeviceCRUD
 from backend.database.crud.idempotency import IdempotencyCRUD, Stored
 from backend.database.crud.letters import LetterCRUD
+from backend.database.crud.links import ALL, INVITE, WAYS_IN, awaits, end_links
 from backend.database.crud.locks import LockCRUD
+from backend.database.crud.recovery import RecoveryCRUD
 from backend.database.crud.rights import Guard
+from backend.database.crud.typed import Typed, typed_by_others
 from backend.database.crud.users import UserCRUD
 from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.auth import Credential, OneTimeToken
@@ -34,7 +37,7 @@ from backend.database.schemas.staff import Invitation, StaffForm
 from backend.database.session import settings_of
 
 LOGIN = re.compile(r"[^\s@]{2,64}")
-INVITE, INVITE_LIFE = "invite", timedelta(days=7)  # purpose and life of an invitation
+INVITE_LIFE = timedelta(days=7)
 # What stands in the place of a login until the invited person chooses one. Nobody can choose it: it has a space.
 NO_LOGIN = "invited "
 FACTORS = or_(Credential.kind == "passkey", and_(Credential.kind == "totp", Credential.confirmed_at.is_not(None)))
@@ -47,6 +50,16 @@ def has_login(login: str | None) -> bool:
 def _runs_school(role: Role) -> dict[str, Any]:
     """For the event of someone getting a role: what it may do by then, as it may be another role when that is read."""
     return {"runs_school": True} if is_administrative(role.permissions) else {}
+
+
+def _no_login() -> str:
+    return f"{NO_LOGIN}{secrets.token_hex(6)}"
+
+
+def keeps_email(student: User, typed: Sequence[Typed]) -> bool:
+    """Whether a student who comes to work keeps the e-mail: they confirmed it, and nobody else wrote it since."""
+    others = any(one.name == "email" or (not one.name and "email" in one.after) for one in typed)
+    return student.email_verified_at is not None and not others
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,7 @@ class StaffCRUD(UserCRUD):
         if data.email and self.is_taken(data.email, besides=0):
             taken = _("There is a person with this e-mail already.")
             raise ConflictError(taken, fields={"email": taken})
-        login = None if data.email else f"{NO_LOGIN}{secrets.token_hex(6)}"
+        login = None if data.email else _no_login()
         named = data.model_dump(include={"first_name", "last_name", "email"})
         person = self.add(User(role_id=role.id, login=login, **named))
         history.describe(self.session, "invite")
@@ -154,11 +167,13 @@ class StaffCRUD(UserCRUD):
         found = select(User).join(User.role).where(Role.name == STUDENT, User.erased_at.is_(None), mine)
         return self.session.scalars(found.order_by(User.id).limit(5)).all()
 
-    def take_in(self, user_id: int, role_id: int, by: int | None) -> tuple[User, str]:
+    def take_in(self, user_id: int, role_id: int, by: int | None, version: int | None = None) -> tuple[User, str]:
         """A student becomes a member of staff in the same account, with all that they bought; see `invite`.
 
-        The secret is "" for who has a password already. An e-mail that they never confirmed is taken off: it may be
-        anyone's who could edit students. Raises ConflictError for who is switched off or has another role already.
+        The secret is "" for the same form sent again. Whoever may edit students could have typed the e-mail, and asked
+        for a password by it: an address that is not the student's own (`keeps_email`) is taken off, and every password
+        and link ends. Raises ConflictError for who is switched off or has another role already, and when the account
+        is not of the `version` that was looked at.
         """
         guard = Guard(self.session, by, Permission.STAFF_WRITE)
         person, role = guard.anyone(user_id), guard.role(role_id)
@@ -166,22 +181,28 @@ class StaffCRUD(UserCRUD):
             return person, ""
         if person.role.name != STUDENT or not person.is_active:
             raise ConflictError(_("This person works here already, or is switched off."))
-        self._forget_links(user_id)
-        unproved = person.email_verified_at is None and person.telegram_id is not None
+        self.check_version(person, version)
+        values: dict[str, Any] = {"role_id": role.id, "password_hash": None}
+        if person.email and not keeps_email(person, typed_by_others(self.session, [user_id])[user_id]):
+            values["email"] = None
+            audit.note(self.session, Event.EMAIL_CHANGED, user_id=user_id)
+            if person.telegram_id is None and person.login is None:
+                values["login"] = _no_login()
+        self._end_all_links(user_id)
         history.describe(self.session, "role")
-        self.assign(person, {"role_id": role.id, "email": None if unproved else person.email})
+        self.assign(person, values)
         audit.note(
             self.session, Event.ROLE_CHANGED, user_id=user_id, before=STUDENT, after=role.name, **_runs_school(role)
         )
         self.sign_out(person)
-        return person, "" if person.password_hash else self._invitation(person, role, by)
+        return person, self._invitation(person, role, by)
 
     def invite_again(self, user_id: int, by: int | None) -> tuple[User, str]:
         """A new link; those before it do not work any more. Raises ConflictError for who has come in already."""
         person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
         if person.password_hash is not None or not person.is_active:
             raise ConflictError(_("This person has come in already, or is switched off."))
-        self._forget_links(user_id, OneTimeToken.purpose == INVITE)
+        end_links(self.session, user_id, INVITE)
         self.note(person, "invite")
         return person, self._invitation(person, person.role, by)
 
@@ -189,9 +210,8 @@ class StaffCRUD(UserCRUD):
         audit.note(self.session, Event.USER_INVITED, user_id=person.id)
         secret = OneTimeTokenCRUD(self.session).issue(person.id, INVITE, INVITE_LIFE)
         if person.email:
-            letters, until = LetterCRUD(self.session), clock.now() + INVITE_LIFE
-            letters.withdraw_to(person.id, "invite")
-            letters.post(
+            until = clock.now() + INVITE_LIFE
+            LetterCRUD(self.session).post(
                 "invite",
                 to=person.email,
                 language=current_language.get(),
@@ -212,7 +232,7 @@ class StaffCRUD(UserCRUD):
         person = self.get_by_id(OneTimeTokenCRUD(self.session).redeem(secret, INVITE))
         if not person.is_active or person.password_hash is not None:
             raise NotFoundError
-        self._forget_links(person.id)
+        self._end_all_links(person.id)
         if login and login != person.login:
             self.refuse_taken(login)
             self.assign(person, {"login": login})
@@ -242,8 +262,12 @@ class StaffCRUD(UserCRUD):
 
     # -- their accounts
 
-    def change(self, user_id: int, data: StaffForm, by: int | None) -> User:
-        """Name, login and e-mail. Raises ConflictError when someone else saved meanwhile or has the same."""
+    def change(self, user_id: int, data: StaffForm, by: int | None) -> tuple[User, str]:
+        """Name, login and e-mail, and the secret of a new invitation for who waits for one at another address.
+
+        The old address of who has come in learns that it is theirs no more. Raises ConflictError when someone else
+        saved meanwhile or has the same.
+        """
         person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
         self.check_version(person, data.version)
         values = data.model_dump(include={"first_name", "last_name", "email"})
@@ -254,24 +278,39 @@ class StaffCRUD(UserCRUD):
         if values["email"] is None and person.login is None and not data.login:
             raise InvalidError(fields={"email": _("Without a login they need an e-mail to sign in with.")})
         if (data.email or "").casefold() == (person.email or "").casefold():
-            return self.assign(person, values)
-        self._forget_links(user_id, OneTimeToken.purpose != INVITE)  # they went to the old address
+            return self.assign(person, values), ""
+        old, waits = person.email, self._waits(person)
+        self._end_all_links(user_id)  # they went to the old address
         self.assign(person, {**values, "email_verified_at": None})
         audit.note(self.session, Event.EMAIL_CHANGED, user_id=user_id)
-        return person
+        if waits:  # the old address may be a stranger's
+            return person, self._invitation(person, person.role, by)
+        if old:
+            RecoveryCRUD(self.session).tell_replaced(person, old, by)
+        return person, ""
 
-    def set_role(self, user_id: int, role_id: int, by: int | None) -> User:
-        """Ends all their sessions: they come in anew with the rights that they have then."""
+    def _waits(self, person: User) -> bool:
+        """Whether the person was invited and has not come in."""
+        return person.is_active and person.password_hash is None and awaits(self.session, person.id, INVITE)
+
+    def set_role(self, user_id: int, role_id: int, by: int | None) -> tuple[User, str]:
+        """Ends all their sessions: they come in anew with the rights that they have then.
+
+        So do links that others may have seen: whoever waits to come in gets a new invitation, and this its secret.
+        """
         guard = Guard(self.session, by, Permission.STAFF_WRITE)
         person, role = guard.person(user_id), guard.role(role_id)
         if role.id == person.role_id:
-            return person
+            return person, ""
         guard.keep_an_admin(person)
         was = person.role.name
         history.describe(self.session, "role")
+        waits = self._waits(person)
+        self._end_all_links(user_id)
         self.assign(person, {"role_id": role.id})
         audit.note(self.session, Event.ROLE_CHANGED, user_id=user_id, before=was, after=role.name, **_runs_school(role))
-        return self.sign_out(person)
+        self.sign_out(person)
+        return person, self._invitation(person, role, by) if waits else ""
 
     def switch(self, user_id: int, active: bool, by: int | None) -> User:
         """Lets a person in or not. Switched off, they lose their sessions and their links in the same moment."""
@@ -281,7 +320,7 @@ class StaffCRUD(UserCRUD):
             return person
         if not active:
             guard.keep_an_admin(person)
-            self._forget_links(user_id)
+            self._end_all_links(user_id)
         history.describe(self.session, "switch_on" if active else "switch_off")
         self.assign(person, {"is_active": active})
         audit.note(self.session, Event.USER_ENABLED if active else Event.USER_DISABLED, user_id=user_id)
@@ -294,6 +333,7 @@ class StaffCRUD(UserCRUD):
     def sign_out_everywhere(self, user_id: int, by: int | None) -> User:
         person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
         self.note(person, "sign_out")
+        end_links(self.session, user_id, *WAYS_IN)  # who came in there may have asked for one
         audit.note(self.session, Event.SESSION_ENDED, user_id=user_id, all=True)
         return self.sign_out(person)
 
@@ -324,9 +364,9 @@ class StaffCRUD(UserCRUD):
         audit.note(self.session, Event.FACTOR_REMOVED, user_id=user_id, kinds=sorted(set(gone)))
         return self.sign_out(person)
 
-    def _forget_links(self, user_id: int, *which: Any) -> None:
-        mine = OneTimeToken.user_id == user_id, OneTimeToken.used_at.is_(None)
-        self.session.execute(delete(OneTimeToken).where(*mine, *which))
+    def _end_all_links(self, user_id: int) -> None:
+        end_links(self.session, user_id, *ALL)
+        TrustedDeviceCRUD(self.session).forget(user_id)
 
     # -- all of them
 

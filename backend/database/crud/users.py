@@ -127,6 +127,7 @@ class UserCRUD(BaseCRUD[User]):
         if "email" not in values or (values["email"] or "").casefold() == (user.email or "").casefold():
             return self.assign(user, values)
         self.assign(user, {**values, "email_verified_at": None})
+        end_links(self.session, row_id, *WAYS_IN)  # they went to the old address
         audit.note(self.session, Event.EMAIL_CHANGED, user_id=row_id)  # whoever reads it can come in
         return user
 

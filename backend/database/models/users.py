@@ -93,7 +93,9 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
 
     def derive_keys(self) -> None:
         self.login_key = self.login.casefold() if self.login else None
-        self.email_key = self.email.casefold() if self.email else None
+        known, self.email_key = self.email_key, self.email.casefold() if self.email else None
         state = inspect(self)
+        if state.persistent and self.email_key != known and not state.attrs["email_verified_at"].history.has_changes():
+            self.email_verified_at = None  # whoever wrote it: another address was never confirmed
         if state.persistent and any(state.attrs[name].history.has_changes() for name in ("role_id", "is_active")):
             self.token_version += 1  # whoever is signed in under the old rights is signed out

@@ -59,6 +59,12 @@ class RoleChoice(Input):
     role_id: Id
 
 
+class TakeIn(RoleChoice):
+    """`version`: of the account as the page showed it."""
+
+    version: int | None = None
+
+
 class ViewAs(Input):
     """Seeing the school as someone else does: why, and whether anything may be changed on the way."""
 
