@@ -120,7 +120,7 @@ POST   /dashboard/settings/staff/{user_id}/role                        A!
 POST   /dashboard/settings/staff/{user_id}/take-in                     A!
 POST   /dashboard/settings/staff/{user_id}/switch                      A!
 POST   /dashboard/settings/staff/{user_id}/sign-out                    A
-POST   /dashboard/settings/staff/{user_id}/unlock                      A!
+POST   /dashboard/settings/staff/{user_id}/unlock                      A!!
 POST   /dashboard/settings/staff/{user_id}/link                        A!!
 POST   /dashboard/settings/staff/{user_id}/invite                      A!
 POST   /dashboard/settings/staff/{user_id}/factors/remove              A!!
@@ -297,7 +297,7 @@ POST   /dashboard/jobs/{job_id}/cancel                                 AMWS
 POST   /dashboard/jobs/{job_id}/undo                                   AMWS
 GET    /dashboard/outbox/                                              A
 GET    /dashboard/outbox/letters/{letter_id}                           A
-POST   /dashboard/outbox/letters/{letter_id}                           A!
+POST   /dashboard/outbox/letters/{letter_id}                           A!!
 GET    /dashboard/outbox/pick/{name}                                       A
 GET    /dashboard/outbox/bulk                                              A
 POST   /dashboard/outbox/bulk                                              A

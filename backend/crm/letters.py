@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Path, Request
 from fastapi.responses import Response
 
-from backend.core.deps import Caller, Current, Routes, crud, recent, require
+from backend.core.deps import Caller, Current, Routes, crud, require, strong
 from backend.core.letters import KINDS
 from backend.core.permissions import Permission
 from backend.core.templating import render
@@ -23,7 +23,7 @@ def detail(request: Request, caller: Caller, letters: Letters, letter_id: Letter
     return _page(request, caller, letters, letter_id)
 
 
-@router.post("/{letter_id}", name="crm:letters:reveal", dependencies=[require(Permission.SETTINGS_WRITE), recent])
+@router.post("/{letter_id}", name="crm:letters:reveal", dependencies=[require(Permission.SETTINGS_WRITE), strong])
 def reveal(request: Request, caller: Caller, letters: Letters, letter_id: LetterId) -> Response:
     """The link lets whoever has it act as the person: it is shown on purpose, to those alone who may do as much, and
     that is written down.

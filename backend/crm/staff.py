@@ -192,7 +192,7 @@ def sign_out(request: Request, caller: Caller, staff: Staff, user_id: UserId) ->
     return _done(request, user_id, _("All devices of this person are signed out"))
 
 
-@router.post("/{user_id}/unlock", name="crm:staff:unlock", dependencies=[recent])
+@router.post("/{user_id}/unlock", name="crm:staff:unlock", dependencies=[strong])
 def unlock(request: Request, caller: Caller, staff: Staff, user_id: UserId) -> Response:
     staff.lift_lock(user_id, caller.me.user_id)
     return _done(request, user_id, _("The lock is lifted: they may try to sign in again"))
