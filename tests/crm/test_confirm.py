@@ -25,6 +25,7 @@ from tests.doors import bearer, browser, program, token_of
 from tests.factories import make_lesson, make_purchase, make_user
 
 CONFIRM = "/dashboard/confirm/"
+LISTS = "users", "lessons", "courses", "promo-codes", "tickets/list"  # whose chosen rows become a file
 TOKENS = "/dashboard/settings/tokens"
 
 
@@ -63,7 +64,7 @@ def test_of_what_asks_for_some_of_it_each_part_does(old: TestClient, db: Session
     dear: dict[str, dict[str, object]] = {
         "POST /dashboard/settings/profile": {"first_name": "Анна", "email": "eve@evil.example", "timezone": "UTC"},
         "POST /dashboard/settings/password": new,
-        **{f"POST /dashboard/{name}/bulk": chosen for name in ("users", "lessons", "courses", "promo-codes")},
+        **{f"POST /dashboard/{name}/bulk": chosen for name in LISTS},
     }
     assert dear.keys() == {rule.name for rule in PAGES if rule.proof.startswith("?")}
     assert [name for name, sent in dear.items() if not asks(old.post(name.removeprefix("POST "), data=sent))] == []
