@@ -20,12 +20,12 @@ from backend.core.deps import (
     recent,
     require,
 )
-from backend.core.errors import ConflictError, ForbiddenError
+from backend.core.errors import AppError, ConflictError, ForbiddenError
 from backend.core.events import ALERT_WAYS, ALERTS, Event
 from backend.core.forms import Form, form_of
 from backend.core.i18n import _
 from backend.core.links import local_path
-from backend.core.permissions import LABELS, TOKEN_ONLY, Permission, expand_scopes, grantable
+from backend.core.permissions import BOT_SCOPES, LABELS, TOKEN_ONLY, Permission, expand_scopes, grantable
 from backend.core.school import KEY, School
 from backend.core.templating import flash, render, render_part, see_other
 from backend.core.text import timezones
@@ -250,9 +250,14 @@ def create_token(
     tokens: Tokens,
     form: Annotated[Form[TokenCreate], form_of(TokenCreate)],
 ) -> Response:
+    wanted = _granted(caller, form.data.scopes) if form.data is not None else frozenset()
+    if P.BOT in wanted and wanted - BOT_SCOPES:
+        words = _(
+            "The bot's token stays when you leave, so it holds the bot's rights alone. Make another one for the rest."
+        )
+        form.refuse(AppError(fields={"scopes": words}))
     if form.data is None:
         return _part(request, caller, "_tokens.html", users.get_by_id(_id(caller)), token_form=form)
-    wanted = _granted(caller, form.data.scopes)
     # The bot is the school's: it goes on when whoever set it up leaves. Any other token goes with
     # its owner.
     owner = None if P.BOT in wanted else _id(caller)
