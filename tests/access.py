@@ -209,7 +209,7 @@ GET    /dashboard/users/import/{import_id}                            AM
 POST   /dashboard/users/import/{import_id}/check                      AM
 POST   /dashboard/users/import/{import_id}/start                      AM
 POST   /dashboard/users/import/{import_id}/drop                       AM
-GET    /dashboard/users/import/{import_id}/problems.csv               AM
+GET    /dashboard/users/import/{import_id}/problems.csv               AM!
 GET    /dashboard/lessons/import/                                     AW
 POST   /dashboard/lessons/import/                                     AW
 GET    /dashboard/lessons/import/sample.csv                           AW
@@ -217,7 +217,7 @@ GET    /dashboard/lessons/import/{import_id}                          AW
 POST   /dashboard/lessons/import/{import_id}/check                    AW
 POST   /dashboard/lessons/import/{import_id}/start                    AW
 POST   /dashboard/lessons/import/{import_id}/drop                     AW
-GET    /dashboard/lessons/import/{import_id}/problems.csv             AW
+GET    /dashboard/lessons/import/{import_id}/problems.csv             AW!
 GET    /dashboard/courses/import/                                     AW
 POST   /dashboard/courses/import/                                     AW
 GET    /dashboard/courses/import/sample.csv                           AW
@@ -225,7 +225,7 @@ GET    /dashboard/courses/import/{import_id}                          AW
 POST   /dashboard/courses/import/{import_id}/check                    AW
 POST   /dashboard/courses/import/{import_id}/start                    AW
 POST   /dashboard/courses/import/{import_id}/drop                     AW
-GET    /dashboard/courses/import/{import_id}/problems.csv             AW
+GET    /dashboard/courses/import/{import_id}/problems.csv             AW!
 GET    /dashboard/promo-codes/import/                                 AM
 POST   /dashboard/promo-codes/import/                                 AM
 GET    /dashboard/promo-codes/import/sample.csv                       AM
@@ -233,7 +233,7 @@ GET    /dashboard/promo-codes/import/{import_id}                      AM
 POST   /dashboard/promo-codes/import/{import_id}/check                AM
 POST   /dashboard/promo-codes/import/{import_id}/start                AM
 POST   /dashboard/promo-codes/import/{import_id}/drop                 AM
-GET    /dashboard/promo-codes/import/{import_id}/problems.csv         AM
+GET    /dashboard/promo-codes/import/{import_id}/problems.csv         AM!
 GET    /dashboard/media/{media_id}                                     AW
 GET    /dashboard/promo-codes/                                         AM
 GET    /dashboard/promo-codes/export.xlsx                                  AM!
@@ -290,7 +290,7 @@ GET    /dashboard/jobs/export.csv                                      AMWS!
 GET    /dashboard/jobs/export.xlsx                                     AMWS!
 GET    /dashboard/jobs/{job_id}                                        AMWS
 GET    /dashboard/jobs/{job_id}/events                                 AMWS
-GET    /dashboard/jobs/{job_id}/errors.csv                             AMWS
+GET    /dashboard/jobs/{job_id}/errors.csv                             AMWS!
 POST   /dashboard/jobs/{job_id}/pause                                  AMWS
 POST   /dashboard/jobs/{job_id}/resume                                 AMWS
 POST   /dashboard/jobs/{job_id}/cancel                                 AMWS

@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 
 from backend.core import sheets
 from backend.core.context import Actor
-from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, require
+from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, recent, require
 from backend.core.errors import AppError
 from backend.core.exports import csv_response, export_response, in_batches
 from backend.core.forms import Form, form_of
@@ -172,7 +172,7 @@ def _running(router: Routes, place: Place, name: str) -> None:
         flash(request, _("The file is thrown away. Nothing was changed."), kind="info")
         return see_other(request, place.back)
 
-    @router.get("/{import_id}/problems.csv", name=f"{name}_problems", dependencies=[detached])
+    @router.get("/{import_id}/problems.csv", name=f"{name}_problems", dependencies=[detached, recent])
     def problems(caller: Caller, database: DatabaseDep, import_id: ImportId) -> Response:
         """The rows that were wrong or refused, with the reason; mended, they can come back."""
         with database.read() as session:

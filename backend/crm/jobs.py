@@ -10,9 +10,10 @@ from fastapi.responses import Response, StreamingResponse
 from markupsafe import escape
 
 from backend.core import atoms, text, wording
+from backend.core.auth import authenticate
 from backend.core.context import Principal
-from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, require
-from backend.core.errors import ConflictError, ForbiddenError, NotFoundError
+from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, recent, require
+from backend.core.errors import AppError, ConflictError, ForbiddenError, NotFoundError
 from backend.core.exports import Row, export_response, in_batches
 from backend.core.i18n import N_, _
 from backend.core.permissions import UNDO_RIGHTS, Permission
@@ -116,7 +117,7 @@ async def _told(request: Request, database: Database, job_id: int) -> AsyncItera
     yield "retry: 1000\n\n"
     while loop.time() < end and not stopping.is_set() and not await request.is_disconnected():
         part, going_on = await run_in_threadpool(_part, request, database, job_id)
-        if part != last:
+        if part and part != last:
             last, quiet = part, 0.0
             yield "".join(f"data: {line}\n" for line in part.splitlines()) + "\n"
         elif quiet >= HEARTBEAT_SECONDS:
@@ -130,13 +131,19 @@ async def _told(request: Request, database: Database, job_id: int) -> AsyncItera
 
 
 def _part(request: Request, database: Database, job_id: int) -> tuple[str, bool]:
+    """(what the page shows, whether there is more to come); ("", False) once the person may not see it any more."""
     with database.read() as session:
-        job = JobCRUD(session).view(job_id)
-        part = render(request, "jobs/_progress.html", job=job, may_act=may_act(request.state.me, job), live=True)
+        request.state.me = me = authenticate(request, session, api=False)
+        try:
+            request.state.unit.policy.admit(me)
+            job = seen(me, JobCRUD(session).view(job_id))
+        except AppError:
+            return "", False
+        part = render(request, "jobs/_progress.html", job=job, may_act=may_act(me, job), live=True)
         return bytes(part.body).decode(), job.going_on
 
 
-@router.get("/{job_id}/errors.csv", name="crm:jobs:csv", dependencies=[detached])
+@router.get("/{job_id}/errors.csv", name="crm:jobs:csv", dependencies=[detached, recent])
 def errors(caller: Caller, database: DatabaseDep, job_id: JobId) -> Response:
     with database.read() as session:
         seen(caller.me, JobCRUD(session).view(job_id))

@@ -1,6 +1,7 @@
 """The pages of jobs: who sees which, progress that is told while it moves, acting, refused rows."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,11 +9,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from backend.core.permissions import AUTHOR, MANAGER
+from backend.core.permissions import AUTHOR, MANAGER, STUDENT
+from backend.crm import jobs
+from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.jobs import JobCRUD
 from backend.database.models.jobs import Job
 from backend.database.models.lessons import Lesson
-from backend.database.models.users import User
+from backend.database.models.users import Role, User
 from backend.database.session import Database
 from backend.jobs import work
 from tests.conftest import SignIn
@@ -94,6 +97,24 @@ def test_the_progress_is_told_until_the_job_is_over(admin: TestClient, db: Sessi
     assert "data:" in told.text
     assert "1 of 1" in told.text
     assert told.text.endswith("event: over\ndata: over\n\n")
+
+
+@pytest.mark.parametrize("ends", ["session", "role"])
+def test_the_progress_is_told_no_longer_than_the_person_may_see_it(
+    admin: TestClient, db: Session, database: Database, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    monkeypatch.setattr(jobs, "LONGEST", 10.0)
+    job_id = start(database, "admin", "hide", [make_lesson(db).id])  # nobody works: it waits for ever
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(lambda: admin.get(f"{JOBS}{job_id}/events").text)
+        time.sleep(1)
+        assert told.running()
+        if ends == "session":
+            database.run(lambda session: SessionCRUD(session).revoke_all(1))
+        else:
+            db.get_one(User, 1).role_id = db.scalars(select(Role.id).where(Role.name == STUDENT)).one()
+            db.commit()
+        assert told.result(timeout=9).endswith("event: over\ndata: over\n\n")
 
 
 def test_a_person_pauses_goes_on_cancels_and_undoes(admin: TestClient, db: Session, database: Database) -> None:
