@@ -16,6 +16,11 @@ from backend.database.models.users import User
 Person = Annotated[str, typer.Argument(metavar="PERSON", help="Number in the school, login or e-mail.")]
 
 
+def _gone(session: Session, person: str) -> personal.Gone | None:
+    """Who was deleted, by their number: the history holds their data."""
+    return personal.gone(session, int(person)) if person.isascii() and person.isdecimal() else None
+
+
 def _found(session: Session, person: str) -> User:
     users = UserCRUD(session)
     number = int(person) if person.isascii() and person.isdecimal() else 0
@@ -47,11 +52,13 @@ def erase_person(
 ) -> None:
     """Erase the personal data of one person for good; purchases and payments stay in the books, of nobody.
 
+    A person who was deleted is called by the number in the history, which still holds the data.
+
     The database file is written anew afterwards, so that nothing is left in its free pages.
     """
     with ready_database() as database:
         with database.read() as session:
-            user = _found(session, person)
+            user = _gone(session, person) or _found(session, person)
         if (
             not yes
             and typer.prompt(f"Nothing brings the data back. Type the name ({user.name})", err=True) != user.name

@@ -72,6 +72,7 @@ class Shown:
     name: str
     url: str  # "" when it has no page or is gone
     rows: Sequence[Row]
+    personal: str = ""  # where the data of a deleted person are erased
 
 
 def readable(me: Principal) -> frozenset[str] | None:
@@ -104,7 +105,9 @@ def records(session: "Session", changes: Iterable[Any]) -> list[Shown]:
         there = (root in standing and root not in hidden) or root[0] in NUMBERED
         url = record_url(*root) if there else ""
         rows = [_row(change, standing) for change in some]
-        shown.append(Shown(root[0], numbered(*root, name), url, rows))
+        deleted = root[0] == "users" and root not in standing and any(row.op == "delete" for row in rows)
+        personal = f"{record_url(*root)}/personal" if deleted else ""
+        shown.append(Shown(root[0], numbered(*root, name), url, rows, personal))
     return shown
 
 

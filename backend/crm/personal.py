@@ -1,7 +1,7 @@
 """A student's personal data: all of it as a file, and the end of it."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path, Request
 from fastapi.responses import Response
@@ -15,6 +15,7 @@ from backend.core.permissions import Permission
 from backend.core.templating import flash, render, render_part, see_other
 from backend.database import personal
 from backend.database.crud.users import StudentCRUD
+from backend.database.models.users import User
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.users import EraseForm
 
@@ -33,7 +34,18 @@ UserId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 @router.get("", name="crm:personal:show")
 def show(request: Request, students: Students, user_id: UserId) -> Response:
-    return render(request, "users/personal.html", student=students.get_by_id(user_id), form=Form())
+    return render(request, "users/personal.html", **_about(_person(students, user_id), Form()))
+
+
+def _person(students: StudentCRUD, user_id: int) -> User | personal.Gone:
+    """A student, also one who was deleted: the history holds their data. Raises NotFoundError."""
+    found = personal.gone(students.session, user_id)
+    return found if found and found.role_id == students.student_role_id() else students.get_by_id(user_id)
+
+
+def _about(person: User | personal.Gone, form: Form[Any]) -> dict[str, Any]:
+    deleted_at = person.deleted_at if isinstance(person, personal.Gone) else None
+    return {"student": person, "deleted_at": deleted_at, "form": form}
 
 
 @router.post("/export", name="crm:personal:export", dependencies=all_of_it)
@@ -56,7 +68,7 @@ def erase(
     form: Annotated[Form[EraseForm], form_of(EraseForm)],
 ) -> Response:
     with database.read() as session:
-        student = StudentCRUD(session).get_by_id(user_id)
+        student = _person(StudentCRUD(session), user_id)
     if form.data is not None and _folded(form.data.name) != _folded(student.name):
         form.refuse(AppError(fields={"name": _("Type the name exactly: %s") % student.name}))
     if form.data is not None:
@@ -66,9 +78,11 @@ def erase(
             form.refuse(error)
     if form.data is None:
         parts = "users/personal.html", "users/_erase_form.html"
-        return render_part(request, *parts, 422, student=student, form=form)
+        return render_part(request, *parts, 422, **_about(student, form))
     personal.scrub(database)
     flash(request, _("The personal data are erased"))
+    if isinstance(student, personal.Gone):
+        return see_other(request, "crm:users:index")
     return see_other(request, "crm:users:detail", user_id=user_id)
 
 

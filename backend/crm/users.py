@@ -218,5 +218,9 @@ def toggle(
 def delete(request: Request, caller: Caller, students: Students, user_id: UserId) -> Response:
     students.get_by_id(user_id)
     students.delete(user_id)
-    flash(request, _("Student deleted"), undo=history.change_set_id(caller.session))
+    flash(
+        request,
+        _("Student deleted. The history keeps the data until you erase them."),
+        undo=history.change_set_id(caller.session),
+    )
     return see_other(request, "crm:users:index")

@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backend.database.crud.users import UserCRUD
+from backend.database.models.history import Change
 from backend.database.models.users import User
 from tests.cli.conftest import Run
 from tests.factories import make_user
@@ -28,6 +31,20 @@ def test_a_person_is_copied_into_a_file_and_erased(run: Run, migrated: Path, db:
     assert db.get_one(User, student.id).email is None
     again = run("erase-person", str(student.id), "--yes")
     assert (again.exit_code, again.stderr) == (1, "The data of this person are erased already.\n")
+
+
+@pytest.mark.usefixtures("migrated")
+def test_a_deleted_person_is_erased_by_the_number_in_the_history(run: Run, db: Session) -> None:
+    student = make_user(db, first_name="Мария", last_name="Ковалёва")
+    UserCRUD(db).delete(student.id)
+    db.commit()
+    assert "There is no person" in run("export-person", str(student.id), "x.json").stderr
+    assert "That is another name" in run("erase-person", str(student.id), text="Мария\n").stderr
+    done = run("erase-person", str(student.id), text="Мария Ковалёва\n")
+    assert (done.exit_code, f"Number {student.id} is nobody now" in done.stderr) == (0, True)
+    db.expire_all()
+    assert "Ковалёва" not in str(db.execute(select(Change.before, Change.after)).all())
+    assert "erased already" in run("erase-person", str(student.id), "--yes").stderr
 
 
 @pytest.mark.usefixtures("migrated")

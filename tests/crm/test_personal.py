@@ -2,10 +2,11 @@
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.database.models.audit import SecurityEvent
+from backend.database.models.history import ChangeSet
 from backend.database.models.users import User
 from tests.conftest import SignIn
 from tests.crm.pages import english_admin, errors, one, words
@@ -62,3 +63,31 @@ def test_people_of_the_staff_have_no_such_page(page: TestClient) -> None:
     for path in ("", "/export", "/erase"):
         method = "POST" if path else "GET"
         assert page.request(method, f"/dashboard/users/1/personal{path}", data={"name": "Анна"}).status_code == 404
+
+
+def test_a_deleted_student_is_erased_from_the_page_of_the_deletion(page: TestClient, db: Session, maria: User) -> None:
+    """Deleting alone can be undone, for the history holds everything: until it is erased there too."""
+    url = f"/dashboard/users/{maria.id}"
+    assert page.post(f"{url}/delete").status_code == 303
+    at = db.scalars(select(func.max(ChangeSet.id))).one()
+    assert f'href="{url}/personal"' in page.get(f"/dashboard/history/{at}").text
+    asked = page.get(f"{url}/personal").text
+    assert ("Мария Ковалёва" in asked, "an undo can bring this person back" in asked) == (True, True)
+    assert (f"{url}/personal/export" in asked, f'href="{url}"' in asked) == (False, False)
+    assert page.post(f"{url}/personal/erase", data={"name": "Мария"}).status_code == 422
+    answer = page.post(f"{url}/personal/erase", data={"name": "Мария Ковалёва"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/users/")
+    assert "Ковалёва" not in page.get(f"/dashboard/history/{at}").text
+    assert "erased already" in page.get(f"{url}/personal").text
+    assert "there is nothing to put back" in page.post(f"/dashboard/history/{at}/undo").text
+    assert page.get(f"/dashboard/users/{maria.id + 1}/personal").status_code == 404
+
+
+def test_an_undo_of_an_ordinary_deletion_brings_everything_back(page: TestClient, db: Session, maria: User) -> None:
+    url = f"/dashboard/users/{maria.id}"
+    page.post(f"{url}/delete")
+    at = db.scalars(select(func.max(ChangeSet.id))).one()
+    assert page.post(f"/dashboard/history/{at}/undo").status_code == 303
+    assert "Ковалёва" in page.get(url).text
+    assert f'href="{url}/personal"' not in page.get(f"/dashboard/history/{at}").text
+    assert page.post(f"{url}/personal/export").json()["person"]["username"] == "maria_k"

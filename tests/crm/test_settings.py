@@ -343,14 +343,11 @@ def test_the_bots_token_belongs_to_the_school(app: FastAPI, own: TestClient, db:
 
 
 def test_nobody_hides_rights_of_their_own_in_the_bots_token(own: TestClient, db: Session) -> None:
-    """It belongs to nobody and outlives its maker: one more right in it would outlive them too."""
     for scopes in (["bot", "purchases:refund"], ["bot", "staff:write", "users:read"]):
-        answer = own.post(f"{HERE}tokens", data={"name": "bot", "scopes": scopes})
-        assert (answer.status_code, 'id="scopes-error"' in answer.text) == (422, True)
-        assert all(f'value="{scope}" checked' in answer.text for scope in scopes)
+        assert 'id="scopes-error"' in own.post(f"{HERE}tokens", data={"name": "bot", "scopes": scopes}).text
     assert made(db) == []
-    assert own.post(f"{HERE}tokens", data={"name": "bot", "scopes": ["bot", "users:read"]}).status_code == 201
-    assert own.post(f"{HERE}tokens", data={"name": "web", "scopes": "purchases:refund"}).status_code == 201
+    for name, scopes in (("bot", ["bot", "users:read"]), ("web", ["purchases:refund"])):
+        assert own.post(f"{HERE}tokens", data={"name": name, "scopes": scopes}).status_code == 201
     assert {token.name: token.user_id for token in made(db)} == {"bot": None, "web": 1}
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from backend.core import clock
 from backend.core.config import Settings
 from backend.core.context import Actor, Door
-from backend.core.errors import ConflictError
+from backend.core.errors import ConflictError, NotFoundError
 from backend.database import personal
 from backend.database.base import Base
 from backend.database.chain.sealing import seal
@@ -20,6 +20,7 @@ from backend.database.chain.verifying import verify
 from backend.database.crud.ledger import LedgerCRUD
 from backend.database.crud.tickets import TicketCRUD
 from backend.database.crud.undo import UndoCRUD
+from backend.database.crud.users import UserCRUD
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import (
     ApiToken,
@@ -39,7 +40,9 @@ from backend.database.models.purchases import Purchase
 from backend.database.models.system import BotChat
 from backend.database.models.tags import Tag, UserTag
 from backend.database.models.users import User
-from backend.database.personal.places import BOOKS, PLACES, whose
+from backend.database.models.views import SavedView
+from backend.database.personal.places import BOOKS, PLACES
+from backend.database.personal.traces import gone, whose
 from backend.database.session import Database
 from tests.factories import make_import, make_lesson, make_order, make_purchase, make_ticket, make_user, make_view, save
 
@@ -105,6 +108,39 @@ def fill(row: Base, at: str) -> None:
             setattr(row, name, f"{CANARY}-{at}"[: kind.length or 99])
 
 
+def letters(event_id: int) -> list[Dispatch]:
+    """What others hold of the person: alerts of an event about them, a sent message, a letter of old."""
+    params = {"language": "ru", "values": {"details": f"Мария {CANARY} · 192.0.2.7"}}
+    former, mail = f"old-{CANARY}@example.org", {"channel": "email", "params": params, "state": "sent"}
+    told = {"chat_id": 5, "method": "sendMessage", "state": "sent"}
+    return [
+        Dispatch(dedupe_key=f"letter:alert:{event_id}:1", address="anna@school.example", method="alert", **mail),
+        Dispatch(dedupe_key=f"alert:{event_id}:1:chat", params={"text": f"Мария {CANARY}"}, **told),
+        Dispatch(dedupe_key="letter:x", address=former, method="register", **mail),
+        Dispatch(dedupe_key="named", params={"text": f"write to {former}"}, **told),
+        Dispatch(dedupe_key=f"letter:alert:{event_id}0:1", address="anna@school.example", method="alert",
+                 channel="email", params={"values": {"details": "someone else"}}),
+    ]  # fmt: skip
+
+
+def before(db: Session, user: User) -> None:
+    """What they were called once, and where that stands."""
+    former = f"old-{CANARY}@example.org"
+    user.username, user.email = f"{CANARY}_former", former
+    db.commit()
+    user.username, user.email = None, "Maria@example.org"
+    event = SecurityEvent(kind="authn_login_fail_max", user_id=user.id, door="web")
+    about = {"first_name": "x", "language": "ru", "password_hash": "p", "expires_at": clock.now()}
+    save(
+        db,
+        event,
+        SecurityEvent(kind="sensitive_read", actor_id=1, door="web", data={"filters": f"q={former}"}),
+        Registration(token_hash="f", email=former.title(), **about),
+    )
+    save(db, *letters(event.id))
+    make_import(db, "users", [[f"@{CANARY}_former"], [former], ["@other"]], ["username"])
+
+
 @pytest.fixture
 def student(db: Session) -> User:
     """A student in every table that may know of one, with a canary in every text; and a colleague with the same."""
@@ -119,6 +155,7 @@ def student(db: Session) -> User:
     returned = make_purchase(db, user, make_lesson(db), revoked_at=clock.now())
     payment = db.scalars(select(Payment).where(Payment.provider_charge_id == returned.payment_id)).one()
     payment.status, db.get_one(Order, payment.order_id).status = "refunded", "refunded"
+    before(db, user)
     tag, shared = Tag(name=CANARY, name_key=CANARY), Tag(name="shared", name_key="shared")
     job = Job(records="users", verb="delete", state="done")
     save(db, tag, shared, job, Refund(payment_id=payment.id, amount=payment.amount, status="done", actor_id=1))
@@ -155,7 +192,7 @@ def student(db: Session) -> User:
         make_view(db, owner_id=user.id),
         make_view(db, name="shared", query=f"q=%40{CANARY}-user"),
     )  # fmt: skip
-    who = whose(user)
+    who = whose(db, user.id)
     for place in PLACES:
         for row in db.scalars(select(place.model).where(place.mine(who))).all():
             fill(row, str(row.id)) if place.model is not User else fill(row, "user")
@@ -203,6 +240,8 @@ def test_nothing_personal_is_left_and_the_books_are_equal(
     assert db.scalars(select(Tag.name)).all() == ["shared"]
     assert db.scalars(select(IdempotencyKey.key)).all() == ["4"]
     assert db.scalars(select(SecurityEvent.ip).where(SecurityEvent.user_agent == "other")).all() == ["192.0.2.1"]
+    assert len(db.scalars(select(Dispatch.id)).all()) == 2  # an alert of someone else's event, and what named them
+    assert db.scalars(select(Dispatch.params).where(Dispatch.dedupe_key == "named")).all() == [{"text": "[…]"}]
     assert verify(database, settings).problem is None  # the chain over the history is whole
     # That it was done is known, and by whom.
     assert db.scalars(select(ChangeSet.label).order_by(ChangeSet.id.desc())).first() == "erase"
@@ -280,9 +319,85 @@ def test_what_is_erased_stays_erased(database: Database, db: Session) -> None:
         with pytest.raises(ConflictError):
             database.run(lambda session, at=change_set_id: UndoCRUD(session).undo(at, rest=True))
     from backend.database.crud.purchases import PurchaseCRUD
-    from backend.database.crud.users import UserCRUD
 
     with pytest.raises(ConflictError, match="nobody is left"):
         database.run(lambda session: PurchaseCRUD(session).refund(bought.id))
     with pytest.raises(ConflictError, match="erased already"):
         database.run(lambda session: UserCRUD(session).set_active(student.id, True))
+
+
+def test_what_is_another_persons_by_now_is_left_alone(database: Database, db: Session) -> None:
+    """A name in Telegram, an address and a number go to the next one; the erased person had them before."""
+    first = make_user(db, username="masha", email="masha@example.org", telegram_id=700000111)
+    first.username, first.email, first.telegram_id = "maria", "maria@example.org", 700000222
+    db.commit()
+    make_user(db, username="Masha", email="Masha@example.org", telegram_id=700000111)
+    letter = {"channel": "email", "method": "register", "params": {"values": {"name": "x"}}}
+    save(
+        db,
+        Dispatch(dedupe_key="theirs", address="masha@example.org", **letter),
+        Dispatch(dedupe_key="former", address="maria@example.org", **letter),
+        Dispatch(dedupe_key="chat", chat_id=700000111, method="sendMessage", params={}),
+        make_view(db, name="one", query="q=%40masha"),
+        make_view(db, name="two", query="q=%40maria"),
+    )
+    erase(database, first.id)
+    db.expire_all()
+    assert set(db.scalars(select(Dispatch.dedupe_key))) == {"theirs", "chat"}
+    assert {view.name: view.query for view in db.scalars(select(SavedView))} == {"one": "q=%40masha", "two": ""}
+
+
+def deleted(database: Database, db: Session, **about: Any) -> User:
+    """A student with a tag of their own whom somebody has deleted."""
+    student = make_user(db, first_name="Мария", last_name=CANARY, username=f"{CANARY}_m", **about)
+    tag = Tag(name=CANARY, name_key=CANARY)
+    save(db, tag)
+    event = SecurityEvent(kind="authn_login_success", user_id=student.id, door="web", ip=CANARY)
+    save(db, UserTag(row_id=student.id, tag_id=tag.id), event)
+    database.run(lambda session: UserCRUD(session).delete(student.id), Actor(Door.CLI))
+    return student
+
+
+def last_set(db: Session) -> int:
+    return db.scalars(select(func.max(ChangeSet.id))).one()
+
+
+def test_a_deleted_student_is_erased_from_the_history(database: Database, settings: Settings, db: Session) -> None:
+    number = deleted(database, db, email=f"{CANARY}@example.org").id
+    at = last_set(db)
+    seal(database, settings)
+    assert holding(db, CANARY) == {"changes", "tags", "security_events"}
+    found = gone(db, number)
+    assert found is not None
+    assert (found.name, found.erased_at) == (f"Мария {CANARY}", None)
+    erase(database, number)
+    db.expire_all()
+    assert holding(db, CANARY, "Мария") == set()
+    assert verify(database, settings).problem is None
+    assert db.scalars(select(SecurityEvent.kind).order_by(SecurityEvent.id.desc())).first() == "sensitive_delete"
+    with pytest.raises(ConflictError, match="there is nothing to put back"):
+        database.run(lambda session: UndoCRUD(session).undo(at, rest=True))
+    with pytest.raises(ConflictError, match="erased already"):
+        erase(database, number)
+    with pytest.raises(NotFoundError):
+        erase(database, number + 1)
+
+
+def test_the_deletion_of_others_is_undone_beside_an_erased_one(database: Database, db: Session) -> None:
+    """Nothing is lost by deleting alone: an undo brings the person back whole, and then they stand."""
+    both = [make_user(db, first_name=name).id for name in ("Мария", "Пётр")]
+
+    def delete(session: Session) -> None:
+        for number in both:
+            UserCRUD(session).delete(number)
+
+    database.run(delete)
+    at = last_set(db)
+    erase(database, both[0])
+    outcome = database.run(lambda session: UndoCRUD(session).undo(at, rest=True))
+    assert [(clash.entity_id, clash.why) for clash in outcome.clashes] == [
+        (both[0], "Erased personal data are gone: there is nothing to put back.")
+    ]
+    db.expire_all()
+    assert [user.first_name for user in db.scalars(select(User).where(User.id > 1))] == ["Пётр"]
+    assert gone(db, both[1]) is None

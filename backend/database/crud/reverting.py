@@ -15,7 +15,7 @@ from backend.database import history, outbox, search
 from backend.database.base import Base, UTCDateTime
 from backend.database.history import Told
 from backend.database.listing import AnyRow
-from backend.database.models.history import Change
+from backend.database.models.history import Change, ChangeSet
 from backend.database.models.orders import Payment
 from backend.database.models.users import User
 from backend.database.rows import among, model_of, naming, table_of, typed, with_keys
@@ -124,10 +124,13 @@ class Slice:
     def _restore(self, model: type[Base], run: list[AnyRow]) -> None:
         table = table_of(model)
         standing = self._rows(model, [change.entity_id for change in run], ())
+        erased = self._erased([change.entity_id for change in run]) if model is User else frozenset()
         writes = []
         for change in run:
             if (change.root, change.root_id) in self.staying:
                 self._clash(change, _("The record that it belongs to does not come back."))
+            elif change.entity_id in erased:
+                self._clash(change, _("Erased personal data are gone: there is nothing to put back."))
             elif change.entity_id in standing:
                 self._clash(change, _("This record stands again already."))
             else:
@@ -137,6 +140,12 @@ class Slice:
                 writes.append(Write(change, told, values))
         for _names, some in groupby(writes, key=lambda write: sorted(write.values)):
             self._carry_out(list(some), lambda rows: self._execute(insert(table), [row.values for row in rows]))
+
+    def _erased(self, ids: Sequence[int]) -> frozenset[int]:
+        """People whose data were erased after they had been deleted."""
+        mine = Change.entity == User.__tablename__, ChangeSet.label == "erase"
+        told = select(Change.entity_id).join(ChangeSet, ChangeSet.id == Change.change_set_id).where(*mine)
+        return frozenset(self.session.scalars(told.where(among(self.session, table_of(Change).c.entity_id, ids))))
 
     # -- a create: the row goes again
 

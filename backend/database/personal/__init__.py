@@ -2,5 +2,6 @@
 
 from backend.database.personal.dossier import dossier
 from backend.database.personal.erasing import Eraser, scrub
+from backend.database.personal.traces import Gone, gone
 
-__all__ = ["Eraser", "dossier", "scrub"]
+__all__ = ["Eraser", "Gone", "dossier", "gone", "scrub"]

@@ -16,8 +16,8 @@ from backend.database.models.audit import SecurityEvent
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.tags import Tag, UserTag
 from backend.database.models.users import User
-from backend.database.personal.places import BOOKS, PLACES, Place, Whose, whose
-from backend.database.personal.traces import changes_of, events_of
+from backend.database.personal.places import BOOKS, PLACES, Place, Whose
+from backend.database.personal.traces import changes_of, events_of, whose
 from backend.database.rows import table_of
 
 FORMAT = 1
@@ -30,7 +30,7 @@ def dossier(session: Session, user_id: int) -> Dossier:
 
     Leaves a security event. Raises NotFoundError.
     """
-    who = whose(UserCRUD(session).get_by_id(user_id))
+    who = whose(session, UserCRUD(session).get_by_id(user_id).id)
     tables = {place.table: _rows(session, place, who) for place in (*PLACES, *BOOKS) if place.model is not UserTag}
     [person] = tables.pop(User.__tablename__)
     audit.note(session, Event.EXPORTED, user_id=user_id, what="person")

@@ -13,25 +13,27 @@ from backend.core.events import Event
 from backend.core.i18n import _
 from backend.database import history, search
 from backend.database.chain.redacting import LAWFUL, Redactor, redacting
+from backend.database.crud.letters import OVER
 from backend.database.crud.users import UserCRUD
 from backend.database.listing import AnyRow
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import IdempotencyKey
+from backend.database.models.dispatches import EMAIL, Dispatch
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.imports import ImportRow
 from backend.database.models.jobs import JobRow
 from backend.database.models.orders import Refund
 from backend.database.models.tags import TAGGED, Tag
-from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import User
 from backend.database.models.views import SavedView
-from backend.database.personal.places import MARK, PLACES, Place, Whose, named, personal_columns, whose
-from backend.database.personal.traces import changes_of, events_of
-from backend.database.rows import table_of
+from backend.database.personal.places import MARK, PLACES, Place, Whose, named, personal_columns
+from backend.database.personal.traces import ERASE, Gone, changes_of, events_of, gone, records_of, whose
+from backend.database.rows import among, table_of
 from backend.database.session import Database
 
-LABEL = "erase"
 BOTH = Change.before, Change.after
+CHANNEL = select(Dispatch.channel, Dispatch.state)
+ALERT_KEYS = "alert:", "letter:alert:"  # see crud.alerts
 INDEXES = "users_search", "support_tickets_search"
 FTS_SECURE_DELETE = (3, 42)  # the SQLite that knows it
 
@@ -44,10 +46,13 @@ class Eraser:
         self.sqlite = session.get_bind().dialect.name == "sqlite"
 
     def erase(self, user_id: int) -> None:
-        """Raises NotFoundError, and ConflictError with why it must wait."""
-        user = UserCRUD(self.session).get_by_id(user_id)
-        who = whose(user)
-        self._check(user, who)
+        """Also of a person who was deleted: the history knows them still.
+
+        Raises NotFoundError, and ConflictError with why it must wait.
+        """
+        person = gone(self.session, user_id) or UserCRUD(self.session).get_by_id(user_id)
+        who = whose(self.session, user_id)
+        self._check(person, who)
         self._wipe_pages(on=True)
         with redacting(self.session, Event.ERASED, user_id=user_id) as redactor:
             self._redact_history(who, redactor)
@@ -59,14 +64,14 @@ class Eraser:
             self._empty(place, who)
         self._drop_unused(tags)
         self.session.expire_all()
-        history.describe(self.session, LABEL)
+        history.describe(self.session, ERASE)
         history.note(self.session, ("users", user_id), {}, {})
         self._wipe_pages(on=False)
 
-    def _check(self, user: User, who: Whose) -> None:
-        if user.erased_at is not None:
+    def _check(self, person: User | Gone, who: Whose) -> None:
+        if person.erased_at is not None:
             raise ConflictError(_("The data of this person are erased already."), code="already_erased")
-        if user.is_active and not UserCRUD(self.session).is_student(user):
+        if isinstance(person, User) and person.is_active and not UserCRUD(self.session).is_student(person):
             raise ConflictError(_("Switch the account off first: this person is on the staff."), code="on_staff")
         refunds = next(place for place in PLACES if place.model is Refund)
         if self.session.scalar(select(exists().where(refunds.mine(who), Refund.status == "requested"))):
@@ -105,8 +110,12 @@ class Eraser:
         return values
 
     def _tags(self, who: Whose) -> list[int]:
+        """Those that they carry, and carried."""
         link: Any = TAGGED["users"]
-        return list(self.session.scalars(select(link.tag_id).where(link.row_id == who.user_id)))
+        mine = Change.root == "users", Change.root_id == who.user_id, Change.entity == link.__tablename__
+        told = self.session.execute(select(Change.before, Change.after).where(*mine))
+        carried = {image["tag_id"] for row in told for image in row if "tag_id" in image}
+        return [*carried, *self.session.scalars(select(link.tag_id).where(link.row_id == who.user_id))]
 
     def _drop_unused(self, tags: Sequence[int]) -> None:
         """A tag that only this person carried may have been about them."""
@@ -121,8 +130,24 @@ class Eraser:
             self._run(update(ImportRow).where(ImportRow.id == row_id).values(values))
         for row_id, _query in self._naming(SavedView.id, SavedView.query, who):
             self._run(update(SavedView).where(SavedView.id == row_id).values(query=""))
+        self._erase_letters(who)
         for job_id, row_id, _data in self._naming((JobRow.job_id, JobRow.row_id), JobRow.data, who):
             self._run(update(JobRow).where(JobRow.job_id == job_id, JobRow.row_id == row_id).values(data={}))
+
+    def _erase_letters(self, who: Whose) -> None:
+        """Letters and messages to others: alerts of what happened to the person, and whatever names them."""
+        alerts = or_(*(Dispatch.dedupe_key.startswith(beginning) for beginning in ALERT_KEYS))
+        keys = self.session.execute(select(Dispatch.id, Dispatch.dedupe_key).where(alerts)).all()
+        event_of = {row.id: int(row.dedupe_key.partition("alert:")[2].partition(":")[0]) for row in keys}
+        theirs = set(self.session.scalars(select(SecurityEvent.id).where(events_of(who))) if keys else ())
+        going = {row_id for row_id, event_id in event_of.items() if event_id in theirs}
+        for row_id, params in self._naming(Dispatch.id, Dispatch.params, who):
+            channel, state = self.session.execute(CHANNEL.where(Dispatch.id == row_id)).one()
+            if channel == EMAIL or row_id in event_of:
+                going.add(row_id)
+            elif state in OVER:  # what is on its way to someone else still arrives whole
+                self._run(update(Dispatch).where(Dispatch.id == row_id).values(params=_unnamed(params, who)))
+        self._run(delete(Dispatch).where(among(self.session, table_of(Dispatch).c.id, sorted(going))))
 
     def _naming(self, key: Any, column: InstrumentedAttribute[Any], who: Whose, *also: ColumnElement[bool]) -> Any:
         if not (who.needles or also):
@@ -138,9 +163,9 @@ class Eraser:
 
     def _erase_stored_answers(self, who: Whose) -> None:
         """Answers kept for a repeated request, for two days."""
-        tickets = self.session.scalars(select(SupportTicket.id).where(SupportTicket.user_id == who.user_id))
+        tickets = sorted(records_of(self.session, who)["support_tickets"])
         marks = [f'"user_id":{who.user_id}', *(f'"ticket_id":{ticket}' for ticket in tickets)]
-        marks += [f'"telegram_id":{who.telegram_id}'] if who.telegram_id else []
+        marks += [f'"telegram_id":{telegram_id}' for telegram_id in who.telegram_ids]
         ends = [IdempotencyKey.response.contains(mark + end) for mark in marks for end in (",", "}")]
         self._run(delete(IdempotencyKey).where(or_(*ends)))
 
@@ -175,6 +200,13 @@ class Eraser:
             self._run(update(event).where(mine, event.kind.not_in(LAWFUL)).values(data={}))
             own = mine, or_(event.actor_id.is_(None), event.actor_id == who.user_id)
             self._run(update(event).where(*own).values(ip=None, user_agent=""))
+        # An export of what was found by their e-mail is someone else's event and names them.
+        named = list(self._naming(event.id, event.data, who))
+        with redactor.touching("security_events", [row_id for row_id, _data in named]):
+            for row_id, data in named:
+                self._run(
+                    update(event).where(event.id == row_id, event.kind.not_in(LAWFUL)).values(data=_unnamed(data, who))
+                )
 
     def _run(self, statement: Any) -> None:
         self.session.execute(statement, execution_options={"synchronize_session": False})

@@ -34,23 +34,23 @@ SHORTEST = 4  # a shorter word names nobody by itself
 
 @dataclass(frozen=True)
 class Whose:
-    """One person, as the tables name them."""
+    """One person, as the tables name them now and named them before; see `traces.whose`."""
 
     user_id: int
-    telegram_id: int | None = None
-    names: tuple[str | None, ...] = ()  # username, login, e-mail
-    email: str | None = None
+    telegram_ids: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()  # usernames, logins, e-mails
+    emails: tuple[str, ...] = ()
 
     @property
     def words(self) -> frozenset[str]:
         """What names them in a text without a link, folded; their name does not, for others bear it too."""
-        known = (str(name).strip("@").casefold() for name in (self.telegram_id, *self.names) if name)
+        known = (str(name).strip("@").casefold() for name in (*self.telegram_ids, *self.names))
         return frozenset(word for word in known if len(word) >= SHORTEST)
 
     @property
     def needles(self) -> frozenset[str]:
         """The same as they stand in a column of text or of JSON, whatever their case."""
-        return self.words | {json.dumps(str(name).strip("@"))[1:-1] for name in self.names if name}
+        return self.words | {json.dumps(name.strip("@"))[1:-1] for name in self.names}
 
     def named_in(self, text: str) -> bool:
         return any(word.strip("@.").casefold() in self.words for word in WORD.findall(unquote(text)))
@@ -93,29 +93,24 @@ def _messages(who: Whose) -> ColumnElement[bool]:
 
 
 def _dispatches(who: Whose) -> ColumnElement[bool]:
-    to_them = or_(Dispatch.user_id == who.user_id, _same(Dispatch.chat_id, who.telegram_id))
+    to_them = or_(Dispatch.user_id == who.user_id, Dispatch.chat_id.in_(who.telegram_ids))
     to_them = or_(to_them, _written(Dispatch.address, who))
     return or_(to_them, Dispatch.message_id.in_(select(Message.id).where(_messages(who))))
 
 
 def _payments(who: Whose) -> ColumnElement[bool]:
     orders = select(Order.id).where(Order.user_id == who.user_id)
-    return or_(Payment.order_id.in_(orders), _same(Payment.payer_telegram_id, who.telegram_id))
+    return or_(Payment.order_id.in_(orders), Payment.payer_telegram_id.in_(who.telegram_ids))
 
 
 def _refunds(who: Whose) -> ColumnElement[bool]:
     return Refund.payment_id.in_(select(Payment.id).where(_payments(who)))
 
 
-def _same(column: Any, value: int | None) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = column == (value or 0)  # nobody's chat is number 0
-    return found
-
-
 def _written(column: Any, who: Whose) -> ColumnElement[bool]:
-    """The person's e-mail, whatever its case."""
-    found: ColumnElement[bool] = func.lower(column) == (who.email or "").lower()
-    return and_(found, column != "")
+    """One of the person's e-mails, whatever its case."""
+    found: ColumnElement[bool] = func.lower(column).in_([email.lower() for email in who.emails])
+    return found
 
 
 def _job_errors(who: Whose) -> ColumnElement[bool]:
@@ -157,7 +152,7 @@ PLACES: tuple[Place, ...] = (
     Place(Purchase, _of(Purchase.user_id), {"reason": None}),
     Place(UserTag, _of(UserTag.row_id), {}, goes=True),
     Place(
-        BotChat, lambda who: _same(BotChat.telegram_id, who.telegram_id),
+        BotChat, lambda who: BotChat.telegram_id.in_(who.telegram_ids),
         {"telegram_id": None, "state": None, "data": {}}, goes=True,
     ),
     Place(SavedView, _of(SavedView.owner_id), {"name": MARK, "query": ""}, goes=True),
@@ -199,10 +194,6 @@ BOOKS: tuple[Place, ...] = (
         {},
     ),
 )
-
-
-def whose(user: User) -> Whose:
-    return Whose(user.id, user.telegram_id, (user.username, user.login, user.email), user.email)
 
 
 def named(user_id: int) -> dict[str, Any]:
