@@ -107,19 +107,24 @@ def fill(row: Base, at: str) -> None:
             setattr(row, name, f"{CANARY}-{at}"[: kind.length or 99])
 
 
-def letters(event_id: int) -> list[Dispatch]:
+def letters(event: SecurityEvent) -> list[Dispatch]:
     """What others hold of the person: alerts of an event about them, a sent message, a letter of old."""
     params = {"language": "ru", "values": {"details": f"Мария {CANARY} · 192.0.2.7"}}
     former, mail = f"old-{CANARY}@example.org", {"channel": "email", "params": params, "state": "sent"}
     told = {"chat_id": 5, "method": "sendMessage", "state": "sent"}
+    alert = {"address": "anna@school.example", "method": "alert"}
+    rest, other = f"{event.kind}:{event.user_id}:account", {"values": {"details": "someone else"}}
     return [
-        Dispatch(dedupe_key=f"letter:alert:{event_id}:1", address="anna@school.example", method="alert", **mail),
-        Dispatch(dedupe_key=f"alert:{event_id}:1:chat", params={"text": f"Мария {CANARY}"}, **told),
+        Dispatch(dedupe_key=f"letter:alert:{event.id}:1", **alert, **mail),
+        Dispatch(dedupe_key=f"letter:alert:{rest}:2026-11-29T10:00:00:1", **alert, **mail),
+        Dispatch(dedupe_key=f"alert:{event.id}:1:chat", params={"text": f"Мария {CANARY}"}, **told),
         Dispatch(dedupe_key="letter:x", address=former, method="register", **mail),
         Dispatch(dedupe_key="named", params={"text": f"write to {former}"}, **told),
-        Dispatch(dedupe_key=f"letter:alert:{event_id}0:1", address="anna@school.example", method="alert",
-                 channel="email", params={"values": {"details": "someone else"}}),
-    ]  # fmt: skip
+        Dispatch(dedupe_key=f"letter:alert:{event.id}0:1", channel="email", params=other, **alert),
+        Dispatch(
+            dedupe_key=f"letter:alert:{event.kind}:0::2026-11-29T10:00:00:1", channel="email", params=other, **alert
+        ),
+    ]
 
 
 def before(db: Session, user: User) -> None:
@@ -136,7 +141,7 @@ def before(db: Session, user: User) -> None:
         SecurityEvent(kind="sensitive_read", actor_id=1, door="web", data={"filters": f"q={former}"}),
         Registration(token_hash="f", email=former.title(), **about),
     )
-    save(db, *letters(event.id))
+    save(db, *letters(event))
     make_import(db, "users", [[f"@{CANARY}_former"], [former], ["@other"]], ["username"])
 
 
@@ -238,7 +243,7 @@ def test_nothing_personal_is_left_and_the_books_are_equal(
     assert db.scalars(select(Tag.name)).all() == ["shared"]
     assert db.scalars(select(IdempotencyKey.key)).all() == ["4"]
     assert db.scalars(select(SecurityEvent.ip).where(SecurityEvent.user_agent == "other")).all() == ["192.0.2.1"]
-    assert len(db.scalars(select(Dispatch.id)).all()) == 2  # an alert of someone else's event, and what named them
+    assert len(db.scalars(select(Dispatch.id)).all()) == 3  # alerts of others, and what named them
     assert db.scalars(select(Dispatch.params).where(Dispatch.dedupe_key == "named")).all() == [{"text": "[…]"}]
     assert verify(database, settings).problem is None  # the chain over the history is whole
     # That it was done is known, and by whom.

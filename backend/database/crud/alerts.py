@@ -161,6 +161,14 @@ def _subject(key: str) -> int:
     return int(key.split(":")[1])
 
 
+def about(dedupe_key: str) -> tuple[int, int]:
+    """(event, person) of an alert in the outbox, by the key that `_send` gave it; 0 for what the key does not name."""
+    event, *rest = dedupe_key.partition("alert:")[2].split(":")
+    if event.isdecimal():
+        return int(event), 0
+    return 0, int(rest[0]) if rest and rest[0].isdecimal() else 0
+
+
 def _takes(counts: Counts, key: str) -> bool:
     """Counts one more; whether it is among those that are told."""
     count = counts.setdefault(key, {"began": clock.now().isoformat(), "told": 0, "more": 0})

@@ -13,6 +13,7 @@ from backend.core.events import Event
 from backend.core.i18n import _
 from backend.database import history, search
 from backend.database.chain.redacting import LAWFUL, Redactor, redacting
+from backend.database.crud import alerts
 from backend.database.crud.letters import OVER
 from backend.database.crud.users import UserCRUD
 from backend.database.listing import AnyRow
@@ -136,14 +137,14 @@ class Eraser:
 
     def _erase_letters(self, who: Whose) -> None:
         """Letters and messages to others: alerts of what happened to the person, and whatever names them."""
-        alerts = or_(*(Dispatch.dedupe_key.startswith(beginning) for beginning in ALERT_KEYS))
-        keys = self.session.execute(select(Dispatch.id, Dispatch.dedupe_key).where(alerts)).all()
-        event_of = {row.id: int(row.dedupe_key.partition("alert:")[2].partition(":")[0]) for row in keys}
+        alarms = or_(*(Dispatch.dedupe_key.startswith(beginning) for beginning in ALERT_KEYS))
+        keys = self.session.execute(select(Dispatch.id, Dispatch.dedupe_key).where(alarms)).all()
+        told = {row.id: alerts.about(row.dedupe_key) for row in keys}
         theirs = set(self.session.scalars(select(SecurityEvent.id).where(events_of(who))) if keys else ())
-        going = {row_id for row_id, event_id in event_of.items() if event_id in theirs}
+        going = {row_id for row_id, (event, person) in told.items() if event in theirs or person == who.user_id}
         for row_id, params in self._naming(Dispatch.id, Dispatch.params, who):
             channel, state = self.session.execute(CHANNEL.where(Dispatch.id == row_id)).one()
-            if channel == EMAIL or row_id in event_of:
+            if channel == EMAIL or row_id in told:
                 going.add(row_id)
             elif state in OVER:  # what is on its way to someone else still arrives whole
                 self._run(update(Dispatch).where(Dispatch.id == row_id).values(params=_unnamed(params, who)))
