@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from backend.core import clock
+from backend.database.models.auth import AuthSession
 from backend.database.models.lessons import Lesson
 from tests.browser.axe import violations
 from tests.browser.test_keys import press
+from tests.conftest import PASSWORD
 from tests.factories import make_course, make_lesson
 
 pytestmark = pytest.mark.browser
@@ -169,3 +173,18 @@ def test_everything_works_without_script(browser: Browser, url: str, context: Br
     page.goto(LESSONS + "pick/course_id")
     expect(page.get_by_role("button", name="Find")).to_be_visible()
     plain.close()
+
+
+def test_a_file_after_an_old_proof_asks_for_one_first(page: Page, db: Session) -> None:
+    """The question is a page to answer, not the file that was asked for."""
+    lessons(db)
+    page.goto(LESSONS)
+    db.execute(update(AuthSession).values(confirmed_at=clock.now() - timedelta(hours=1)))
+    db.commit()
+    page.get_by_role("link", name="CSV").click()
+    expect(page).to_have_url(re.compile(r"/dashboard/confirm/\?next="))
+    page.get_by_label("Password").fill(PASSWORD)
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Confirm").click()
+        page.get_by_role("link", name="Download").click()
+    assert found.value.suggested_filename.startswith("lessons")
