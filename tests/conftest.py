@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -39,6 +40,9 @@ ORIGIN = {"Origin": "http://127.0.0.1:8000", "Sec-Fetch-Site": "same-origin"}
 POSTGRES = os.environ.get("TEST_DATABASE_URL", "")
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 Seed = str
+# How long an example takes says more about the machine than about the rule.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 def make_settings(url: str, data_dir: Path, **changes: object) -> Settings:
