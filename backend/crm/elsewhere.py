@@ -1,6 +1,6 @@
 """Coming in with an account elsewhere, and linking one to one's own."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 from fastapi import Path, Request
@@ -8,8 +8,9 @@ from fastapi.responses import Response
 
 from backend.core import elsewhere, refusals, signin
 from backend.core.auth import client_ip
+from backend.core.config import Settings
 from backend.core.deps import Caller, Current, DatabaseDep, Routes, SettingsDep, crud, detached, public, require, strong
-from backend.core.elsewhere import CancelledError, Elsewhere, Identity, RefusedError, Trip, UnreachableError
+from backend.core.elsewhere import CancelledError, Identity, RefusedError, Trip, UnreachableError
 from backend.core.errors import ConflictError, NotFoundError, TooManyRequestsError
 from backend.core.forms import Form, form_of
 from backend.core.hosts import network
@@ -25,6 +26,9 @@ from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.doors import LeaveForm
 from backend.database.session import Database
 
+if TYPE_CHECKING:
+    from backend.core.oauth import Elsewhere
+
 log = structlog.get_logger()
 router = Routes(tags=["sign-in"])
 accounts = Routes(prefix="/dashboard/settings/accounts", dependencies=[require(Permission.PROFILE_WRITE)])
@@ -34,15 +38,24 @@ TRIPS, TRIPS_SECONDS = 60, 3600  # of one network
 LONGEST = 2000
 
 
-def _known(request: Request, key: str) -> Elsewhere:
+def _known(request: Request, key: str) -> "Elsewhere":
     """Raises NotFoundError for a service that the school has not configured."""
     state = request.app.state
     if not hasattr(state, "elsewhere"):
-        state.elsewhere = {one.key: Elsewhere(one) for one in elsewhere.providers(state.settings).values()}
+        state.elsewhere = _all(state.settings)
     known: dict[str, Elsewhere] = state.elsewhere
     if key not in known:
         raise NotFoundError
     return known[key]
+
+
+def _all(settings: Settings) -> "dict[str, Elsewhere]":
+    offered = elsewhere.providers(settings)
+    if not offered:
+        return {}
+    from backend.core.oauth import Elsewhere  # noqa: PLC0415 - 15 MB that few schools need
+
+    return {key: Elsewhere(one) for key, one in offered.items()}
 
 
 @router.post("/login/with/{provider}", dependencies=[public, detached], name="auth:elsewhere")
@@ -59,7 +72,7 @@ def leave(
 
 
 def _leave(
-    request: Request, there: Elsewhere, database: Database, redirect_uri: str, user_id: int | None, path: str
+    request: Request, there: "Elsewhere", database: Database, redirect_uri: str, user_id: int | None, path: str
 ) -> Response:
     device = signin.device_of(request, request.app.state.settings)
     who = f"elsewhere-device:{device.name}" if device.people else f"elsewhere-ip:{network(client_ip(request))}"
@@ -97,7 +110,7 @@ def back(request: Request, provider: str, database: DatabaseDep, caller: Caller)
 
 
 def _come_back(
-    request: Request, there: Elsewhere, database: Database, me: int | None
+    request: Request, there: "Elsewhere", database: Database, me: int | None
 ) -> tuple[int | None, str, Identity]:
     """(who links an account or None, where to go on, who came back). Raises RefusedError, UnreachableError."""
     given = {name: value[:LONGEST] for name, value in request.query_params.items()}
@@ -117,7 +130,7 @@ def _come_back(
 
 
 def _entered(
-    request: Request, there: Elsewhere, database: Database, identity: Identity, path: str, caller: Current
+    request: Request, there: "Elsewhere", database: Database, identity: Identity, path: str, caller: Current
 ) -> Response:
     def come_in(session: Any) -> Entered | None:
         user = _person(IdentityCRUD(session), there, identity)
@@ -130,7 +143,7 @@ def _entered(
     return signin.let_in(request, entered, path)
 
 
-def _person(identities: IdentityCRUD, there: Elsewhere, identity: Identity) -> User | None:
+def _person(identities: IdentityCRUD, there: "Elsewhere", identity: Identity) -> User | None:
     """Whose account this is: who linked it, else whom Telegram vouches for."""
     known = identity.issuer, identity.subject
     user = identities.person(*known)
@@ -139,7 +152,7 @@ def _person(identities: IdentityCRUD, there: Elsewhere, identity: Identity) -> U
     return user
 
 
-def _linked(request: Request, there: Elsewhere, database: Database, identity: Identity, caller: Current) -> Response:
+def _linked(request: Request, there: "Elsewhere", database: Database, identity: Identity, caller: Current) -> Response:
     me = caller.me.user_id or 0
     about = there.provider.key, identity.issuer, identity.subject, identity.name
     try:
@@ -151,12 +164,12 @@ def _linked(request: Request, there: Elsewhere, database: Database, identity: Id
     return see_other(request, "crm:accounts:index")
 
 
-def _unreachable(request: Request, there: Elsewhere, error: UnreachableError) -> Response:
+def _unreachable(request: Request, there: "Elsewhere", error: UnreachableError) -> Response:
     log.error("elsewhere.unreachable", provider=there.provider.key, why=str(error))
     return _page(request, there, "unreachable", 502)
 
 
-def _page(request: Request, there: Elsewhere, why: str, status: int, shown: str = "") -> Response:
+def _page(request: Request, there: "Elsewhere", why: str, status: int, shown: str = "") -> Response:
     return render(request, "auth/elsewhere.html", status, service=there.provider.name, why=why, shown=shown)
 
 

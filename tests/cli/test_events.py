@@ -8,8 +8,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from backend.core.config import Settings
-from backend.core.elsewhere import Elsewhere, Provider
+from backend.core.elsewhere import Provider
 from backend.core.events import LABELS, Event
+from backend.core.oauth import Elsewhere
 from backend.core.permissions import MANAGER, SUPPORT
 from backend.database.chain.sealing import seal
 from backend.database.crud.auth import OneTimeTokenCRUD

@@ -17,7 +17,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from backend.core.elsewhere import Elsewhere, Provider, RefusedError, Trip, UnreachableError, providers
+from backend.core.elsewhere import Provider, RefusedError, Trip, UnreachableError, providers
+from backend.core.oauth import Elsewhere
 from tests.conftest import Api, make_settings
 from tests.crm.test_elsewhere import AWAY, browser, leave
 from tests.figures import Figure

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core import clock
-from backend.core.elsewhere import TELEGRAM, Elsewhere, providers
+from backend.core.elsewhere import TELEGRAM, providers
+from backend.core.oauth import Elsewhere
 from backend.core.permissions import STUDENT
 from backend.database.crud.users import UserCRUD
 from backend.database.models.audit import SecurityEvent

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint, event, func, select, text
 from sqlalchemy.orm import Session
 
 import backend.routes  # noqa: F401 - imports every domain
 from backend.core import clock
+from backend.database.base import Base
 from backend.database.crud import base
 from backend.database.crud.base import BaseCRUD
 from backend.database.crud.desk import COUNTS
@@ -129,3 +130,21 @@ def plan(db: Session, statement: Any) -> str:
         return "\n".join(row[3] for row in db.execute(text(f"EXPLAIN QUERY PLAN {plain}")))
     db.execute(text("SET LOCAL enable_seqscan = off"))
     return "\n".join(db.execute(text(f"EXPLAIN {plain}")).scalars())
+
+
+def test_whatever_refers_to_a_row_is_found_by_an_index() -> None:
+    """Else one row that is deleted is looked for in all rows of the other table, on both databases."""
+
+    def leads(table: Table, column: str) -> bool:
+        keys = [key for key in table.constraints if isinstance(key, UniqueConstraint | PrimaryKeyConstraint)]
+        whole = [index for index in table.indexes if index.dialect_options["sqlite"].get("where") is None]
+        return column in {next(iter(found.columns)).name for found in (*keys, *whole)}
+
+    references = [
+        (table, column.name)
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+        if column.foreign_keys
+    ]
+    assert [f"{table.name}.{column}" for table, column in references if not leads(table, column)] == []
+    assert len(references) > 40

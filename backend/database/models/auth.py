@@ -36,8 +36,8 @@ class AuthSession(Identified, Base):
     # The same of a code, a recovery code or a passkey: what opens the account itself asks those who have one for that.
     strong_at: Mapped[datetime | None]
     # "View as": whose eyes look through this session, from which of their own sessions, and why.
-    impersonator_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    parent_id: Mapped[int | None] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    impersonator_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
     reason: Mapped[str] = mapped_column(String(200), default="", server_default=text("''"))
     read_only: Mapped[bool] = mapped_column(default=False, server_default=false())
 

@@ -15,7 +15,7 @@ class Media(Identified, Timestamped, Base):
     mime: Mapped[str] = mapped_column(String(100))
     size: Mapped[int] = mapped_column(BigInteger)  # bytes
     sha256: Mapped[str] = mapped_column(String(64), index=True)
-    uploader_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    uploader_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
 
 
 class TelegramFile(Identified, Base):

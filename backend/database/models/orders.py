@@ -124,7 +124,7 @@ class Refund(Identified, Base):
     amount: Mapped[int]
     reason: Mapped[str] = mapped_column(String(500), default="", server_default=text("''"))
     status: Mapped[str] = mapped_column(String(10), default="requested")
-    actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     done_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(String(500))  # why Telegram refused

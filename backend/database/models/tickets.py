@@ -97,7 +97,7 @@ class Message(Identified, Base):
     )
 
     chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id", ondelete="CASCADE"))
-    sender_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    sender_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
     side: Mapped[str] = mapped_column(String(7))
     body: Mapped[str]
     internal: Mapped[bool] = mapped_column(default=False)  # a note among staff, never sent
