@@ -158,6 +158,10 @@ class SearchIndex:
         """A few ids of those who fit exactly."""
         if self._exact_ids is None:
             found, _order = self.newest(select(self.model.id))
+            if not self.lookup.sqlite:
+                # To find a few, PostgreSQL reads the whole table where there are none; to find many it asks the index.
+                many = found.limit(SOME + 1).cte("many").prefix_with("MATERIALIZED")
+                found = select(many.c.id)
             self._exact_ids = list(self.session.scalars(found.limit(ENOUGH)))
         return self._exact_ids
 
