@@ -9,8 +9,8 @@ M_ARENA_MAX, ARENAS = -8, 2  # glibc, malloc.h
 
 def settle() -> None:
     """Call once, when everything is loaded and no worker thread has run yet."""
-    # The collector's full passes over start-up objects are the tail latency of list pages. A page leaves some 200 objects
-    # in cycles: passes over the young are short when they are frequent, 2 ms instead of 20.
+    # The collector's full passes over start-up objects are the tail latency of list pages. A page leaves some 200
+    # objects in cycles: passes over the young are short when they are frequent, 2 ms instead of 20.
     gc.collect()
     gc.freeze()
     gc.set_threshold(2_000, 20, 50)
