@@ -70,7 +70,7 @@ UNSEEN = {
     "sessions.user_agent", "saved_views.query", "support_tickets.message", "support_tickets.admin_response",
     "auth_identities.issuer", "auth_identities.subject", "registrations.email", "registrations.first_name",
     "registrations.last_name", "job_errors.message", "sessions.reason",
-    "purchases.payment_id",
+    "purchases.payment_id", "sign_in_places.network", "sign_in_places.user_agent",
 }  # fmt: skip
 
 
