@@ -61,6 +61,10 @@ def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+# By itself; or by the signal, where the killed ones had done it all and the last was told to end before it listened.
+ENDED = (0, -signal.SIGTERM)
+
+
 def at(db: Session, job_id: int) -> tuple[str, int]:
     state, position = db.execute(select(Job.state, Job.position).where(Job.id == job_id)).one()
     return state, position
@@ -101,7 +105,7 @@ def test_a_worker_killed_again_and_again_does_each_row_once(database: Database, 
     wait_until(lambda: at(db, job_id)[0] == "done")
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=30) in ENDED
     assert hits >= KILLS // 2
     job = db.scalars(select(Job).where(Job.id == job_id).execution_options(populate_existing=True)).one()
     refused = ROWS // REFUSED
