@@ -8,43 +8,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOADED = "import sys, main; main.app; print('aiogram' in sys.modules)"
+
+
+def printed(program: str, folder: Path, **settings: str) -> list[str]:
+    """The words that a program prints in a process of its own, with these settings."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "SECRET_KEY": "test-key-test-key-test-key-0123456789-abcdefghij",
+        "DATA_DIR": str(folder),
+        "RUN_JOBS": "0",
+        **settings,
+    }
+    command = [sys.executable, "-c", program]
+    shown = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return shown.stdout.split()
 
 
 @pytest.mark.parametrize(
     ("settings", "loaded"),
     [
-        ({"RUN_JOBS": "0", "BOT_MODE": "process", "TELEGRAM_BOT_TOKEN": "1:x"}, False),
-        ({"RUN_JOBS": "0", "TELEGRAM_BOT_TOKEN": "1:x"}, True),
+        ({"BOT_MODE": "process", "TELEGRAM_BOT_TOKEN": "1:x"}, False),
+        ({"TELEGRAM_BOT_TOKEN": "1:x"}, True),
     ],
 )
 def test_only_a_process_that_speaks_to_telegram_loads_its_library(
     settings: dict[str, str], loaded: bool, tmp_path: Path
 ) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "SECRET_KEY": "test-key-test-key-test-key-0123456789-abcdefghij",
-        "DATA_DIR": str(tmp_path),
-        **settings,
-    }
-    shown = subprocess.run(
-        [sys.executable, "-c", LOADED], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    ).stdout
-    assert shown.split() == [str(loaded)]
+    program = "import sys, main; main.app; print('aiogram' in sys.modules)"
+    assert printed(program, tmp_path, **settings) == [str(loaded)]
 
 
 def test_a_school_without_accounts_elsewhere_loads_nothing_for_them(tmp_path: Path) -> None:
-    loaded = "import sys, main; main.app; print(*({'authlib', 'joserfc', 'httpx2', 'zxcvbn'} & set(sys.modules)))"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "SECRET_KEY": "test-key-test-key-test-key-0123456789-abcdefghij",
-        "DATA_DIR": str(tmp_path),
-        "RUN_JOBS": "0",
-        "BOT_MODE": "off",
-    }
-    shown = subprocess.run(
-        [sys.executable, "-c", loaded], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    ).stdout
-    assert shown.split() == []
+    program = "import sys, main; main.app; print(*({'authlib', 'joserfc', 'httpx2', 'zxcvbn'} & set(sys.modules)))"
+    assert printed(program, tmp_path, BOT_MODE="off") == []

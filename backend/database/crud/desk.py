@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, Row, ScalarSelect, bindparam, func, literal_column, select
-from sqlalchemy.orm import aliased, joinedload
+from sqlalchemy.orm import joinedload
 
 from backend.database.crud.base import Filter
+from backend.database.crud.ticket_list import LISTED, TicketListCRUD
 from backend.database.crud.tickets import Ticket, TicketCRUD
 from backend.database.listing import AnyRow, AnySelect, Cursor, Page
 from backend.database.models.dispatches import Dispatch
@@ -68,7 +69,6 @@ class Thread:
 
 
 # The statements are made once: building them would cost more than running them.
-ASSIGNEE = aliased(User)
 LAST = (
     select(func.substr(Message.body, 1, EXCERPT))
     .join(Chat, Chat.id == Message.chat_id)
@@ -78,27 +78,7 @@ LAST = (
     .correlate(Ticket)
     .scalar_subquery()
 )
-QUEUE: AnySelect = (
-    select(
-        Ticket.id,
-        Ticket.subject,
-        Ticket.status,
-        Ticket.waiting_since,
-        Ticket.first_reply_at,
-        Ticket.last_message_at,
-        Ticket.created_at,
-        Ticket.updated_at,
-        Ticket.user_id,
-        User.first_name,
-        User.last_name,
-        User.username,
-        Ticket.assignee_id,
-        ASSIGNEE.first_name.label("assignee"),
-        LAST.label("excerpt"),
-    )
-    .join(User, User.id == Ticket.user_id)
-    .outerjoin(ASSIGNEE, ASSIGNEE.id == Ticket.assignee_id)
-)
+QUEUE: AnySelect = LISTED.add_columns(LAST.label("excerpt"))
 
 
 def _number(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
@@ -180,12 +160,7 @@ OTHERS = (
 
 class DeskCRUD(TicketCRUD):
     sorts: ClassVar[Mapping[str, Any]] = {**TicketCRUD.sorts, "waiting_since": Ticket.waiting_since}
-    filters: ClassVar[Mapping[str, Filter]] = {
-        **TicketCRUD.filters,
-        "answered": lambda on: Ticket.first_reply_at.is_not(None) if on else Ticket.first_reply_at.is_(None),
-        "opened_since": Ticket.created_at.__ge__,
-        "opened_until": Ticket.created_at.__lt__,
-    }
+    filters: ClassVar[Mapping[str, Filter]] = TicketListCRUD.filters
     _me: int | None = None
 
     # -- the queue

@@ -20,7 +20,7 @@ from backend.core.letters import KINDS, SECRETS, Letter, compose, tidy
 from backend.core.permissions import Permission
 from backend.database import audit
 from backend.database.crud.dispatches import DispatchCRUD
-from backend.database.crud.links import shed, withdraw
+from backend.database.crud.links import shed
 from backend.database.crud.rights import Guard
 from backend.database.crud.settings import SettingCRUD
 from backend.database.models.dispatches import EMAIL, Dispatch
@@ -129,10 +129,6 @@ class LetterCRUD(DispatchCRUD):
         row = self.find_by_id(dispatch_id)
         if row is not None and "sealed" in row.params:
             shed(self.session, row)
-
-    def withdraw_to(self, user_id: int, kind: str) -> None:
-        """A newer letter of this kind takes the place of those that still wait."""
-        withdraw(self.session, user_id, kind)
 
     def close(self) -> bool:
         """Too old to be of use: it does not leave any more and loses its link. True when there may be more."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
-from backend.database.crud.base import BaseCRUD, Filter, exact
+from backend.database.crud.base import BaseCRUD, Filter
 from backend.database.crud.tickets import ROLES, Ticket, TicketCRUD
 from backend.database.listing import AnySelect
 from backend.database.models.users import User
@@ -49,11 +49,8 @@ class AnsweringCRUD(BaseCRUD[User]):
 
 class TicketListCRUD(TicketCRUD):
     default_sort = "-last_message_at"
-    called: ClassVar[tuple[Any, ...]] = (Ticket.subject,)
     filters: ClassVar[Mapping[str, Filter]] = {
-        "status": exact(Ticket.status),
-        "user_id": exact(Ticket.user_id),
-        "assignee_id": exact(Ticket.assignee_id),
+        **TicketCRUD.filters,
         "waiting": lambda on: Ticket.waiting_since.is_not(None) if on else Ticket.waiting_since.is_(None),
         "taken": lambda yes: Ticket.assignee_id.is_not(None) if yes == "yes" else Ticket.assignee_id.is_(None),
         "answered": lambda on: Ticket.first_reply_at.is_not(None) if on else Ticket.first_reply_at.is_(None),
