@@ -23,6 +23,7 @@ from backend.core.config import Settings
 from backend.core.letters import KINDS, compose
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.letters import LetterCRUD
+from backend.database.crud.links import withdraw
 from backend.database.models.dispatches import Dispatch
 from backend.database.session import Database
 from backend.jobs.mailing import ByMail, tell
@@ -222,7 +223,7 @@ def test_a_cause_has_one_letter_and_a_kind_its_values(post: Post, db: Session) -
     assert (written.subject, LINK in written.text) == ("A new password for Lyceum", True)
     with pytest.raises(ValueError, match=r"reset takes \['link', 'name'\]"):
         letters.post("reset", to="a@b.example", language="en", name="x")
-    letters.withdraw_to(user.id, "reset")
+    withdraw(db, user.id, "reset")
     db.expire_all()
     assert (db.get_one(Dispatch, first.id).state, letters.letter(db.get_one(Dispatch, first.id))) == ("cancelled", None)
     db.delete(user)
