@@ -17,7 +17,7 @@ export function open() {
   shown = null;
   waiting = false;
   input().select();
-  window.htmx.trigger(input(), "again");
+  window.htmx?.trigger(input(), "again");
   return true;
 }
 
@@ -59,6 +59,8 @@ function pressed(event) {
 if (dialog) {
   dialog.addEventListener("keydown", pressed);
   input().addEventListener("input", () => (waiting = false));
+  // Who was faster than htmx has opened a list that nobody asked the server for.
+  input().addEventListener("htmx:after:init", () => dialog.open && window.htmx.trigger(input(), "again"));
   document.addEventListener("htmx:before:request", (event) => {
     if (event.detail.ctx.sourceElement === input()) asked = input().value;
   });

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 from sqlalchemy.orm import Session
 
 from backend.database.models.users import User
@@ -55,6 +55,17 @@ def test_the_palette_finds_and_opens_by_keys_alone(page: Page, db: Session) -> N
     expect(chosen).to_have_text("Lessons")  # not the page that it stands over
     page.keyboard.press("Escape")
     expect(page.locator("#palette")).to_be_hidden()
+
+
+def test_the_palette_fills_for_who_opens_it_before_the_page_is_ready(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/htmx.min.js*", lambda route: held.append(route))  # noqa: PLW0108 - Playwright calls functions only
+    page.goto("/dashboard/lessons/", wait_until="commit")
+    while not page.locator("#palette").is_visible():  # the keys listen before htmx has come
+        press(page, "KeyK", "л", CTRL)
+    expect(page.locator("#palette input")).to_be_focused()
+    held[0].continue_()
+    expect(page.locator("#palette [aria-selected=true] .ly-cut").first).to_have_text("Overview")
 
 
 def test_the_palette_takes_a_verb_with_its_number(page: Page, db: Session) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -17,7 +18,7 @@ from backend.core.config import Settings
 from backend.core.events import Event
 from backend.database.chain import sealing
 from backend.database.chain.digests import TABLES
-from backend.database.chain.sealing import find_head, last_block, seal
+from backend.database.chain.sealing import close, find_head, last_block, seal
 from backend.database.chain.verifying import verify
 from backend.database.models.audit import SecurityEvent
 from backend.database.session import Database
@@ -82,6 +83,28 @@ def test_head_and_last_block_are_of_one_moment_however_they_are_read(database: D
         seal(database, settings)
         head, again = find_head(connection), last_block(connection)
     assert [found.hash for found in (head, again) if found and first] == [first.hash] * 2
+
+
+def test_a_sealer_that_is_late_does_not_extend_a_block_that_others_went_on_from(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work(database)
+    seal(database, settings)
+    run = database.run
+
+    def late(*args: Any) -> Any:
+        """What others do between what a sealer reads and what it writes."""
+        monkeypatch.undo()
+        with database.transaction() as unit:
+            close(unit)
+        seal(database, settings)
+        return run(*args)
+
+    work(database)
+    monkeypatch.setattr(database, "run", late)
+    seal(database, settings)
+    found = verify(database, settings)
+    assert (found.problem, found.blocks, found.waiting) == (None, 2, False)
 
 
 SEALER = """

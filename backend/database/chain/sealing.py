@@ -187,8 +187,9 @@ Put = Callable[[Session, AuditBlock, str | None], bool]
 def _put(session: Session, settings: Settings, block: AuditBlock, known: str | None, put: Put) -> bool:
     """False when another process was faster, or the block was closed meanwhile."""
     if known is not None:  # whoever closes it takes this lock too
-        head = session.get(Setting, HEAD, with_for_update=True)
-        if put is _extend and (head is None or "closed" in head.value):
+        found = session.get(Setting, HEAD, with_for_update=True)
+        head = Head.of(found.value) if found is not None else None
+        if head is None or head.hash != known or (put is _extend and head.closed):
             return False
     if not put(session, block, known):
         return False
