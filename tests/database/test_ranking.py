@@ -93,6 +93,13 @@ def test_a_username_comes_before_names(db: Session) -> None:
     assert only == [handle.id, begins.id]
 
 
+def test_who_is_meant_but_for_a_typo_is_sorted_too(db: Session) -> None:
+    people = [make_user(db, first_name=name, last_name="Ковалёв", username=None).id for name in ("Мария", "Анна")]
+    for sort in ("name", "-id"):
+        page = StudentCRUD(db).get_all(StudentFilters(q="кавалев", sort=sort))
+        assert ([row.id for row in page.items], page.total) == (people[::-1], 2)
+
+
 def test_a_page_counts_to_a_hundred_and_the_api_on(db: Session) -> None:
     for number in range(SEARCH_CAP + 1):
         make_user(db, first_name=f"Ян {number}")

@@ -163,9 +163,8 @@ class BaseCRUD(Generic[M]):
         index = search.SearchIndex(self.session, self.model, q)
         listed = self.listed(params.model_copy(update={"q": None}))
         if params.sort:
-            found, few = index.sought(listed)
-            count = listing.count_up_to(found if few else index.newest(listed)[0], cap)
-            return self._page(found, params, count, cap, few=few)
+            found, counted, few = index.sought(listed)
+            return self._page(found, params, listing.count_up_to(counted, cap), cap, few=few)
         page = search.Ranking(index, listed).page(params.cursor, params.limit, cap)
         read, _count = self._rows(listed.where(self.model.id.in_(page.items)), None)
         rows = {row.id: row for row in read}

@@ -78,13 +78,15 @@ class SearchIndex:
         typos = self.near(select(self.model.id, self.model.search_key))
         return self.model.id.in_([*self._first(), *typos]) if typos else self._exact(PART)
 
-    def sought(self, statement: AnySelect) -> tuple[AnySelect, bool]:
-        """The statement's rows that fit, for any order; whether it is better to find them first and sort them then."""
+    def sought(self, statement: AnySelect) -> tuple[AnySelect, AnySelect, bool]:
+        """The statement's rows that fit, for any order; the same to count; whether SQLite better finds them first."""
         typos = self.near(select(self.model.id, self.model.search_key))
         if typos:
-            return statement.where(self.model.id.in_([*self._first(), *typos])), True
+            found = statement.where(self.model.id.in_([*self._first(), *typos]))
+            return found, found, self.lookup.sqlite
+        found, _order = self.newest(statement)
         few = self.lookup.sqlite and self.hits() <= FEW
-        return (self.newest(statement)[0] if few else statement.where(self._exact(PART))), few
+        return found if few else statement.where(self._exact(PART)), found, few
 
     def within(self, named: Any, target: Any) -> ColumnElement[bool]:
         """Rows of another table whose column `named` is the `target` of a fitting row."""
