@@ -30,7 +30,7 @@ class Server:
     def workers(self) -> list[int]:
         """The processes that answer: the children that are not multiprocessing's own helper."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        found = [pid for pid in map(int, children.split()) if b"spawn_main" in _command(pid)]
+        found = [pid for pid in map(int, children.split()) if b"resource_tracker" not in _command(pid)]
         return found or [self.process.pid]
 
     def cpu_ms(self) -> float:
@@ -89,19 +89,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _starting(target: str, port: int) -> list[str]:
+    if target == APP:
+        return ["backend.cli", "serve", "--no-demo"]
+    quiet = ["--no-access-log", "--log-level", "warning"]
+    # A busy machine is no reason to shoot a worker.
+    return ["uvicorn", target, "--host", "127.0.0.1", "--port", str(port), *quiet, "--timeout-worker-healthcheck", "60"]
+
+
 @contextmanager
 def serving(
     target: str, url: str, *, workers: int = 2, port: int = 0, more: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """uvicorn as `docs/operations` has it, in a folder without a .env."""
+    """The school as an operator starts it, in a folder without a .env; other programs under uvicorn."""
     folder = FOLDER / "run"
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
-    command = [sys.executable, "-m", "uvicorn", target, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", str(workers)]
-    command += ["--no-access-log", "--log-level", "warning"]
-    # A busy machine is no reason to shoot a worker.
-    command += ["--timeout-worker-healthcheck", "60"]
+    command = [sys.executable, "-m", *_starting(target, port), "--workers", str(workers)]
     log = (folder / f"{target.partition(':')[0]}.log").open("wb")
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, env=environment(url, port, more or {}), stdout=log, stderr=log)

@@ -12,6 +12,7 @@ from uvicorn.supervisors import Multiprocess
 from backend.cli.accounts import make_link
 from backend.cli.console import ENV, RefusedError, block, note, opened, settings
 from backend.cli.firstrun import first_admin, who_needs_a_link, write_secrets
+from backend.cli.forking import share
 from backend.cli.school import bring_up, load_demo, show
 from backend.core.config import ROOT, Settings
 from backend.database.crud.staff import StaffCRUD
@@ -19,6 +20,7 @@ from backend.database.session import Database
 
 BACKLOG = 2048
 DRAIN_SECONDS = 20
+HUNG_SECONDS = 60  # a busy machine is no reason to shoot a worker
 
 
 def serve(
@@ -40,7 +42,7 @@ def serve(
                 note("Filling the empty database with the demo school...")
                 show(load_demo(database, config))
             _announce(database, config, fresh=fresh, link=link)
-        _run(listening, workers)
+        _run(listening, workers, config)
 
 
 def _prepare(database: Database, config: Settings) -> bool:
@@ -110,7 +112,7 @@ def _announce(database: Database, config: Settings, *, fresh: bool, link: bool) 
     block("Lyceum is open. Ctrl+C closes it.", rows)
 
 
-def _run(listening: socket.socket, workers: int) -> None:
+def _run(listening: socket.socket, workers: int, config: Settings) -> None:
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     server_config = uvicorn.Config(
@@ -121,10 +123,12 @@ def _run(listening: socket.socket, workers: int) -> None:
         server_header=False,
         proxy_headers=False,  # the app reads TRUSTED_PROXIES itself
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_worker_healthcheck=HUNG_SECONDS,
     )
     server = uvicorn.Server(server_config)
     try:
         if workers > 1:
+            share(config)
             Multiprocess(server_config, sockets=[listening]).run()
         else:
             server.run(sockets=[listening])

@@ -144,17 +144,34 @@ def test_the_administrator_of_the_settings_signs_in_by_password(start: Start) ->
     assert start("--no-demo", "--link", **named).link is not None
 
 
-@pytest.mark.slow
-def test_two_processes_serve_one_port(start: Start) -> None:
+def workers_of(school: School) -> set[int]:
+    process = school.process.pid
+    return set(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
+
+
+def kilobytes(process: int, of: str) -> int:
+    found = re.search(rf"^{of}:\s+(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each process stands alone")
+def test_two_processes_serve_one_port_and_share_their_memory(start: Start) -> None:
     school = start("--no-demo", "--workers", "2")
+    assert school.get("/health").status_code == 200
+    workers = workers_of(school)
+    assert len(workers) == 2
+    for worker in workers:
+        own = kilobytes(worker, "Private_Dirty") + kilobytes(worker, "Private_Clean")
+        assert own < kilobytes(worker, "Rss") / 2
+
+    killed = workers.pop()
+    os.kill(killed, signal.SIGKILL)
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if school.get("/health").status_code == 200:
-            break
-    children = subprocess.run(
-        ["pgrep", "-P", str(school.process.pid)], capture_output=True, text=True, check=False
-    ).stdout.split()
-    assert len(children) >= 2
+    while len(workers_of(school) - {killed}) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(workers_of(school) - {killed}) == 2
+    assert [school.get("/health").status_code for _ in range(10)] == [200] * 10
     assert school.stop() == 0
 
 
