@@ -1,19 +1,45 @@
 """Russian and English. English is the source language; the Russian catalogue is read from its .po file at start."""
 
+import json
+import re
+from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import cache
-from gettext import GNUTranslations, NullTranslations
-from io import BytesIO
+from gettext import GNUTranslations, NullTranslations, c2py
 from pathlib import Path
-
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from typing import Any
 
 LANGUAGES = ("ru", "en")
 DEFAULT_LANGUAGE = "en"
 LOCALES = Path(__file__).parents[2] / "locales"
 
+FIELD = re.compile(r'^(msgid|msgid_plural|msgstr(?:\[\d\])?) ((?:".*"\n?)+)', re.MULTILINE)
+FUZZY = re.compile(r"^#,.*\bfuzzy\b", re.MULTILINE)
+PLURAL = re.compile(r"plural=([^;]+);")
+
 current_language: ContextVar[str] = ContextVar("current_language", default=DEFAULT_LANGUAGE)
+
+
+class Catalogue(GNUTranslations):
+    """Reads a .po file as it is; Babel, which can compile it, would keep 8 MB of other languages' data for that."""
+
+    def _parse(self, fp: Any) -> None:
+        self._catalog: dict[str | tuple[str, int], str] = {}
+        for entry in fp.read().split("\n\n"):
+            found = {name: "".join(map(json.loads, lines.splitlines())) for name, lines in FIELD.findall(entry)}
+            message = found.get("msgid")
+            if message == "":
+                self.plural = c2py(PLURAL.findall(found["msgstr"])[0])
+            elif message and not FUZZY.search(entry):
+                self._catalog |= {key: form for key, form in _forms(found) if form}
+
+
+def _forms(entry: dict[str, str]) -> Iterator[tuple[str | tuple[str, int], str]]:
+    if "msgid_plural" not in entry:
+        yield entry["msgid"], entry["msgstr"]
+        return
+    for at in range(len(entry) - 2):
+        yield (entry["msgid"], at), entry[f"msgstr[{at}]"]
 
 
 @cache
@@ -22,12 +48,8 @@ def translations(language: str) -> NullTranslations:
     po = LOCALES / language / "LC_MESSAGES" / "messages.po"
     if not po.exists():
         return NullTranslations()
-    with po.open("rb") as source:
-        catalogue = read_po(source, locale=language)
-    compiled = BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    return GNUTranslations(compiled)
+    with po.open(encoding="utf-8") as source:
+        return Catalogue(source)  # type: ignore[arg-type] # text is what we read
 
 
 def gettext(message: str) -> str:

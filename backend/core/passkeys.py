@@ -1,8 +1,10 @@
 """Passkeys (WebAuthn level 3): the questions that a browser is asked, and whether its answers fit.
 
 A challenge lives five minutes, belongs to the session or visitor that it was made for, and is answered once.
+The library that reads answers takes 4 MB: imported where a passkey is made or used, not with each page to sign in.
 """
 
+import base64
 import hashlib
 import json
 import secrets
@@ -11,21 +13,6 @@ from typing import Any
 
 from fastapi import Request
 from sqlalchemy.orm import Session
-from webauthn import (
-    generate_authentication_options,
-    generate_registration_options,
-    options_to_json,
-    verify_authentication_response,
-    verify_registration_response,
-)
-from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from backend.core import clock, security
 from backend.core.config import Settings
@@ -37,9 +24,8 @@ from backend.database.models.auth import Credential
 
 SECONDS, PURPOSE = 5 * 60, "passkey"
 MILLISECONDS = SECONDS * 1000
-VERIFIED = UserVerificationRequirement.REQUIRED
 # What the library meets in hostile JSON besides its own errors.
-MALFORMED = (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
+MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -80,7 +66,7 @@ def _ticket(request: Request) -> tuple[bytes, str]:
     """A new challenge, and it with its end under our signature."""
     settings: Settings = request.app.state.settings
     challenge = secrets.token_bytes(32)
-    text = f"{int(clock.now().timestamp()) + SECONDS}.{bytes_to_base64url(challenge)}"
+    text = f"{int(clock.now().timestamp()) + SECONDS}.{_text(challenge)}"
     return challenge, f"{text}.{security.sign(settings, PURPOSE, _bound(request, text))}"
 
 
@@ -97,7 +83,15 @@ def challenge_of(request: Request, ticket: str) -> bytes:
         raise _late()
     if int(ends) < clock.now().timestamp():
         raise _late()
-    return base64url_to_bytes(challenge)
+    return _bytes(challenge)
+
+
+def _text(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(f"{text}===")  # too much padding is no fault
 
 
 def spend(session: Session, ticket: str) -> None:
@@ -113,8 +107,11 @@ def _late() -> InvalidError:
 
 def ask_to_register(request: Request, site: Site, user: Any, known: tuple[Credential, ...]) -> Question:
     """`user`: the person (id, name, login, email); `known`: their passkeys, which are not made twice."""
+    import webauthn  # noqa: PLC0415 - see above
+    from webauthn.helpers import structs  # noqa: PLC0415 - the same
+
     challenge, ticket = _ticket(request)
-    options = generate_registration_options(
+    options = webauthn.generate_registration_options(
         rp_id=site.id,
         rp_name=request.app.state.school.name,
         user_id=hashlib.sha256(f"lyceum:user:{user.id}".encode()).digest(),
@@ -122,47 +119,46 @@ def ask_to_register(request: Request, site: Site, user: Any, known: tuple[Creden
         user_display_name=user.name,
         challenge=challenge,
         timeout=MILLISECONDS,
-        exclude_credentials=_described(known),
-        authenticator_selection=AuthenticatorSelectionCriteria(
-            resident_key=ResidentKeyRequirement.REQUIRED, user_verification=VERIFIED
+        exclude_credentials=[structs.PublicKeyCredentialDescriptor(_bytes(each.public_id or "")) for each in known],
+        authenticator_selection=structs.AuthenticatorSelectionCriteria(
+            resident_key=structs.ResidentKeyRequirement.REQUIRED,
+            user_verification=structs.UserVerificationRequirement.REQUIRED,
         ),
     )
-    return Question(options_to_json(options), ticket)
+    return Question(webauthn.options_to_json(options), ticket)
 
 
 def ask(request: Request, site: Site, known: tuple[Credential, ...] = ()) -> Question:
     """For one of the `known` passkeys; without any the browser offers those that it has for this site."""
     challenge, ticket = _ticket(request)
-    options = generate_authentication_options(
-        rp_id=site.id,
-        challenge=challenge,
-        timeout=MILLISECONDS,
-        allow_credentials=_described(known),
-        user_verification=VERIFIED,
-    )
-    return Question(options_to_json(options), ticket)
-
-
-def _described(known: tuple[Credential, ...]) -> list[PublicKeyCredentialDescriptor]:
-    return [PublicKeyCredentialDescriptor(id=base64url_to_bytes(each.public_id or "")) for each in known]
+    options = {
+        "challenge": _text(challenge),
+        "timeout": MILLISECONDS,
+        "rpId": site.id,
+        "allowCredentials": [{"id": each.public_id, "type": "public-key"} for each in known],
+        "userVerification": "required",
+    }
+    return Question(json.dumps(options), ticket)
 
 
 def made(request: Request, site: Site, ticket: str, answer: str) -> dict[str, Any]:
     """The columns of a new passkey. Raises InvalidError."""
+    import webauthn  # noqa: PLC0415 - see above
+
     challenge = challenge_of(request, ticket)
     try:
-        found = verify_registration_response(
+        found = webauthn.verify_registration_response(
             credential=answer,
             expected_challenge=challenge,
             expected_rp_id=site.id,
             expected_origin=site.origin,
             require_user_verification=True,
         )
-    except MALFORMED as error:
+    except (webauthn.helpers.exceptions.WebAuthnException, *MALFORMED) as error:
         raise InvalidError(_("This passkey was not accepted. Try again.")) from error
     return {
-        "public_id": bytes_to_base64url(found.credential_id),
-        "public_key": bytes_to_base64url(found.credential_public_key),
+        "public_id": _text(found.credential_id),
+        "public_key": _text(found.credential_public_key),
         "sign_count": found.sign_count,
         "data": {"aaguid": found.aaguid, "synced": found.credential_backed_up},
     }
@@ -179,17 +175,19 @@ def id_of(answer: str) -> str:
 
 def fits(request: Request, site: Site, ticket: str, answer: str, passkey: Credential) -> int | None:
     """The passkey's new count of uses, None when the answer is not its own. Raises InvalidError for the ticket."""
+    import webauthn  # noqa: PLC0415 - see above
+
     challenge = challenge_of(request, ticket)
     try:
-        found = verify_authentication_response(
+        found = webauthn.verify_authentication_response(
             credential=answer,
             expected_challenge=challenge,
             expected_rp_id=site.id,
             expected_origin=site.origin,
-            credential_public_key=base64url_to_bytes(passkey.public_key or ""),
+            credential_public_key=_bytes(passkey.public_key or ""),
             credential_current_sign_count=passkey.sign_count,
             require_user_verification=True,
         )
-    except MALFORMED:
+    except (webauthn.helpers.exceptions.WebAuthnException, *MALFORMED):
         return None
     return found.new_sign_count

@@ -1,7 +1,7 @@
 """How values read on a page: Stars, numbers, moments, names, user text.
 
 All follow the request's language and time zone. Written by hand where a list calls them for every
-row (Babel's formatters cost 10-50 us a call, these about 1); Babel gives the names, once.
+row: Babel's formatters cost 10-50 us a call, these about 1.
 """
 
 import datetime as dt
@@ -12,14 +12,11 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import nh3
-from babel import Locale
-from babel.core import get_global
-from babel.dates import get_timezone_location
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from backend.core import clock
-from backend.core.i18n import LANGUAGES, _, current_language, ngettext
+from backend.core.i18n import _, current_language, ngettext
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
@@ -29,10 +26,12 @@ current_timezone: ContextVar[str] = ContextVar("current_timezone", default="UTC"
 
 _GROUP = {"ru": NBSP, "en": ","}
 _POINT = {"ru": ",", "en": "."}
-_MONTHS = {language: dict(Locale(language).months["format"]["wide"].items()) for language in LANGUAGES}
-_SHORT_MONTHS = {
-    language: {at: name[:3] for at, name in Locale(language).months["format"]["abbreviated"].items()}
-    for language in LANGUAGES
+_MONTHS = {
+    language: names.split()
+    for language, names in (
+        ("ru", "января февраля марта апреля мая июня июля августа сентября октября ноября декабря"),
+        ("en", "January February March April May June July August September October November December"),
+    )
 }
 _UNITS = {"ru": ("Б", "КБ", "МБ", "ГБ", "ТБ"), "en": ("B", "KB", "MB", "GB", "TB")}
 
@@ -120,28 +119,32 @@ def local(moment: datetime) -> datetime:
     return moment.astimezone(zone(current_timezone.get()))
 
 
+def _month(day: dt.date) -> str:
+    return _MONTHS[current_language.get()][day.month - 1]
+
+
 def date_text(moment: datetime) -> str:
     """21 ноября 2026 / 21 November 2026."""
     day = local(moment)
-    return f"{day.day}{NBSP}{_MONTHS[current_language.get()][day.month]} {day.year}"
+    return f"{day.day}{NBSP}{_month(day)} {day.year}"
 
 
 def datetime_text(moment: datetime) -> str:
     """21 ноября 2026, 11:12."""
     day = local(moment)
-    return f"{day.day}{NBSP}{_MONTHS[current_language.get()][day.month]} {day.year}, {_hour(day)}"
+    return f"{day.day}{NBSP}{_month(day)} {day.year}, {_hour(day)}"
 
 
 def day_text(moment: datetime) -> str:
     """The date without the year while it is this year's."""
     day, today = local(moment), local(clock.now())
-    text = f"{day.day}{NBSP}{_MONTHS[current_language.get()][day.month]}"
+    text = f"{day.day}{NBSP}{_month(day)}"
     return text if day.year == today.year else f"{text} {day.year}"
 
 
 def short_day(day: dt.date) -> str:
     """21 ноя / 21 Nov, for the axis of a chart."""
-    return f"{day.day}{NBSP}{_SHORT_MONTHS[current_language.get()][day.month]}"
+    return f"{day.day}{NBSP}{_month(day)[:3]}"
 
 
 def time_text(moment: datetime) -> str:
@@ -255,6 +258,9 @@ def plain(source: str) -> Markup:
 
 @lru_cache(maxsize=4)
 def _cities(language: str) -> dict[str, str]:
+    from babel.core import get_global  # noqa: PLC0415 - 8 MB for one select of one page
+    from babel.dates import get_timezone_location  # noqa: PLC0415 - the same
+
     names = available_timezones() & set(get_global("zone_territories"))
     return {
         name: get_timezone_location(name, locale=language, return_city=True)

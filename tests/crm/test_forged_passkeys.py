@@ -15,7 +15,9 @@ from httpx2 import Response
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
-from webauthn.helpers import bytes_to_base64url, encode_cbor
+from webauthn import generate_authentication_options
+from webauthn.helpers import base64url_to_bytes, bytes_to_base64url, encode_cbor, options_to_json_dict
+from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
 
 from backend.core import clock, signin
 from backend.database.crud.throttle import ThrottleCRUD
@@ -127,6 +129,21 @@ def test_no_lie_of_an_authenticator_opens_the_door(app: FastAPI, db: Session, ke
     assert client.post("/login/passkey", data=again).status_code in (401, 403, 422)
     assert opened(db) == 1
     figure("B7", "lies of an authenticator that are believed", 0, "0", len(LIES) + 3)
+
+
+def test_the_questions_are_those_of_the_library(app: FastAPI, key: Key) -> None:
+    client = visitor(app)
+    sign_in(client, PASSWORD)
+    for path, known in (("/login", []), ("/login/second?by=passkey", [PublicKeyCredentialDescriptor(key.id)])):
+        shown = json.loads(one(client.get(path).text, "[data-passkey]").attributes["data-options"] or "")
+        asked = generate_authentication_options(
+            rp_id="localhost",
+            challenge=base64url_to_bytes(shown["challenge"]),
+            timeout=300_000,
+            allow_credentials=known,
+            user_verification=UserVerificationRequirement.REQUIRED,
+        )
+        assert shown == options_to_json_dict(asked)
 
 
 def test_a_question_belongs_to_the_browser_that_was_asked(app: FastAPI, db: Session, key: Key) -> None:
