@@ -35,10 +35,10 @@ from backend.core.forms import Form
 from backend.core.links import Links
 from backend.core.templating import render
 from backend.crm.desk import delivery
-from backend.crm.queue import queue_rows
+from backend.crm.queue import queue_rows, with_chosen
 from backend.crm.table.screen import Screen, read_query, respond, screen_params
 from backend.crm.users import TABLE
-from backend.crm.waiting import waited
+from backend.crm.waiting import LIST_URL, waited
 from backend.database.listing import Cursor, Page, decode_cursor
 from backend.database.models.users import User
 from backend.database.schemas.tickets import QueueFilters
@@ -200,7 +200,7 @@ def ticket(request: Request) -> Response:
     queue = ask(sql.QUEUE[params.tab], me=me.user_id, limit=params.limit + 1)
     counts = ask(sql.COUNTS, me=me.user_id, cap=1000)[0]
     staff = {person.id: person.first_name for person in ask(sql.STAFF)}
-    found = _ticket(number)
+    (found,) = ask(sql.TICKET, ticket=number)
     lines = [
         SimpleNamespace(message=row, author=row.first_name or "", dispatch=None, at=row.created_at)
         for row in ask(sql.MESSAGES, ticket=number)
@@ -209,41 +209,42 @@ def ticket(request: Request) -> Response:
     request.state.badges = {"tickets": counts.waiting}
     rows = queue[: params.limit]
     more = len(queue) > params.limit
-    return render(
-        request,
-        "tickets/index.html",
+    bought = ask(sql.PURCHASES, user=found.user_id)
+    student = ask(sql.USER, user=found.user_id)[0]
+    card = ask(sql.CARD, user=found.user_id)[0]
+    desk = SimpleNamespace(
+        queue_key=None,  # drawn anew, as by someone who keeps nothing
+        thread_key=None,
         page=Page(items=rows, next="more" if more else None, total=None),
         params=params,
-        counts=counts,
-        list_url="/dashboard/tickets/",
+        waiting=counts.waiting,
+        mine=counts.mine,
+        list_url=LIST_URL,
         queue_mark="handmade",
         chips=[],
         staff=staff,
         waited=waited,
         queue_rows=queue_rows,
-        thread=SimpleNamespace(ticket=found, lines=lines, events=[], earlier=0),
+        with_chosen=with_chosen,
         ticket=found,
+        thread=SimpleNamespace(
+            ticket=found,
+            assignee=found.assignee_name,
+            student=SimpleNamespace(**student._asdict(), **card._asdict()),
+            name=f"{student.first_name} {student.last_name}",
+            lines=lines,
+            events=[],
+            earlier=0,
+        ),
         timeline=[("line", line.at, line) for line in lines],
         delivery=delivery,
         thread_mark="handmade",
         thread_every="10s",
-        card=ask(sql.CARD, user=found.user_id)[0],
         others=ask(sql.OTHERS, user=found.user_id, ticket=number),
-        purchases=ask(sql.PURCHASES, user=found.user_id),
+        bought=bought[:8],
         my_last=0,
-        form=Form(),
     )
-
-
-def _ticket(number: int) -> Any:
-    (row,) = ask(sql.TICKET, ticket=number)
-    found = SimpleNamespace(**row._asdict())
-    (user,) = ask(sql.USER, user=row.user_id)
-    found.user = SimpleNamespace(**user._asdict(), name=f"{user.first_name} {user.last_name}")
-    found.assignee = None
-    if row.assignee_id:
-        found.assignee = SimpleNamespace(id=row.assignee_id, name=row.assignee_name)
-    return found
+    return render(request, "tickets/index.html", desk=desk, form=Form())
 
 
 def lookup(request: Request) -> Response:

@@ -1,7 +1,8 @@
 """`{% kept KEY %}...{% endkept %}`: a part of a page that is drawn once for all requests with the same key.
 
 The key names everything that the part depends on, but for the language, the time zone, the routes and the CSRF token,
-which are seen to here: in a kept part a token is a placeholder, which `with_token` fills in for each reader.
+which are seen to here: in a kept part a token is a placeholder, which `with_token` fills in for each reader. A key of
+`none` keeps nothing.
 """
 
 import secrets
@@ -37,6 +38,8 @@ class Kept(Extension):
 
     @staticmethod
     def _drawn(place: str, key: object, caller: Callable[[], Any]) -> Markup:
+        if key is None:
+            return Markup(caller())  # noqa: S704 - what a template has drawn
         whole = (place, key, current_language.get(), current_timezone.get(), around.get())
         found = _parts.get(whole)
         return found if found is not None else _keep(whole, caller())

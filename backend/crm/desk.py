@@ -11,21 +11,27 @@ from fastapi import Request
 
 from backend.core import clock
 from backend.core.deps import Caller
-from backend.core.forms import Form
 from backend.core.i18n import _
 from backend.core.links import set_filters, url_with
 from backend.core.permissions import Permission
 from backend.core.text import short_day, zone
-from backend.crm.queue import queue_rows
+from backend.crm.queue import queue_rows, with_chosen
 from backend.crm.waiting import LIST_URL, waited
-from backend.database.crud.desk import Counts, DeskCRUD, Event, Line, Thread
+from backend.database.crud.desk import BOUGHT, OTHERS, DeskCRUD, Event, Line, Thread, people, reading
 from backend.database.crud.dispatches import ERRORS, UNKNOWN_ERROR
-from backend.database.crud.students import StudentPageCRUD
 from backend.database.listing import AnyRow, Page
-from backend.database.models.tickets import SupportTicket
 from backend.database.schemas.tickets import QueueFilters
 
 MOVING = ("pending", "sending")
+MINUTE = 60
+# The rights that decide what stands on the desk.
+SEEN = (
+    Permission.TICKETS_WRITE,
+    Permission.HISTORY_READ,
+    Permission.USERS_READ,
+    Permission.PURCHASES_READ,
+    Permission.PURCHASES_REFUND,
+)
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,13 @@ class Delivery:
     resend: bool = False
 
 
-def delivery(line: Line, ticket: SupportTicket) -> Delivery | None:
+def delivery(line: Line, student: Any) -> Delivery | None:
     """None for what is not sent at all."""
     if line.message.side != "staff" or line.message.internal:
         return None
     if line.dispatch is not None:
         return _way(line.dispatch)
-    if ticket.user.telegram_id is None:
+    if student.telegram_id is None:
         return Delivery(_("not sent: the student is not in Telegram"), "alert-circle", bad=True)
     return None
 
@@ -99,55 +105,88 @@ def _assigned(event: Event, names: dict[int, str]) -> str:
 
 
 class Desk:
-    """Collects what is on screen; each part once."""
+    """What is on screen: read in one query, and each part made of it when it is drawn."""
 
-    def __init__(self, request: Request, caller: Caller, tickets: DeskCRUD, params: QueueFilters) -> None:
-        self.request = request
-        self.me = caller.me
+    list_url = LIST_URL
+    delivery = staticmethod(delivery)
+    waited = staticmethod(waited)
+    queue_rows = staticmethod(queue_rows)
+    with_chosen = staticmethod(with_chosen)
+
+    def __init__(
+        self,
+        request: Request,
+        caller: Caller,
+        tickets: DeskCRUD,
+        params: QueueFilters,
+        ticket_id: int = 0,
+        *,
+        queue: bool = True,
+    ) -> None:
+        """`queue=False`: the thread alone."""
+        self.me = me = caller.me
         self.tickets = tickets
         self.params = params
+        # The first page of a tab and nothing else asked, as the desk opens, comes along; others are put together.
+        self._usual = params.model_fields_set <= {"tab"}
+        self.may_see_purchases = me.may(Permission.PURCHASES_READ)
+        tab = params.tab if queue and self._usual else ""
+        parts = reading(counts=queue, tab=tab, thread=bool(ticket_id), bought=self.may_see_purchases)
+        self._found = found = tickets.read(parts, me.user_id, ticket_id)
+        self.ticket = tickets.ticket(found, ticket_id) if ticket_id else None
+        self._second = int(clock.now().timestamp())
+        if queue:
+            request.state.badges = {"tickets": found.waiting}
+
+    @cached_property
+    def _rights(self) -> tuple[str, ...]:
+        return tuple(right for right in SEEN if self.me.may(right))
+
+    # -- the queue
 
     @cached_property
     def page(self) -> Page[Any]:
+        if self._usual:
+            return self.tickets.opened(self._found.queue, self.params.tab)
         return self.tickets.queue(self.params, self.me.user_id)
 
+    @property
+    def waiting(self) -> int:
+        found: int = self._found.waiting
+        return found
+
+    @property
+    def mine(self) -> int:
+        found: int = self._found.mine
+        return found
+
     @cached_property
-    def counts(self) -> Counts:
-        return self.tickets.counts(self.me.user_id)
+    def _listed(self) -> Any:
+        """The queue by value."""
+        return self._found.queue if self._usual else tuple(tuple(row) for row in self.page.items)
 
     @cached_property
     def queue_mark(self) -> str:
         """Changes with what the queue shows; also every minute, for the times in it."""
-        rows = [
-            (row.id, row.last_message_at, row.waiting_since, row.status, row.assignee_id) for row in self.page.items
-        ]
-        return _mark(rows, self.counts, clock.now().strftime("%H%M"))
+        return _mark(self._listed, self.waiting, self.mine, self._second // MINUTE)
 
-    def queue(self) -> dict[str, Any]:
-        self.request.state.badges = {"tickets": self.counts.waiting}
-        return {
-            "page": self.page,
-            "params": self.params,
-            "counts": self.counts,
-            "list_url": LIST_URL,
-            "queue_mark": self.queue_mark,
-            "chips": self._chips(),
-            "staff": self.staff,
-            "waited": waited,
-            "queue_rows": queue_rows,
-            "thread": None,
-        }
+    @property
+    def queue_key(self) -> Any:
+        """All that the queue is drawn from, its minute as well: see core.kept."""
+        found, minute = self._found, self._second // MINUTE
+        return self._listed, found.waiting, found.mine, found.staff, url_with(self.params), self._rights, minute
 
     @cached_property
     def staff(self) -> dict[int, str]:
         """Who may take a ticket: names by id, in their order."""
-        return {person.id: person.name for person in self.tickets.staff()}
+        return people(self._found.staff)
 
     def names(self, *ids: int | None) -> dict[int, str]:
         """Of those who may take a ticket, and of these people, whatever they do now."""
         return self.staff | self.tickets.names(*(i for i in ids if i not in self.staff))
 
-    def _chips(self) -> list[tuple[str, str]]:
+    @property
+    def chips(self) -> list[tuple[str, str]]:
         """The filters that are on, in words, each with the address without it."""
         on = set_filters(self.params)
         names = self.names(self.params.user_id, self.params.assignee_id)
@@ -165,41 +204,36 @@ class Desk:
             if name in on
         ]
 
-    def all(self, ticket_id: int) -> dict[str, Any]:
-        return self.queue() | self.thread(ticket_id) | {"form": Form()}
+    # -- the thread and its student
 
-    def thread(self, ticket_id: int) -> dict[str, Any]:
-        found = self.tickets.thread(ticket_id)
-        ticket = found.ticket
-        moving = any(line.dispatch and line.dispatch.state in MOVING for line in found.lines)
-        return {
-            "params": self.params,
-            "ticket": ticket,
-            "thread": found,
-            "timeline": self._timeline(found),
-            "delivery": delivery,
-            "waited": waited,
-            "thread_mark": self._thread_mark(found),
-            "thread_every": "2s" if moving else "10s",
-            "staff": self.staff,
-            "card": self.tickets.card(ticket.user_id),
-            "others": self.tickets.others(ticket),
-            "purchases": self._purchases(ticket.user_id),
-            "my_last": max(
-                (line.message.id for line in found.lines if line.message.sender_id == self.me.user_id),
-                default=0,
-            ),
-        }
+    @cached_property
+    def thread(self) -> Thread:
+        return self.tickets.thread(self._found, self.ticket)
 
-    @staticmethod
-    def _thread_mark(found: Thread) -> str:
-        ways = [
-            (line.message.id, line.dispatch and (line.dispatch.state, line.dispatch.attempts)) for line in found.lines
-        ]
-        return _mark(found.ticket.version, ways)
+    @property
+    def thread_key(self) -> Any:
+        """All that the thread and the student beside it are drawn from: see core.kept."""
+        found, me = self._found, self.me
+        bought = found.bought if self.may_see_purchases else ""
+        parts = found.ticket, found.lines, found.events, found.student, found.others, bought, found.staff
+        # An answer that is on its way counts its seconds.
+        now = self._second if '"pending"' in (found.lines or "") else self._second // MINUTE
+        return parts, me.user_id, self._rights, url_with(self.params), now
 
-    def _timeline(self, found: Thread) -> list[tuple[str, datetime, Any]]:
+    @cached_property
+    def thread_mark(self) -> str:
+        assert self.ticket is not None
+        return _mark(self.ticket.version, self._found.lines)
+
+    @property
+    def thread_every(self) -> str:
+        moving = any(line.dispatch and line.dispatch.state in MOVING for line in self.thread.lines)
+        return "2s" if moving else "10s"
+
+    @property
+    def timeline(self) -> list[tuple[str, datetime, Any]]:
         """Messages and events in the order of time: ("line", at, Line) or ("event", at, words)."""
+        found = self.thread
         names = self.names(*(event.after.get("assignee_id") for event in found.events))
         first = found.lines[0].at if found.lines else found.ticket.created_at
         items: list[tuple[str, datetime, Any]] = [("line", line.at, line) for line in found.lines]
@@ -208,10 +242,21 @@ class Desk:
                 items += [("event", event.at, words) for words in tell(event, names)]
         return sorted(items, key=lambda item: item[1])
 
-    def _purchases(self, user_id: int) -> Any:
-        if not self.me.may(Permission.PURCHASES_READ):
-            return None
-        return StudentPageCRUD(self.tickets.session).purchases(user_id)
+    @property
+    def my_last(self) -> int:
+        """My last message: the field for the next one is emptied when it changes."""
+        mine = (line.message.id for line in self.thread.lines if line.message.sender_id == self.me.user_id)
+        return max(mine, default=0)
+
+    @property
+    def others(self) -> list[Any]:
+        """The student's other tickets, the latest first."""
+        return OTHERS.rows(self._found.others)
+
+    @property
+    def bought(self) -> list[Any] | None:
+        """The student's latest purchases; None for whoever may not see them."""
+        return BOUGHT.rows(self._found.bought) if self.may_see_purchases else None
 
 
 def _day(moment: str, timezone: str) -> str:

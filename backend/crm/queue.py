@@ -13,21 +13,27 @@ from backend.crm.waiting import LIST_URL, Wait, waited
 from backend.database.models.users import full_name
 
 
-def queue_rows(rows: Iterable[Any], tail: str, chosen: int) -> Markup:
-    """`tail`: the filters of the queue, behind each ticket's address; `chosen`: the ticket that is open, or 0."""
+def queue_rows(rows: Iterable[Any], tail: str) -> Markup:
+    """`tail`: the filters of the queue, behind each ticket's address."""
     minute, look = int(clock.now().timestamp()) // 60, (current_language.get(), text.current_timezone.get())
-    drawn = "".join(_row(row, tail, row.id == chosen, (*look, minute)) for row in rows)
+    drawn = "".join(_row(row, tail, (*look, minute)) for row in rows)
     return Markup(drawn)  # noqa: S704 - every part is escaped or a number
 
 
+def with_chosen(queue: str, ticket_id: int) -> Markup:
+    """The queue as it is drawn for all its tickets, with this one marked as open."""
+    before, row, rest = queue.partition(f'<li id="ticket-{ticket_id}"><a href="')
+    url, end, after = rest.partition('"')
+    mark = ' aria-current="true"' if row else ""
+    return Markup(f"{before}{row}{url}{end}{mark}{after}")  # noqa: S704 - a template has drawn it
+
+
 @lru_cache(maxsize=1000)
-def _row(row: Any, tail: str, current: bool, _look: tuple[str, str, int]) -> str:
+def _row(row: Any, tail: str, _look: tuple[str, str, int]) -> str:
     """Drawn once a minute: the queue is asked for again by every click, and every ten seconds by itself."""
     name, hue = full_name(row.first_name, row.last_name), row.user_id % HUES + 1
     wait, last = waited(row.waiting_since), row.last_message_at
-    mark = ' aria-current="true"' if current else ""
-    if wait and not row.first_reply_at:
-        mark += ' class="is-unread"'
+    mark = ' class="is-unread"' if wait and not row.first_reply_at else ""
     today = text.local(last).date() == text.local(clock.now()).date()
     at = text.clock_time(last) if today else text.ago(last)
     return (

@@ -1,7 +1,7 @@
 """The support desk: queue, thread and student in three panes; on a phone each is a page."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Form as Field
 from fastapi import Path, Query, Request
@@ -49,7 +49,7 @@ def index(request: Request, caller: Caller, tickets: Tickets, params: Filters, h
         _by_itself(request)
         if desk.queue_mark == have:
             return Response(status_code=204)
-    page = render_part(request, "tickets/index.html", "tickets/_queue.html", **desk.queue())
+    page = render_part(request, "tickets/index.html", "tickets/_queue.html", desk=desk)
     if have is None and request.headers.get("HX-Source", "").startswith("input"):
         page.headers["HX-Replace-Url"] = url_with(params, LIST_URL)  # typing adds no step to go back to
     return page
@@ -99,8 +99,8 @@ def badge(request: Request, tickets: Tickets, have: Have = None) -> Response:
 
 @router.get("/{ticket_id}", name="crm:tickets:detail")
 def detail(request: Request, caller: Caller, tickets: Tickets, ticket_id: TicketId, params: Filters) -> Response:
-    desk = Desk(request, caller, tickets, params)
-    return render_part(request, "tickets/index.html", "tickets/_panes.html", **desk.all(ticket_id))
+    desk = Desk(request, caller, tickets, params, ticket_id)
+    return render_part(request, "tickets/index.html", "tickets/_panes.html", desk=desk, form=Form())
 
 
 @router.get("/{ticket_id}/history", name="crm:tickets:history", dependencies=[require(Permission.HISTORY_READ)])
@@ -122,13 +122,13 @@ def thread(
 ) -> Response:
     """What is new in the thread; 204 when nothing is."""
     _by_itself(request)
-    desk = Desk(request, caller, tickets, params)
-    if not wants_fragment(request):
-        return render(request, "tickets/index.html", **desk.all(ticket_id))
-    shown = desk.thread(ticket_id)
-    if have == shown["thread_mark"]:
+    alone = wants_fragment(request)
+    desk = Desk(request, caller, tickets, params, ticket_id, queue=not alone)
+    if not alone:
+        return render(request, "tickets/index.html", desk=desk, form=Form())
+    if have == desk.thread_mark:
         return Response(status_code=204)
-    return render(request, "tickets/_thread.html", **shown)
+    return render(request, "tickets/_thread.html", desk=desk)
 
 
 def _after(
@@ -137,12 +137,11 @@ def _after(
     tickets: DeskCRUD,
     params: QueueFilters,
     ticket_id: int,
-    **more: Any,
 ) -> Response:
     """The panes as they are now for htmx, the ticket's page for everyone else."""
     if wants_fragment(request):
-        desk = Desk(request, caller, tickets, params)
-        return render(request, "tickets/_panes.html", **(desk.all(ticket_id) | more))
+        desk = Desk(request, caller, tickets, params, ticket_id)
+        return render(request, "tickets/_panes.html", desk=desk, form=Form())
     return go_to(request, url_with(params, f"{LIST_URL}{ticket_id}"))
 
 
@@ -156,9 +155,8 @@ def write(
     form: Annotated[Form[ReplyForm], form_of(ReplyForm)],
 ) -> Response:
     if form.data is None:
-        desk = Desk(request, caller, tickets, params)
-        shown = desk.all(ticket_id) | {"form": form}
-        return render_part(request, "tickets/index.html", "tickets/_compose.html", 422, **shown)
+        desk = Desk(request, caller, tickets, params, ticket_id)
+        return render_part(request, "tickets/index.html", "tickets/_compose.html", 422, desk=desk, form=form)
     if form.data.to == "note":
         tickets.note(ticket_id, form.data.text, caller.me.user_id)
     else:
@@ -217,9 +215,8 @@ def cancel(
     """Takes an answer back while it is here, into the field where it was written."""
     text = tickets.cancel_reply(ticket_id, message_id)
     flash(request, _("The answer has not been sent"), kind="info")
-    desk = Desk(request, caller, tickets, params)
-    shown = desk.all(ticket_id) | {"form": Form(values={"text": text})}
-    return render_part(request, "tickets/index.html", "tickets/_panes.html", **shown)
+    desk, form = Desk(request, caller, tickets, params, ticket_id), Form[ReplyForm](values={"text": text})
+    return render_part(request, "tickets/index.html", "tickets/_panes.html", desk=desk, form=form)
 
 
 @router.post("/{ticket_id}/messages/{message_id}/resend", name="crm:tickets:resend", dependencies=can_write)

@@ -3,35 +3,38 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, bindparam, func, literal_column, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy import ColumnElement, Integer, ScalarSelect, bindparam, func, literal_column, select
 
+from backend.core.errors import NotFoundError
 from backend.database.crud.base import Filter
-from backend.database.crud.ticket_list import LISTED, TicketListCRUD
-from backend.database.crud.tickets import Ticket, TicketCRUD
+from backend.database.crud.ticket_list import ASSIGNEE, LISTED, TicketListCRUD
+from backend.database.crud.tickets import ANSWERS, Ticket, TicketCRUD
 from backend.database.listing import AnyRow, AnySelect, Cursor, Page
+from backend.database.models.courses import Course
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.history import Change, ChangeSet
+from backend.database.models.lessons import Lesson
+from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import Chat, Message, SupportTicket
-from backend.database.models.users import User, full_name
+from backend.database.models.users import Role, User, full_name
+from backend.database.packed import Packed
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.tickets import QueueFilters
 from backend.database.session import ask
 
 EXCERPT = 140
 MESSAGES = 500
-EVENTS = 100
+EVENTS_SHOWN = 100
+PEOPLE_SHOWN = 1000  # of one role
+OTHERS_SHOWN = 5
+BOUGHT_SHOWN = 8
 CAP = 1000
+OPENED: int = QueueFilters.model_fields["limit"].default
 # What of a ticket's history the thread tells.
 TOLD = ("status", "assignee_id")
-
-
-@dataclass(frozen=True)
-class Counts:
-    waiting: int
-    mine: int
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,23 @@ class Event:
 
 @dataclass(frozen=True)
 class Thread:
-    ticket: SupportTicket  # with user and assignee
+    """`ticket` and `student`: rows of TICKET and STUDENT."""
+
+    ticket: Any
+    assignee: str  # a name, "" while it is nobody's
+    student: Any
     lines: Sequence[Line]
     events: Sequence[Event]
     earlier: int  # messages before the first line
+
+    @property
+    def name(self) -> str:
+        return full_name(self.student.first_name, self.student.last_name)
+
+
+def _fixed(number: int) -> ColumnElement[int]:
+    """A limit that stands in the statement: PostgreSQL would plan one with a bound limit anew each time, 4 ms here."""
+    return literal_column(str(number), Integer)
 
 
 # The statements are made once: building them would cost more than running them.
@@ -74,7 +90,7 @@ LAST = (
     .join(Chat, Chat.id == Message.chat_id)
     .where(Chat.ticket_id == Ticket.id, Message.internal.is_(False))
     .order_by(Message.id.desc())
-    .limit(1)
+    .limit(_fixed(1))
     .correlate(Ticket)
     .scalar_subquery()
 )
@@ -83,17 +99,13 @@ QUEUE: AnySelect = LISTED.add_columns(LAST.label("excerpt"))
 
 def _number(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
     """How many tickets, counted up to the cap."""
-    some = select(Ticket.id).where(*conditions).limit(CAP).subquery()
+    some = select(Ticket.id).where(*conditions).limit(_fixed(CAP)).subquery()
     return select(func.count()).select_from(some).scalar_subquery()
 
 
 WAITS, MINE = Ticket.waiting_since.is_not(None), Ticket.assignee_id == bindparam("me")
 # Written out and not bound, as the partial index of such tickets has it.
 UNDONE = Ticket.status != literal_column("'closed'")
-COUNTS = select(
-    _number(WAITS).label("waiting"),
-    _number(MINE, UNDONE).label("mine"),
-)
 # What a tab is sorted by, and what stands in it.
 TABS: dict[str, tuple[Any, tuple[ColumnElement[bool], ...]]] = {
     "waiting": (Ticket.waiting_since, (WAITS,)),
@@ -102,14 +114,39 @@ TABS: dict[str, tuple[Any, tuple[ColumnElement[bool], ...]]] = {
 }
 
 
-def _opening(tab: str) -> AnySelect:
+def _opening(tab: str) -> Packed:
     column, conditions = TABS[tab]
     order = (column, Ticket.id) if tab == "waiting" else (column.desc(), Ticket.id.desc())
-    return QUEUE.where(*conditions).order_by(*order).limit(bindparam("number"))
+    return Packed(QUEUE.where(*conditions).order_by(*order).limit(_fixed(OPENED + 1)))
 
 
 OPENING = {tab: _opening(tab) for tab in TABS}
-LINES = (
+# Role by role and up to a number: so PostgreSQL too finds the few of the staff in their index, and looks at no student.
+PEOPLE = Packed(
+    select(User.id, User.first_name, User.last_name, User.search_key, User.is_active)
+    .where(User.role_id == Role.id)
+    .order_by(User.search_key, User.id)
+    .limit(_fixed(PEOPLE_SHOWN))
+    .correlate(Role)
+)
+STAFF = Packed(select(PEOPLE.column.label("people")).where(ANSWERS))
+ASKED = Ticket.id == bindparam("ticket")
+TICKET = Packed(
+    select(
+        Ticket.id,
+        Ticket.subject,
+        Ticket.status,
+        Ticket.waiting_since,
+        Ticket.created_at,
+        Ticket.version,
+        Ticket.assignee_id,
+        ASSIGNEE.first_name,
+        ASSIGNEE.last_name,
+    )
+    .outerjoin(ASSIGNEE, ASSIGNEE.id == Ticket.assignee_id)
+    .where(ASKED)
+)
+LINES = Packed(
     select(
         Message.id,
         Message.side,
@@ -129,9 +166,9 @@ LINES = (
     .outerjoin(Dispatch, Dispatch.message_id == Message.id)
     .where(Chat.ticket_id == bindparam("ticket"))
     .order_by(Message.id.desc())
-    .limit(MESSAGES)
+    .limit(_fixed(MESSAGES))
 )
-EVENT_ROWS = (
+EVENTS = Packed(
     select(Change.before, Change.after, ChangeSet.at, ChangeSet.actor_id, ChangeSet.label, User.first_name)
     .join(ChangeSet, ChangeSet.id == Change.change_set_id)
     .outerjoin(User, User.id == ChangeSet.actor_id)
@@ -141,21 +178,65 @@ EVENT_ROWS = (
         Change.op == "update",
     )
     .order_by(Change.id.desc())
-    .limit(EVENTS)
+    .limit(_fixed(EVENTS_SHOWN))
 )
-HERS = Ticket.user_id == bindparam("user")
-CARD = select(
-    User.spent,
-    User.purchases,
-    select(func.count(Ticket.id)).where(HERS).scalar_subquery().label("tickets"),
-    select(func.count(Ticket.id)).where(HERS, UNDONE).scalar_subquery().label("open"),
-).where(User.id == bindparam("user"))
-OTHERS = (
-    select(Ticket.id, Ticket.subject, Ticket.status, Ticket.last_message_at)
-    .where(HERS, Ticket.id != bindparam("ticket"))
+# Whose ticket it is.
+HER = select(Ticket.user_id).where(ASKED).correlate(None).scalar_subquery()
+STUDENT = Packed(
+    select(
+        User.id,
+        User.first_name,
+        User.last_name,
+        User.username,
+        User.telegram_id,
+        User.language_code,
+        User.ui_language,
+        User.blocked_bot_at,
+        User.last_seen_at,
+        User.created_at,
+        User.spent,
+        User.purchases,
+        select(func.count(Ticket.id)).where(Ticket.user_id == HER).scalar_subquery().label("tickets"),
+        select(func.count(Ticket.id)).where(Ticket.user_id == HER, UNDONE).scalar_subquery().label("open"),
+    ).where(User.id == HER)
+)
+OTHERS = Packed(
+    select(Ticket.id, Ticket.subject, Ticket.last_message_at)
+    .where(Ticket.user_id == HER, ~ASKED)
     .order_by(Ticket.last_message_at.desc(), Ticket.id.desc())
-    .limit(bindparam("limit"))
+    .limit(_fixed(OTHERS_SHOWN))
 )
+BOUGHT = Packed(
+    select(
+        Purchase.id,
+        Purchase.amount,
+        Purchase.revoked_at,
+        Purchase.created_at,
+        Purchase.lesson_id,
+        func.coalesce(Lesson.title, Course.title).label("title"),
+    )
+    .outerjoin(Lesson, Lesson.id == Purchase.lesson_id)
+    .outerjoin(Course, Course.id == Purchase.course_id)
+    .where(Purchase.user_id == HER)
+    .order_by(Purchase.created_at.desc(), Purchase.id.desc())
+    .limit(_fixed(BOUGHT_SHOWN))
+)
+
+
+@cache
+def reading(*, counts: bool, tab: str, thread: bool, bought: bool) -> AnySelect:
+    """One statement for all that a page shows. `tab`: "" for none; `bought`: with what the student bought."""
+    columns: dict[str, ColumnElement[Any]] = {"staff": STAFF.column}
+    if counts:
+        columns |= {"waiting": _number(WAITS), "mine": _number(MINE, UNDONE)}
+    if tab:
+        columns["queue"] = OPENING[tab].column
+    if thread:
+        columns |= {"ticket": TICKET.column, "lines": LINES.column, "events": EVENTS.column}
+        columns |= {"student": STUDENT.column, "others": OTHERS.column}
+    if thread and bought:
+        columns["bought"] = BOUGHT.column
+    return select(*(column.label(name) for name, column in columns.items()))
 
 
 class DeskCRUD(TicketCRUD):
@@ -169,10 +250,12 @@ class DeskCRUD(TicketCRUD):
     def list_statement(cls) -> AnySelect:
         return QUEUE
 
+    def read(self, parts: AnySelect, me: int | None, ticket_id: int) -> AnyRow:
+        """What of the desk is shown, in one query: a row of `reading`."""
+        return ask(self.session, parts, me=me, ticket=ticket_id).one()
+
     def queue(self, params: QueueFilters, me: int | None) -> Page[Any]:
-        """The rows of a tab: who waits longest first; in the others what moved last first."""
-        if params.model_fields_set <= {"tab"}:
-            return self._tab(params, me)
+        """The rows of a tab as they are asked for: who waits longest first; in the others what moved last first."""
         self._me = me
         usual = "waiting_since" if params.tab == "waiting" else "-last_message_at"
         asked = params.sort or usual
@@ -182,14 +265,15 @@ class DeskCRUD(TicketCRUD):
         statement = self.listed(params)
         return self._page(statement, params)  # the desk shows no total
 
-    def _tab(self, params: QueueFilters, me: int | None) -> Page[Any]:
-        """The first page of a tab and nothing else asked, as the desk opens: the same from a statement made once."""
-        column = TABS[params.tab][0]
-        rows = ask(self.session, OPENING[params.tab], me=me, number=params.limit + 1).all()
-        shown, more = rows[: params.limit], len(rows) > params.limit
+    @staticmethod
+    def opened(text: str | None, tab: str) -> Page[Any]:
+        """The same for the first page of a tab and nothing else asked, which comes with `read`."""
+        column = TABS[tab][0]
+        rows = OPENING[tab].rows(text)
+        shown, more = rows[:OPENED], len(rows) > OPENED
         if not more:
             return Page(items=shown, total=None)
-        sort = column.key if params.tab == "waiting" else f"-{column.key}"
+        sort = column.key if tab == "waiting" else f"-{column.key}"
         return Page(items=shown, next=Cursor(sort, getattr(shown[-1], column.key), shown[-1].id).encode(), total=None)
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
@@ -201,53 +285,29 @@ class DeskCRUD(TicketCRUD):
             found.extend((Ticket.assignee_id == self._me, UNDONE))
         return found
 
-    def counts(self, me: int | None) -> Counts:
-        """How many wait, how many of mine are not closed; each counted up to a cap."""
-        found = ask(self.session, COUNTS, me=me).one()
-        return Counts(found.waiting, found.mine)
-
     # -- one ticket
 
-    def thread(self, ticket_id: int) -> Thread:
-        """Raises NotFoundError. Four queries however long it is."""
-        people = joinedload(Ticket.user), joinedload(Ticket.assignee)
-        ticket = self.get_by_id(ticket_id, *people)
-        rows = ask(self.session, LINES, ticket=ticket_id).all()
+    def ticket(self, found: AnyRow, ticket_id: int) -> Any:
+        """A row of TICKET. Raises NotFoundError."""
+        rows = TICKET.rows(found.ticket)
+        if not rows:
+            raise NotFoundError(self.missing(ticket_id))
+        return rows[0]
+
+    def thread(self, found: AnyRow, ticket: Any) -> Thread:
+        """Of what `read` found."""
         lines = [
-            Line(row, full_name(row.first_name, row.last_name), row if row.state else None) for row in reversed(rows)
+            Line(row, full_name(row.first_name, row.last_name), row if row.state else None)
+            for row in reversed(LINES.rows(found.lines))
         ]
-        earlier = self._before(ticket_id, lines[0].message.id) if len(lines) == MESSAGES else 0
-        return Thread(ticket, lines, self._events(ticket_id), earlier)
+        earlier = self._before(ticket.id, lines[0].message.id) if len(lines) == MESSAGES else 0
+        assignee = full_name(ticket.first_name, ticket.last_name)
+        return Thread(ticket, assignee, STUDENT.rows(found.student)[0], lines, told(found.events), earlier)
 
     def _before(self, ticket_id: int, message_id: int) -> int:
         older = Chat.ticket_id == ticket_id, Message.id < message_id
         statement = select(func.count()).select_from(Message).join(Chat).where(*older)
         return self.session.scalar(statement) or 0
-
-    def _events(self, ticket_id: int) -> list[Event]:
-        rows = ask(self.session, EVENT_ROWS, ticket=ticket_id).all()
-        return [
-            Event(
-                at,
-                {name: before.get(name) for name in TOLD if name in after},
-                {name: after[name] for name in TOLD if name in after},
-                actor_id,
-                actor or "",
-                label,
-            )
-            for before, after, at, actor_id, label, actor in reversed(rows)
-            if any(name in after for name in TOLD)
-        ]
-
-    # -- the student beside it
-
-    def card(self, user_id: int) -> Row[*tuple[Any, ...]]:
-        """spent (Stars), purchases, tickets, open: what the desk says in short about a student."""
-        return ask(self.session, CARD, user=user_id).one()
-
-    def others(self, ticket: SupportTicket, limit: int = 5) -> Sequence[Row[*tuple[Any, ...]]]:
-        """The student's other tickets, the latest first."""
-        return ask(self.session, OTHERS, user=ticket.user_id, ticket=ticket.id, limit=limit).all()
 
     def names(self, *ids: int | None) -> dict[int, str]:
         """First names of people, whatever they do now."""
@@ -256,3 +316,25 @@ class DeskCRUD(TicketCRUD):
             return {}
         rows = self.session.execute(select(User.id, User.first_name, User.last_name).where(User.id.in_(wanted)))
         return {row.id: full_name(row.first_name, row.last_name) for row in rows}
+
+
+def told(text: str | None) -> list[Event]:
+    return [
+        Event(
+            row.at,
+            {name: row.before.get(name) for name in TOLD if name in row.after},
+            {name: row.after[name] for name in TOLD if name in row.after},
+            row.actor_id,
+            row.first_name or "",
+            row.label,
+        )
+        for row in reversed(EVENTS.rows(text))
+        if any(name in row.after for name in TOLD)
+    ]
+
+
+def people(text: str | None) -> dict[int, str]:
+    """Who may take a ticket: names by id, in their order."""
+    found = [person for role in STAFF.rows(text) for person in PEOPLE.rows(role.people) if person.is_active]
+    found.sort(key=lambda person: (person.search_key, person.id))
+    return {person.id: full_name(person.first_name, person.last_name) for person in found}

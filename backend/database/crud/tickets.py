@@ -38,7 +38,8 @@ class Person:
 
 # By role alone, and by its number: that finds the few of the staff in their index. With `is_active` or an order in it,
 # SQLite walks through all students instead; with the roles' names in it, PostgreSQL does.
-ROLES = select(Role.id).where(cast(Role.permissions, String).contains(f'"{Permission.TICKETS_WRITE}"'))
+ANSWERS = cast(Role.permissions, String).contains(f'"{Permission.TICKETS_WRITE}"')
+ROLES = select(Role.id).where(ANSWERS)
 ANSWERING = select(User.id, User.first_name, User.last_name, User.search_key, User.is_active).where(
     User.role_id.in_(bindparam("roles", expanding=True))
 )
