@@ -6,9 +6,12 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     BinaryExpression,
     ColumnElement,
     Row,
@@ -16,6 +19,8 @@ from sqlalchemy import (
     Select,
     UnaryExpression,
     and_,
+    any_,
+    bindparam,
     func,
     literal,
     or_,
@@ -164,6 +169,18 @@ def met(condition: ColumnElement[bool], figures: Collection[str], order: Order, 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The column as SQLite looks for no index of it."""
     return UnaryExpression(column, operator=operators.custom_op("+"), type_=column.type)
+
+
+def named(statement: AnySelect, model: Any, ids: Sequence[int], *, sqlite: bool) -> tuple[AnySelect, dict[str, Any]]:
+    """The list's rows with these ids, in any order; and the values of the statement, which is made once."""
+    return _named(statement, model, sqlite), {"ids": json.dumps(list(ids)) if sqlite else list(ids)}
+
+
+@lru_cache(maxsize=100)
+def _named(statement: AnySelect, model: Any, sqlite: bool) -> AnySelect:
+    if sqlite:
+        return statement.where(model.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value)))
+    return statement.where(model.id == any_(bindparam("ids", type_=ARRAY(BigInteger))))
 
 
 def count_up_to(statement: AnySelect, cap: int) -> ScalarSelect[int]:

@@ -161,14 +161,16 @@ class BaseCRUD(Generic[M]):
     def _found(self, params: ListParams, q: str, cap: int) -> Page[Any]:
         """A page of a search: in the chosen order, or what fits best first; then ids are found before rows are read."""
         index = search.SearchIndex(self.session, self.model, q)
-        listed = self.listed(params.model_copy(update={"q": None}))
+        narrowed = self.conditions(params.model_copy(update={"q": None}))
+        whole = _list_statement(cast("Any", type(self)))
+        listed = whole.where(*narrowed) if narrowed else whole
         if params.sort:
             found, counted, few = index.sought(listed)
             return self._page(found, params, listing.count_up_to(counted, cap), cap, few=few)
         page = search.Ranking(index, listed).page(params.cursor, params.limit, cap)
-        read, _count = self._rows(listed.where(self.model.id.in_(page.items)), None)
-        rows = {row.id: row for row in read}
-        return replace(page, items=[rows[row_id] for row_id in page.items])
+        wanted, values = listing.named(whole, self.model, page.items, sqlite=index.lookup.sqlite)
+        rows = {row.id: row for row in self._rows(wanted, None, **values)[0]} if page.items else {}
+        return replace(page, items=[rows[row_id] for row_id in page.items if row_id in rows])
 
     def _page(
         self,
@@ -253,11 +255,14 @@ class BaseCRUD(Generic[M]):
             cap=cap or 0,
         )
 
-    def _rows(self, statement: AnySelect, count: ScalarSelect[int] | None) -> tuple[list[Any], int | None]:
+    def _rows(
+        self, statement: AnySelect, count: ScalarSelect[int] | None, **values: Any
+    ) -> tuple[list[Any], int | None]:
         """The rows, and the count that each of them brings along; None when there is no row to bring it."""
         whole = _whole(cast("Any", type(self)))
         if count is None:
-            return list(self.session.scalars(statement) if whole else ask(self.session, statement)), None
+            read = self.session.scalars(statement, values) if whole else ask(self.session, statement, **values)
+            return list(read), None
         statement = statement.add_columns(count.label(COUNT))
         found = (self.session.execute(statement) if whole else ask(self.session, statement)).all()
         counted = found[0][-1] if found else None

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core.permissions import STUDENT
-from backend.database import search
+from backend.database import listing, search
 from backend.database.crud.sales import PaymentListCRUD, SaleCRUD
 from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.courses import Course
@@ -18,6 +18,7 @@ from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
 from backend.database.schemas.base import MAX_ID
+from backend.database.session import ask
 
 SHOWN = 5
 READ = 20  # the newest that fit, looked at for the best
@@ -60,4 +61,8 @@ class SearchCRUD:
         """The records with these ids, as far as they are there."""
         model, statement = KINDS[kind]
         wanted = [row_id for row_id in ids if 1 <= row_id <= MAX_ID]
-        return {row.id: row for row in self.session.execute(statement.where(model.id.in_(wanted)))} if wanted else {}
+        if not wanted:
+            return {}
+        sqlite = self.session.get_bind().dialect.name == "sqlite"
+        asked, values = listing.named(statement, model, wanted, sqlite=sqlite)
+        return {row.id: row for row in ask(self.session, asked, **values)}

@@ -5,15 +5,18 @@ sorting: each level is read from the index in the order of ids until the page is
 """
 
 import re
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select, true
 from sqlalchemy.orm import Session
 
-from backend.database.listing import AnySelect
+from backend.database.listing import AnyRow, AnySelect
 from backend.database.search import near
 from backend.database.search.keys import HANDLE_MARK, TRIGRAM, Term, ways
-from backend.database.search.lookup import Formula, Found, Lookup
+from backend.database.search.lookup import Formula, Found, Lookup, keys_of, stands
+from backend.database.session import ask
 
 HANDLE, WHOLE, START, PART, NEAR = range(5)
 USERNAME = re.compile(r"[a-z][a-z0-9_]{2,31}")
@@ -40,7 +43,7 @@ class SearchIndex:
 
     def __init__(self, session: Session, model: type[Any], q: str) -> None:
         self.session = session
-        self.model = model
+        self.model: Any = model
         self.lookup = Lookup(session, model)
         read = [way for way in ways(q) if way]
         # Single letters alone say how a key begins, and how its other words do.
@@ -50,6 +53,7 @@ class SearchIndex:
         self.levels = self._levels()
         self._hits: int | None = None
         self._exact_ids: list[int] | None = None
+        self._better: list[tuple[int, Formula]] | None = None
 
     def _levels(self) -> list[int]:
         """Those at which rows can fit, the best first."""
@@ -64,8 +68,10 @@ class SearchIndex:
 
     def level_of(self, key: str) -> int:
         """How well a key fits that is known to fit exactly."""
-        for level in self.levels:
-            if any(all(any(text in key for text in texts) for texts in group) for group in self._formula(level)):
+        if self._better is None:
+            self._better = [(level, self._formula(level)) for level in self.levels if level < PART]
+        for level, formula in self._better:
+            if stands(formula, key):
                 return level
         return PART
 
@@ -75,12 +81,12 @@ class SearchIndex:
         """Every row that fits, for the WHERE of any statement."""
         if not self.asks:
             return true()
-        typos = self.near(select(self.model.id, self.model.search_key))
+        typos = self.near(_all(self.model))
         return self.model.id.in_([*self._first(), *typos]) if typos else self._exact(PART)
 
     def sought(self, statement: AnySelect) -> tuple[AnySelect, AnySelect, bool]:
         """The statement's rows that fit, for any order; the same to count; whether SQLite better finds them first."""
-        typos = self.near(select(self.model.id, self.model.search_key))
+        typos = self.near(_all(self.model))
         if typos:
             found = statement.where(self.model.id.in_([*self._first(), *typos]))
             return found, found, self.lookup.sqlite
@@ -100,6 +106,13 @@ class SearchIndex:
         if self.letters:
             return statement.where(self._exact(level)), self.model.id
         return self.lookup.joined(statement, self._formula(level))
+
+    def read_newest(self, statement: AnySelect, level: int, number: int) -> Sequence[AnyRow]:
+        """The ids and keys of the statement's newest rows that fit at this level or a better one."""
+        if not self.letters:
+            return self.lookup.newest(statement, self._formula(level), number).all()
+        found = keys_of(statement, self.model).where(self._exact(level))
+        return ask(self.session, found.order_by(self.model.id.desc()).limit(number)).all()
 
     def only(self, statement: AnySelect, level: int) -> Found:
         """The same without those who fit better."""
@@ -144,17 +157,19 @@ class SearchIndex:
     # -- typos
 
     def near(self, statement: AnySelect) -> list[int]:
-        """The statement's ids (it has `id` and `search_key`) that fit but for one typo, the newest first.
+        """The statement's ids that fit but for one typo, the newest first.
 
         Nobody while enough fit exactly, whatever else the statement asks.
         """
         formula = self._mistyped()
         if not formula or len(self._first()) >= ENOUGH:
             return []
-        found, order = self.lookup.joined(statement, formula)
-        check = near.Check(self.ways[-1])
-        rows = self.session.execute(found.order_by(order.desc()).limit(CANDIDATES))
-        return [row.id for row in rows if check(row.search_key)][:NEAREST]
+        check, found = near.Check(self.ways[-1]), list[int]()
+        for rows in self.lookup.newest(statement, formula, CANDIDATES).partitions(NEAREST):
+            found += [row.id for row in rows if check(row.search_key)]
+            if len(found) >= NEAREST:
+                break
+        return found[:NEAREST]
 
     def _first(self) -> list[int]:
         """A few ids of those who fit exactly."""
@@ -181,6 +196,11 @@ class SearchIndex:
             for place, term in enumerate(way)
             for left in near.remains(term)
         ]
+
+
+@cache
+def _all(model: Any) -> AnySelect:
+    return select(model.id)
 
 
 def asks(q: str) -> bool:

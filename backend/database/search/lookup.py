@@ -1,12 +1,25 @@
 """Which texts stand in a key, as SQL: through the trigram index of either database, or read from the row itself."""
 
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, column, false, func, or_, select, table
+from sqlalchemy import (
+    ColumnElement,
+    Result,
+    and_,
+    bindparam,
+    column,
+    false,
+    func,
+    or_,
+    select,
+    table,
+)
 from sqlalchemy.orm import Session
 
 from backend.database.listing import AnySelect, unindexed
 from backend.database.search.keys import TRIGRAM
+from backend.database.session import ask
 
 LAST = "\U0010ffff"
 # Any of: all of: any of these texts, somewhere in the key.
@@ -18,7 +31,8 @@ class Lookup:
     """Formulas over the keys of one model."""
 
     def __init__(self, session: Session, model: type[Any]) -> None:
-        self.model = model
+        self.session = session
+        self.model: Any = model
         self.key = model.search_key
         self.sqlite = session.get_bind().dialect.name == "sqlite"
 
@@ -44,6 +58,13 @@ class Lookup:
         found = statement.where(index.c[index.name].match(_matched(formula)), joined)
         return found.where(*self._letters(formula)), index.c.rowid
 
+    def newest(self, statement: AnySelect, formula: Formula, number: int) -> Result[Any]:
+        """The ids and keys of so many of the statement's rows that fit, the newest first."""
+        if not self.sqlite or not all(_is_indexed(texts) for group in formula for texts in group):
+            found, order = self.joined(keys_of(statement, self.model), formula)
+            return ask(self.session, found.order_by(order.desc()).limit(number))
+        return ask(self.session, _matching(statement, self.model), text=_matched(formula), number=number)
+
     def begins(self, text: str, *, few: bool) -> ColumnElement[bool]:
         """The key begins so. `few`: through its index; otherwise a list's own order is walked."""
         if not self.sqlite:
@@ -58,14 +79,49 @@ class Lookup:
         return or_(*(self.key.like(_pattern(f"%{_escaped(text)}%")) for text in texts))
 
     def _index(self) -> Any:
-        name = f"{self.model.__tablename__}_search"
-        return table(name, column("rowid"), column(name))
+        return _index(self.model)
 
     def _letters(self, formula: Formula) -> list[ColumnElement[bool]]:
         """What trigrams cannot say: single letters are read from the rows that the rest has found."""
         if all(_is_indexed(texts) for group in formula for texts in group):
             return []
         return [self.read(formula)]
+
+
+def stands(formula: Formula, key: str) -> bool:
+    """Says it of a key at hand. A search asks it hundreds of times: plain loops take a third of any() and all()."""
+    for group in formula:
+        for texts in group:
+            for text in texts:
+                if text in key:
+                    break
+            else:
+                break
+        else:
+            return True
+    return False
+
+
+# A list that nothing narrows is the same statement every time; to put a query together takes longer than to run it.
+
+
+@lru_cache(maxsize=100)
+def keys_of(statement: AnySelect, model: Any) -> AnySelect:
+    """The ids and keys of a list."""
+    return statement.with_only_columns(model.id, model.search_key, maintain_column_froms=True)
+
+
+@lru_cache(maxsize=100)
+def _matching(statement: AnySelect, model: Any) -> AnySelect:
+    index = _index(model)
+    joined = model.id == unindexed(index.c.rowid)
+    found = keys_of(statement, model).where(index.c[index.name].match(bindparam("text")), joined)
+    return found.order_by(index.c.rowid.desc()).limit(bindparam("number"))
+
+
+def _index(model: Any) -> Any:
+    name = f"{model.__tablename__}_search"
+    return table(name, column("rowid"), column(name))
 
 
 def _is_indexed(texts: list[str]) -> bool:

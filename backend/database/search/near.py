@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from backend.database.search.keys import TRIGRAM, Term, Way, sound
+from backend.database.search.lookup import stands
 
 SHORTEST = 4  # a term of three letters is one typo away from everybody
 WORDS = re.compile(r"[^\W\d_]+")  # a username falls into the names that it is made of
@@ -55,21 +56,28 @@ class Check:
 
     def __init__(self, way: Way) -> None:
         self.way = way
-        self.spellings = {term: tuple(dict.fromkeys((term[0], sound(term[0])))) for term in way}
-        self.known: dict[tuple[str, str], bool] = {}
+        self._known: dict[Term, dict[str, bool]] = {term: {} for term in way}  # names are what keys have in common
 
     def __call__(self, key: str) -> bool:
-        missing = [term for term in self.way if not any(word in key for word in term)]
+        missing = [term for term in self.way if not stands([[list(term)]], key)]
         if len(missing) != 1:
             return False
-        words = dict.fromkeys(WORDS.findall(key))
-        return any(self._begins_near(typed, word) for typed in self.spellings[missing[0]] for word in words)
+        known = self._known[missing[0]]
+        for word in WORDS.findall(key):
+            found = known.get(word)
+            if found is None:
+                found = known[word] = _begins_near(missing[0], word)
+            if found:
+                return True
+        return False
 
-    def _begins_near(self, typed: str, word: str) -> bool:
-        """The whole word, or its beginning when enough of it was typed."""
-        found = self.known.get((typed, word))
-        if found is None:
+
+def _begins_near(term: Term, word: str) -> bool:
+    """The whole word, or its beginning when enough of the term was typed."""
+    for typed in dict.fromkeys((term[0], sound(term[0]))):
+        # One typo leaves the first or the second letter in one of the first two places.
+        if word[:1] == typed[:1] or word[:1] == typed[1:2] or word[1:2] in (typed[:1], typed[1:2]):
             beginnings = range(len(typed) - 1, len(typed) + 2) if len(typed) > SHORTEST else ()
-            found = any(is_near(typed, word[:length]) for length in (len(word), *beginnings))
-            self.known[typed, word] = found
-        return found
+            if any(is_near(typed, word[:length]) for length in (len(word), *beginnings)):
+                return True
+    return False

@@ -6,7 +6,8 @@ from sqlalchemy import literal, select
 
 from backend.database import listing
 from backend.database.listing import AnySelect, Cursor, Page
-from backend.database.search.index import ENOUGH, NEAR, SearchIndex
+from backend.database.search.index import ENOUGH, NEAR, PART, SearchIndex
+from backend.database.search.lookup import keys_of
 
 READ = listing.SEARCH_CAP  # the newest that are looked at first: mostly they are all, or hold the page
 BEST = "best"  # the sort that cursors of a search are made for
@@ -20,8 +21,7 @@ class Ranking:
         self.index = index
         self.read = read
         self.session = index.session
-        model = index.model
-        self.ids: AnySelect = statement.with_only_columns(model.id, model.search_key, maintain_column_froms=True)
+        self.statement = statement
         self._newest: list[Place] | None = None
         self._mistyped: list[Place] | None = None
 
@@ -48,10 +48,10 @@ class Ranking:
         newest = self._read_newest()
         if len(newest) <= self.read:
             return len(newest) + len(self._near())
-        found, _order = self.index.newest(self.ids)
-        counted = (
-            cap + 1 if cap <= self.read else self.session.execute(select(listing.count_up_to(found, cap))).scalar_one()
-        )
+        if cap <= self.read:
+            return None
+        found, _order = self.index.newest(self.statement)
+        counted = self.session.execute(select(listing.count_up_to(found, cap))).scalar_one()
         return counted if counted <= cap else None
 
     def behind(self, place: Place | None, limit: int) -> Sequence[Place]:
@@ -62,7 +62,7 @@ class Ranking:
         for level in self.index.levels:
             if len(found) < limit and (place is None or level >= place[0]):
                 past = place[1] if place is not None and level == place[0] else None
-                found += self._at(level, limit - len(found), past=past)
+                found += self._at(level, limit - len(found), past=past) if place else self._next(level, limit, found)
         return found
 
     def before(self, place: Place, limit: int) -> Sequence[Place]:
@@ -76,27 +76,32 @@ class Ranking:
 
     def _read_newest(self) -> list[Place]:
         if self._newest is None:
-            found, order = self.index.newest(self.ids)
-            rows = self.session.execute(found.order_by(order.desc()).limit(self.read + 1))
+            rows = self.index.read_newest(self.statement, PART, self.read + 1)
             self._newest = [(self.index.level_of(row.search_key), row.id) for row in rows]
         return self._newest
 
     def _near(self) -> list[Place]:
         if self._mistyped is None:
-            ids = self.index.near(self.ids) if len(self._read_newest()) < ENOUGH else []
+            ids = self.index.near(self.statement) if len(self._read_newest()) < ENOUGH else []
             self._mistyped = [(NEAR, row_id) for row_id in ids]
         return self._mistyped
 
+    def _next(self, level: int, limit: int, better: Sequence[Place]) -> list[Place]:
+        """The rows of one level for a page of so many, when all that are better are known."""
+        wanted = limit - len(better)
+        known = [place for place in self._read_newest() if place[0] == level]
+        if len(known) >= wanted or level == NEAR:
+            return (self._near() if level == NEAR else known)[:wanted]
+        ids = {row_id for _level, row_id in better}
+        rows = self.index.read_newest(self.statement, level, limit)
+        return [(level, row.id) for row in rows if row.id not in ids][:wanted]
+
     def _at(self, level: int, limit: int, *, past: int | None = None, back: bool = False) -> list[Place]:
         """The rows of one level; `past` the id of one of them."""
-        if past is None and not back and self._newest is not None:
-            known = [place for place in self._newest if place[0] == level]
-            if len(known) >= limit:
-                return known[:limit]
         if level == NEAR:
             found = [at for at in self._near() if past is None or (at[1] > past if back else at[1] < past)]
             return found[::-1][:limit] if back else found[:limit]
-        statement, order = self.index.only(self.ids, level)
+        statement, order = self.index.only(keys_of(self.statement, self.index.model), level)
         if past is not None:
             statement = statement.where(order > past if back else order < past)
         rows = self.session.execute(statement.order_by(order.asc() if back else order.desc()).limit(limit))
