@@ -215,6 +215,7 @@ def ticket(request: Request) -> Response:
     desk = SimpleNamespace(
         queue_key=None,  # drawn anew, as by someone who keeps nothing
         thread_key=None,
+        student_key=None,
         page=Page(items=rows, next="more" if more else None, total=None),
         params=params,
         waiting=counts.waiting,

@@ -24,7 +24,8 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
+from jinja2.environment import TemplateModule
 from jinja2.runtime import Context, Macro
 from markupsafe import Markup
 from pydantic import BaseModel
@@ -292,8 +293,16 @@ class QuickContext(Context):
         return super().call(obj, *args, **kwargs)
 
 
+class QuickTemplate(Template):
+    """Whatever is imported is made once; Jinja compares all globals each time, which are the same for all of ours."""
+
+    def _get_default_module(self, ctx: Context | None = None) -> TemplateModule:
+        return super()._get_default_module()
+
+
 class PageEnvironment(Environment):
     context_class = QuickContext
+    template_class = QuickTemplate
 
 
 QUICK = {Macro, FunctionType, MethodType, type(atoms.icon)}

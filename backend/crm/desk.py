@@ -142,6 +142,10 @@ class Desk:
     def _rights(self) -> tuple[str, ...]:
         return tuple(right for right in SEEN if self.me.may(right))
 
+    @cached_property
+    def _filters(self) -> str:
+        return self.params.tab if self._usual else url_with(self.params)
+
     # -- the queue
 
     @cached_property
@@ -174,7 +178,7 @@ class Desk:
     def queue_key(self) -> Any:
         """All that the queue is drawn from, its minute as well: see core.kept."""
         found, minute = self._found, self._second // MINUTE
-        return self._listed, found.waiting, found.mine, found.staff, url_with(self.params), self._rights, minute
+        return self._listed, found.waiting, found.mine, found.staff, self._filters, self._rights, minute
 
     @cached_property
     def staff(self) -> dict[int, str]:
@@ -212,13 +216,19 @@ class Desk:
 
     @property
     def thread_key(self) -> Any:
-        """All that the thread and the student beside it are drawn from: see core.kept."""
-        found, me = self._found, self.me
-        bought = found.bought if self.may_see_purchases else ""
-        parts = found.ticket, found.lines, found.events, found.student, found.others, bought, found.staff
+        """All that the thread is drawn from."""
+        found = self._found
+        parts = found.ticket, found.lines, found.events, found.student, found.staff
         # An answer that is on its way counts its seconds.
         now = self._second if '"pending"' in (found.lines or "") else self._second // MINUTE
-        return parts, me.user_id, self._rights, url_with(self.params), now
+        return parts, self.me.user_id, self._rights, self._filters, now
+
+    @property
+    def student_key(self) -> Any:
+        """All that the student beside it is drawn from."""
+        found = self._found
+        bought = found.bought if self.may_see_purchases else ""
+        return found.student, found.others, bought, self._rights, self._second // MINUTE
 
     @cached_property
     def thread_mark(self) -> str:

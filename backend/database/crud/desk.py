@@ -95,6 +95,8 @@ LAST = (
     .scalar_subquery()
 )
 QUEUE: AnySelect = LISTED.add_columns(LAST.label("excerpt"))
+UNSEEN = frozenset({"created_at", "updated_at", "username"})  # of the list of tickets, not of the queue
+SEEN: AnySelect = QUEUE.with_only_columns(*(column for column in QUEUE.selected_columns if column.key not in UNSEEN))
 
 
 def _number(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
@@ -117,7 +119,7 @@ TABS: dict[str, tuple[Any, tuple[ColumnElement[bool], ...]]] = {
 def _opening(tab: str) -> Packed:
     column, conditions = TABS[tab]
     order = (column, Ticket.id) if tab == "waiting" else (column.desc(), Ticket.id.desc())
-    return Packed(QUEUE.where(*conditions).order_by(*order).limit(_fixed(OPENED + 1)))
+    return Packed(SEEN.where(*conditions).order_by(*order).limit(_fixed(OPENED + 1)))
 
 
 OPENING = {tab: _opening(tab) for tab in TABS}
