@@ -107,10 +107,12 @@ class SearchIndex:
             return statement.where(self._exact(level)), self.model.id
         return self.lookup.joined(statement, self._formula(level))
 
-    def read_newest(self, statement: AnySelect, level: int, number: int) -> Sequence[AnyRow]:
+    def read_newest(
+        self, statement: AnySelect, level: int, number: int, *, seldom: bool | None = None
+    ) -> Sequence[AnyRow]:
         """The ids and keys of the statement's newest rows that fit at this level or a better one."""
         if not self.letters:
-            return self.lookup.newest(statement, self._formula(level), number).all()
+            return self.lookup.newest(statement, self._formula(level), number, seldom=seldom).all()
         found = keys_of(statement, self.model).where(self._exact(level))
         return ask(self.session, found.order_by(self.model.id.desc()).limit(number)).all()
 

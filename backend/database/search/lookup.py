@@ -4,9 +4,12 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Result,
+    String,
     and_,
+    any_,
     bindparam,
     column,
     false,
@@ -21,6 +24,8 @@ from backend.database.listing import AnySelect, unindexed
 from backend.database.search.keys import TRIGRAM
 from backend.database.session import ask
 
+PROBED, WALKED = 200, 10_000  # rows that say how many fit; rows that may be walked through
+TEXTS = ARRAY(String)
 LAST = "\U0010ffff"
 # Any of: all of: any of these texts, somewhere in the key.
 Formula = list[list[list[str]]]
@@ -33,7 +38,7 @@ class Lookup:
     def __init__(self, session: Session, model: type[Any]) -> None:
         self.session = session
         self.model: Any = model
-        self.key = model.search_key
+        self.key = self.model.search_key
         self.sqlite = session.get_bind().dialect.name == "sqlite"
 
     def read(self, formula: Formula) -> ColumnElement[bool]:
@@ -58,12 +63,28 @@ class Lookup:
         found = statement.where(index.c[index.name].match(_matched(formula)), joined)
         return found.where(*self._letters(formula)), index.c.rowid
 
-    def newest(self, statement: AnySelect, formula: Formula, number: int) -> Result[Any]:
-        """The ids and keys of so many of the statement's rows that fit, the newest first."""
+    def newest(self, statement: AnySelect, formula: Formula, number: int, *, seldom: bool | None = None) -> Result[Any]:
+        """The ids and keys of so many of the statement's rows that fit, the newest first. `seldom`: None: not known."""
         if not self.sqlite or not all(_is_indexed(texts) for group in formula for texts in group):
             found, order = self.joined(keys_of(statement, self.model), formula)
+            if not self.sqlite and (self.is_seldom(formula, number) if seldom is None else seldom):
+                few = found.cte("few").prefix_with("MATERIALIZED")
+                found, order = select(few), few.c.id
             return ask(self.session, found.order_by(order.desc()).limit(number))
         return ask(self.session, _matching(statement, self.model), text=_matched(formula), number=number)
+
+    def is_seldom(self, formula: Formula, number: int) -> bool:
+        """Whether so many are better all found first than met by a walk from the newest row on, as the newest rows say.
+
+        PostgreSQL guesses, and walks through tens of thousands of rows where its index would find a thousand.
+        """
+        texts = {
+            f"texts_{place}_{nth}": [f"%{_escaped(text)}%" for text in texts]
+            for place, group in enumerate(formula)
+            for nth, texts in enumerate(group)
+        }
+        fit: int = ask(self.session, _probe(self.model, tuple(map(len, formula))), **texts).scalar_one()
+        return fit * WALKED < number * PROBED
 
     def begins(self, text: str, *, few: bool) -> ColumnElement[bool]:
         """The key begins so. `few`: through its index; otherwise a list's own order is walked."""
@@ -117,6 +138,17 @@ def _matching(statement: AnySelect, model: Any) -> AnySelect:
     joined = model.id == unindexed(index.c.rowid)
     found = keys_of(statement, model).where(index.c[index.name].match(bindparam("text")), joined)
     return found.order_by(index.c.rowid.desc()).limit(bindparam("number"))
+
+
+@lru_cache(maxsize=100)
+def _probe(model: Any, terms: tuple[int, ...]) -> AnySelect:
+    """How many of the newest rows fit a formula of groups of so many terms."""
+    newest = select(model.search_key).order_by(model.id.desc()).limit(PROBED).subquery()
+    groups = (
+        and_(*(newest.c.search_key.like(any_(bindparam(f"texts_{place}_{nth}", type_=TEXTS))) for nth in range(number)))
+        for place, number in enumerate(terms)
+    )
+    return select(func.count()).select_from(newest).where(or_(false(), *groups))
 
 
 def _index(model: Any) -> Any:

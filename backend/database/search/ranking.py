@@ -93,7 +93,7 @@ class Ranking:
         if len(known) >= wanted or level == NEAR:
             return (self._near() if level == NEAR else known)[:wanted]
         ids = {row_id for _level, row_id in better}
-        rows = self.index.read_newest(self.statement, level, limit)
+        rows = self.index.read_newest(self.statement, level, limit, seldom=None if known else True)
         return [(level, row.id) for row in rows if row.id not in ids][:wanted]
 
     def _at(self, level: int, limit: int, *, past: int | None = None, back: bool = False) -> list[Place]:
