@@ -18,7 +18,7 @@ from markupsafe import Markup
 from backend.core.i18n import current_language
 from backend.core.text import current_timezone
 
-MOST = 4_000_000  # characters
+MOST = 2_000_000  # characters, of the parts and of the texts in their keys
 # Never leaves the process, so that no text from outside can hold it.
 TOKEN = f"csrf{secrets.token_hex(16)}"
 around: ContextVar[object] = ContextVar("kept_around")  # whatever else decides about addresses: the app's routes
@@ -47,12 +47,23 @@ class Kept(Extension):
 
 def _keep(key: tuple[object, ...], part: Any) -> Markup:
     global _size  # noqa: PLW0603 - the size of the one store
-    if _size + len(part) > MOST:
+    size = len(part) + _characters(key)
+    if _size + size > MOST:
         _parts.clear()
         _size = 0
-    _size += len(part)
+    _size += size
     _parts[key] = made = Markup(part)  # noqa: S704 - what a template has drawn
     return made
+
+
+def _characters(key: tuple[object, ...]) -> int:
+    found = 0
+    for one in key:
+        if isinstance(one, str):
+            found += len(one)
+        elif isinstance(one, tuple):
+            found += _characters(one)
+    return found
 
 
 def with_token(page: str, token: str) -> str:

@@ -214,7 +214,7 @@ class Desk:
     def thread(self) -> Thread:
         return self.tickets.thread(self._found, self.ticket)
 
-    @property
+    @cached_property
     def thread_key(self) -> Any:
         """All that the thread is drawn from."""
         found = self._found

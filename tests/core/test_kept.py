@@ -64,5 +64,11 @@ def test_a_key_that_differs_draws_anew_and_the_store_is_bounded() -> None:
         assert draw(text="<i>", size=1) == "<b>&lt;i&gt;</b>"
         draw(text="x", size=kept.MOST)  # the store is emptied before it grows too large
         assert draw(text="c", size=2) == "<b>cc</b>"
+        assert draw(text="d", size=2) == "<b>cc</b>"
+        named = env.from_string("{% kept 1, (name, 2) %}{{ text }}{% endkept %}").render
+        assert named(text="e", name="n" * kept.MOST) == "e"  # what a key says counts as well
+        assert draw(text="f", size=2) == "<b>ff</b>"
+        unkept = env.from_string("{% kept none %}<b>{{ text }}</b>{% endkept %}").render
+        assert [unkept(text="<"), unkept(text="g")] == ["<b>&lt;</b>", "<b>g</b>"]
     finally:
         kept.around.reset(around)

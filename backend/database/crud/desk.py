@@ -227,7 +227,10 @@ BOUGHT = Packed(
 
 @cache
 def reading(*, counts: bool, tab: str, thread: bool, bought: bool) -> AnySelect:
-    """One statement for all that a page shows. `tab`: "" for none; `bought`: with what the student bought."""
+    """One statement for all that a page shows.
+
+    `counts`: the desk around a thread too; `tab`: "" for none; `bought`: with what the student bought.
+    """
     columns: dict[str, ColumnElement[Any]] = {"staff": STAFF.column}
     if counts:
         columns |= {"waiting": _number(WAITS), "mine": _number(MINE, UNDONE)}
@@ -235,9 +238,10 @@ def reading(*, counts: bool, tab: str, thread: bool, bought: bool) -> AnySelect:
         columns["queue"] = OPENING[tab].column
     if thread:
         columns |= {"ticket": TICKET.column, "lines": LINES.column, "events": EVENTS.column}
-        columns |= {"student": STUDENT.column, "others": OTHERS.column}
-    if thread and bought:
-        columns["bought"] = BOUGHT.column
+        columns["student"] = STUDENT.column
+    if thread and counts:
+        columns["others"] = OTHERS.column
+        columns |= {"bought": BOUGHT.column} if bought else {}
     return select(*(column.label(name) for name, column in columns.items()))
 
 
