@@ -48,6 +48,10 @@ class Server:
         """
         return [_kilobytes(pid, "Pss:") / 1024 for pid in self.workers()]
 
+    def whole_megabytes(self) -> float:
+        """Of all processes together, with the one that starts the workers."""
+        return sum(_kilobytes(pid, "Pss:") for pid in {self.process.pid, *self.workers()}) / 1024
+
     def resident_megabytes(self) -> list[float]:
         """The same with everything that is shared counted in full, as `ps` shows it."""
         return [_kilobytes(pid, "Rss:") / 1024 for pid in self.workers()]

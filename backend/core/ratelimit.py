@@ -11,12 +11,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import Request
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter as SharedWindow
 
 from backend.core import clock, security
 from backend.core.auth import client_ip
@@ -27,6 +25,9 @@ from backend.core.permissions import Permission
 from backend.core.units import is_api
 from backend.database.crud.throttle import Limit, ThrottleCRUD
 from backend.database.session import Database
+
+if TYPE_CHECKING:
+    from backend.core.redisrate import RedisWindow
 
 log = structlog.get_logger()
 WINDOW_SECONDS = 60
@@ -53,8 +54,7 @@ class RateLimiter:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.limit = settings.api_rate_limit
         self.database = database
-        self.shared = _shared_window(settings.redis_url) if self.limit and settings.redis_url else None
-        self.per_minute = RateLimitItemPerMinute(self.limit or 1)  # for Redis
+        self.shared = _shared_window(settings) if self.limit and settings.redis_url else None
         self._redis_again = 0.0
         self._shares: OrderedDict[str, Share] = OrderedDict()
         # Bearers that were valid when last seen -> whose they are, "" when exempt: Telegram's own
@@ -81,12 +81,9 @@ class RateLimiter:
         """Seconds to wait by the count in Redis, 0 for none; None when Redis does not answer."""
         if self.shared is None or time.monotonic() < self._redis_again:
             return None
-        limit = self.per_minute
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                if await self.shared.hit(limit, caller):
-                    return 0
-                return _seconds_until((await self.shared.get_window_stats(limit, caller)).reset_time)
+                return await self.shared.hit(caller)
         except Exception as error:  # noqa: BLE001 - whatever breaks in Redis must not break a request
             self._redis_again = time.monotonic() + REDIS_PAUSE
             log.warning("rate_limit_without_redis", error=type(error).__name__)
@@ -151,15 +148,7 @@ def _bearer(request: Request) -> str:
     return security.digest(sent)[:32] if sent else ""
 
 
-def _seconds_until(moment: float) -> int:
-    return max(1, int(moment - time.time()) + 1)
+def _shared_window(settings: Settings) -> "RedisWindow":
+    from backend.core.redisrate import RedisWindow  # noqa: PLC0415 - see there
 
-
-def _shared_window(redis_url: str) -> SharedWindow:
-    storage = RedisStorage(
-        f"async+{redis_url}",
-        implementation="redispy",
-        socket_connect_timeout=PATIENCE_SECONDS,
-        socket_timeout=PATIENCE_SECONDS,
-    )
-    return SharedWindow(storage)
+    return RedisWindow(settings.redis_url, settings.api_rate_limit, PATIENCE_SECONDS)

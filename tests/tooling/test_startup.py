@@ -39,7 +39,19 @@ def test_only_a_process_that_speaks_to_telegram_loads_its_library(
     assert printed(program, tmp_path, **settings) == [str(loaded)]
 
 
-SELDOM = {"authlib", "joserfc", "httpx2", "zxcvbn", "webauthn", "OpenSSL", "babel", "alembic", "xlsxwriter", "redis"}
+SELDOM = {
+    "authlib",
+    "joserfc",
+    "httpx2",
+    "zxcvbn",
+    "webauthn",
+    "OpenSSL",
+    "babel",
+    "alembic",
+    "xlsxwriter",
+    "redis",
+    "limits",
+}
 
 
 def test_what_few_people_need_is_not_loaded_for_all(tmp_path: Path) -> None:
