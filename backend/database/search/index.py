@@ -158,7 +158,7 @@ class SearchIndex:
 
     # -- typos
 
-    def near(self, statement: AnySelect) -> list[int]:
+    def near(self, statement: AnySelect, *, seldom: bool | None = None) -> list[int]:
         """The statement's ids that fit but for one typo, the newest first.
 
         Nobody while enough fit exactly, whatever else the statement asks.
@@ -167,7 +167,7 @@ class SearchIndex:
         if not formula or len(self._first()) >= ENOUGH:
             return []
         check, found = near.Check(self.ways[-1]), list[int]()
-        for rows in self.lookup.newest(statement, formula, CANDIDATES).partitions(NEAREST):
+        for rows in self.lookup.newest(statement, formula, CANDIDATES, seldom=seldom).partitions(NEAREST):
             found += [row.id for row in rows if check(row.search_key)]
             if len(found) >= NEAREST:
                 break

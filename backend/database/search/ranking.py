@@ -20,6 +20,8 @@ class Ranking:
     def __init__(self, index: SearchIndex, statement: AnySelect, read: int = READ) -> None:
         self.index = index
         self.read = read
+        # A few rows of each kind of record are not worth a question of their own, whether the text is seldom.
+        self.seldom = None if read >= READ else False
         self.session = index.session
         self.statement = statement
         self._newest: list[Place] | None = None
@@ -76,13 +78,13 @@ class Ranking:
 
     def _read_newest(self) -> list[Place]:
         if self._newest is None:
-            rows = self.index.read_newest(self.statement, PART, self.read + 1)
+            rows = self.index.read_newest(self.statement, PART, self.read + 1, seldom=self.seldom)
             self._newest = [(self.index.level_of(row.search_key), row.id) for row in rows]
         return self._newest
 
     def _near(self) -> list[Place]:
         if self._mistyped is None:
-            ids = self.index.near(self.statement) if len(self._read_newest()) < ENOUGH else []
+            ids = self.index.near(self.statement, seldom=self.seldom) if len(self._read_newest()) < ENOUGH else []
             self._mistyped = [(NEAR, row_id) for row_id in ids]
         return self._mistyped
 
@@ -93,7 +95,8 @@ class Ranking:
         if len(known) >= wanted or level == NEAR:
             return (self._near() if level == NEAR else known)[:wanted]
         ids = {row_id for _level, row_id in better}
-        rows = self.index.read_newest(self.statement, level, limit, seldom=None if known else True)
+        seldom = True if self.seldom is None and not known else self.seldom
+        rows = self.index.read_newest(self.statement, level, limit, seldom=seldom)
         return [(level, row.id) for row in rows if row.id not in ids][:wanted]
 
     def _at(self, level: int, limit: int, *, past: int | None = None, back: bool = False) -> list[Place]:
