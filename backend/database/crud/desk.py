@@ -80,7 +80,7 @@ class Thread:
 
 
 def _fixed(number: int) -> ColumnElement[int]:
-    """A limit that stands in the statement: PostgreSQL would plan one with a bound limit anew each time, 4 ms here."""
+    """A limit that stands in the statement: with a bound one PostgreSQL cannot keep a plan that fits all values."""
     return literal_column(str(number), Integer)
 
 
