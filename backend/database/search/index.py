@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select, true
 from sqlalchemy.orm import Session
 
-from backend.database.listing import AnyRow, AnySelect
+from backend.database.listing import AnyRow, AnySelect, unindexed
 from backend.database.search import near
 from backend.database.search.keys import HANDLE_MARK, TRIGRAM, Term, ways
 from backend.database.search.lookup import Formula, Found, Lookup, keys_of, stands
@@ -114,7 +114,9 @@ class SearchIndex:
         if not self.letters:
             return self.lookup.newest(statement, self._formula(level), number, seldom=seldom).all()
         found = keys_of(statement, self.model).where(self._exact(level))
-        return ask(self.session, found.order_by(self.model.id.desc()).limit(number)).all()
+        few = self.lookup.sqlite and self.hits() <= SOME
+        order = unindexed(self.model.id) if few else self.model.id  # a walk would meet few at its end
+        return ask(self.session, found.order_by(order.desc()).limit(number)).all()
 
     def only(self, statement: AnySelect, level: int) -> Found:
         """The same without those who fit better."""
@@ -145,7 +147,12 @@ class SearchIndex:
     # -- how many
 
     def hits(self) -> int:
-        """Exact finds, counted a little beyond SOME."""
+        """Exact finds, counted a little beyond SOME; of single letters those that begin with the first, doubles too."""
+        if self._hits is None and self.letters and not self.ways:
+            texts = [text for way in self.letters for text in pieces(way[0], START)]
+            begun = (select(self.model.id).where(self.lookup.begins(text, few=True)).limit(SOME + 1) for text in texts)
+            counts = (select(func.count()).select_from(found.subquery()).scalar_subquery() for found in begun)
+            self._hits = self.session.execute(select(sum(counts, literal(0)))).scalar_one()
         if self._hits is None:
             found = select(self.model.id)
             if self.ways:
