@@ -2,18 +2,19 @@
 
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Annotated, Any, TypeVar
+from dataclasses import replace
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar, get_origin
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
-from starlette.routing import Match
-from starlette.types import Scope
 
 from backend.core import csrf
 from backend.core.config import Settings
@@ -60,7 +61,6 @@ class UnitRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, _in_unit(endpoint), **options)
-        self.beginning = self.path_format.partition("{")[0]
         marks = set(_walk(self.dependant))
         groups = tuple(_declared(self.dependant))
         self.policy = Policy(
@@ -75,20 +75,14 @@ class UnitRoute(APIRoute):
         self.detached = _declare_detached in marks
         if self.detached and any(hasattr(mark, "on_session") for mark in marks):
             raise TypeError(f"{path}: a detached route has no session; use database.run(...)")
-        # Read by now: FastAPI need not call them, nor look at each of them, with every request.
-        self.dependant.dependencies[:] = [one for one in self.dependant.dependencies if not _is_mark(one.call)]
         model = self.response_model
         self.adapter: TypeAdapter[Any] | None = TypeAdapter(model) if model is not None else None
         self.description = f"{self.description}\n\n{_needs(self.policy)}".strip()
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Hundreds of routes stand before some: most are told from their first letters, without an expression."""
-        if not scope.get("root_path") and not scope["path"].startswith(self.beginning):
-            return Match.NONE, {}
-        return super().matches(scope)
-
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        declared, self.dependant = self.dependant, _lean(self.dependant)
         inner = super().get_route_handler()
+        self.dependant = declared
 
         async def handle(request: Request) -> Response:
             status = self.status_code or 200
@@ -108,6 +102,46 @@ class UnitRoute(APIRoute):
                 await request.close()  # the files of a form
 
         return handle
+
+
+def read_query(request: Request, model: type[BaseModel]) -> Any:
+    """The query as these parameters; unknown names are not looked at. Raises RequestValidationError."""
+    query = request.query_params
+    sent: dict[str, Any] = {name: query[name] for name in model.model_fields if name in query}
+    for name in _lists(model) & sent.keys():
+        sent[name] = query.getlist(name)
+    try:
+        return model.model_validate(sent)
+    except ValidationError as error:
+        found = [{**problem, "loc": ("query", *problem["loc"])} for problem in error.errors()]
+        raise RequestValidationError(found) from None
+
+
+@lru_cache
+def _lists(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(name for name, field in model.model_fields.items() if get_origin(field.annotation) is list)
+
+
+def _lean(declared: Dependant) -> Dependant:
+    """What FastAPI has to find out with every request: no marks, which are read by now, and no model of the query,
+    whose types it would look through field by field.
+    """
+    needed = [one for one in declared.dependencies if not _is_mark(one.call)]
+    models = [field for field in declared.query_params if _is_model(field.field_info.annotation)]
+    readers = [get_dependant(path="", call=_reader(field.field_info.annotation), name=field.name) for field in models]
+    plain = [field for field in declared.query_params if field not in models]
+    return replace(declared, dependencies=[*needed, *readers], query_params=plain)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _reader(model: Any) -> Callable[[Request], Coroutine[Any, Any, Any]]:
+    async def read(request: Request) -> Any:
+        return read_query(request, model)
+
+    return read
 
 
 def _is_no_json(request: Request) -> bool:

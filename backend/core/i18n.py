@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from gettext import GNUTranslations, NullTranslations, c2py
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ def N_(message: str) -> str:  # noqa: N802 - the name that gettext tools know
 _ = gettext
 
 
+@lru_cache(maxsize=100)
 def negotiate(accept_language: str | None) -> str:
     """The best of our languages for an Accept-Language header (RFC 9110, 12.5.4)."""
     best, best_quality = DEFAULT_LANGUAGE, 0.0

@@ -59,7 +59,8 @@ class _Stderr:
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(SECRET_TEXT.sub(MASK, text).translate(LINE_ENDS))
+            told = SECRET_TEXT.sub(MASK, text)
+            sys.stderr.write(told if told.isascii() else told.translate(LINE_ENDS))
 
     def flush(self) -> None:
         with contextlib.suppress(OSError, ValueError):

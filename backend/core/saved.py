@@ -66,8 +66,8 @@ class Menu:
     """The views of one list. `current`: the one that is open; `changed`: with other filters than it keeps."""
 
     list_name: str
-    own: list[View]
-    shared: list[View]
+    own: tuple[View, ...]
+    shared: tuple[View, ...]
     current: View | None
     changed: bool
     query: str
@@ -84,8 +84,8 @@ def menu(request: Request, list_url: str, list_name: str, params: BaseModel) -> 
     current = next((view for view in views if str(view.id) == asked), None)
     return Menu(
         list_name,
-        [view for view in views if view.owner_id == me.user_id],
-        [view for view in views if view.owner_id != me.user_id],
+        tuple(view for view in views if view.owner_id == me.user_id),
+        tuple(view for view in views if view.owner_id != me.user_id),
         current,
         current is not None and sorted(parse_qsl(current.query)) != sorted(parse_qsl(query)),
         query,

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -266,17 +266,25 @@ def view_menu(list_url: str, list_name: str, params: BaseModel) -> saved.Menu | 
     return saved.menu(_request.get(), list_url, list_name, params)
 
 
-def site() -> dict[str, Any]:
+class Site(NamedTuple):
     """What the shell says about this installation."""
+
+    school: str
+    sandbox: bool
+    insecure: bool
+    advised: bool
+
+
+def site() -> Site:
     state = _request.get().app.state
     settings: Settings = state.settings
     me = principal(_request.get())
-    return {
-        "school": state.school.name if hasattr(state, "school") else settings.school_name,
-        "sandbox": settings.sandbox_on,
-        "insecure": not settings.https and not is_loopback(settings.host),
-        "advised": me.signed_in and not me.has_factor and settings.advises_factor(me.permissions),
-    }
+    return Site(
+        state.school.name if hasattr(state, "school") else settings.school_name,
+        settings.sandbox_on,
+        not settings.https and not is_loopback(settings.host),
+        me.signed_in and not me.has_factor and settings.advises_factor(me.permissions),
+    )
 
 
 class QuickContext(Context):

@@ -123,7 +123,7 @@ class Unit:
         self.adapter = adapter
         self.status = status
         self.detached = detached
-        self.api = is_api(request.url.path)
+        self.api = is_api(request.scope["path"])
         self.writing = request.method not in csrf.SAFE_METHODS
         self.database: Database = request.app.state.database
         makers = self.database

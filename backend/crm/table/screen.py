@@ -6,15 +6,14 @@ from functools import cache, cached_property
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from markupsafe import Markup, escape
-from pydantic import BaseModel, Field, ValidationError, create_model, field_validator
+from pydantic import BaseModel, Field, create_model, field_validator
 
 from backend.core import clock, saved
 from backend.core.atoms import icon
 from backend.core.context import Principal
-from backend.core.deps import Caller, Current
+from backend.core.deps import Current, read_query
 from backend.core.i18n import _, current_language
 from backend.core.links import set_filters, url_with
 from backend.core.templating import render_list
@@ -59,19 +58,6 @@ def screen_params(params: type[BaseModel]) -> type[BaseModel]:
     return create_model(f"{params.__name__}Screen", __base__=(Look, params))
 
 
-def read_query(request: Request, model: type[BaseModel]) -> Any:
-    """The query as these parameters; unknown names are not looked at. Raises RequestValidationError."""
-    query = request.query_params
-    sent: dict[str, Any] = {name: query[name] for name in model.model_fields if name in query}
-    if "cols" in sent:
-        sent["cols"] = query.getlist("cols")
-    try:
-        return model.model_validate(sent)
-    except ValidationError as error:
-        found = [{**problem, "loc": ("query", *problem["loc"])} for problem in error.errors()]
-        raise RequestValidationError(found) from None
-
-
 @dataclass(frozen=True)
 class Screen:
     """One list for one person; the caller is known once the endpoint runs."""
@@ -111,8 +97,8 @@ class Screen:
 
     @cached_property
     def key(self) -> tuple[object, ...]:
-        """What all but the rows and the pages of a list depends on (core.kept)."""
-        return self.table.name, self.url(), self.sort, self.may_write
+        """What all but the rows and the pages of a list depends on (core.kept); one page has it as the next."""
+        return self.table.name, url_with(self.params, self.table.prefix, cursor=None), self.sort, self.may_write
 
     @property
     def may_write(self) -> bool:
@@ -164,8 +150,8 @@ def screen_of(table: Table) -> Any:
     """The table as one request asks for it, as a dependency."""
     model = screen_params(table.params)
 
-    async def build(request: Request, caller: Caller) -> Screen:
-        return Screen(table, request, caller, read_query(request, model))
+    async def build(request: Request) -> Screen:
+        return Screen(table, request, Current(request.state.unit), read_query(request, model))
 
     return Depends(build)
 
