@@ -1,4 +1,4 @@
-"""Measures the goals: `python -m benchmarks [--quick] [--growth] [--only sqlite|postgresql]`.
+"""Measures the goals: `python -m benchmarks [--quick | --million] [--growth] [--only sqlite|postgresql]`.
 
 Quick is a smoke run on a tenth of the school: its times say little. The machine must have nothing
 else to do; ratios to the same by hand say more than milliseconds.
@@ -15,7 +15,7 @@ from benchmarks.growth import growth
 from benchmarks.imports import ROWS as FILE_ROWS
 from benchmarks.imports import file_imports
 from benchmarks.report import Line, save, table
-from benchmarks.school import FULL, QUICK
+from benchmarks.school import FULL, MILLION, QUICK
 from benchmarks.storage import available, school
 
 KINDS = ("sqlite", "postgresql")
@@ -24,11 +24,12 @@ KINDS = ("sqlite", "postgresql")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the school, few requests")
+    parser.add_argument("--million", action="store_true", help="five times the people: a million")
     parser.add_argument("--growth", action="store_true", help="also with ten times the people")
     parser.add_argument("--only", choices=KINDS, help="one database")
     chosen = parser.parse_args()
     logging.configure(debug=False)
-    size = QUICK if chosen.quick else FULL
+    size = QUICK if chosen.quick else MILLION if chosen.million else FULL
     found: dict[str, Sequence[Line]] = {}
     for kind in [chosen.only] if chosen.only else KINDS:
         if not available(kind):
