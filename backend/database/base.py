@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, TypeDecorator, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -74,6 +74,15 @@ def _seconds_sqlite(element: seconds_of, compiler: SQLCompiler, **options: Any) 
 @compiles(seconds_of, "postgresql")
 def _seconds_postgresql(element: seconds_of, compiler: SQLCompiler, **options: Any) -> str:
     return f"CAST(floor(extract(epoch FROM {compiler.process(element.clauses, **options)})) AS BIGINT)"
+
+
+def seldom(rule: str) -> dict[str, Any]:
+    """Options of an index that holds only the rows which a rule of SQL lets through.
+
+    SQLite uses it only where a statement has the same words.
+    """
+    of_sqlite = rule.replace("IS TRUE", "IS 1").replace("IS FALSE", "IS 0")
+    return {"sqlite_where": text(of_sqlite), "postgresql_where": text(rule)}
 
 
 class Base(DeclarativeBase):

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -12,12 +12,10 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    BinaryExpression,
     ColumnElement,
     Row,
     ScalarSelect,
     Select,
-    UnaryExpression,
     and_,
     any_,
     bindparam,
@@ -26,7 +24,6 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.sql import operators
 
 from backend.core.errors import AppError
 from backend.core.i18n import _
@@ -149,26 +146,6 @@ def places(
     if order.down:
         return [[column == value, id_column < row_id], [column < value]]
     return [[column == value, id_column > row_id], [column > value]]
-
-
-def met(condition: ColumnElement[bool], figures: Collection[str], order: Order, *, behind: bool) -> ColumnElement[bool]:
-    """How a walk along the order should meet a range of figures ("column >= value").
-
-    SQLite keeps no statistics: it would read and sort half of a table that a range lets through. A range of the order's
-    own column is where the walk starts and ends; where a cursor starts it already, the range must not.
-    """
-    if not isinstance(condition, BinaryExpression) or getattr(condition.left, "key", None) not in figures:
-        return condition
-    start = operators.le if order.down else operators.ge
-    if condition.left.key == order.name and not (behind and condition.operator is start):
-        return condition
-    found: ColumnElement[bool] = condition.operator(unindexed(condition.left), condition.right)
-    return found
-
-
-def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column as SQLite looks for no index of it."""
-    return UnaryExpression(column, operator=operators.custom_op("+"), type_=column.type)
 
 
 def named(statement: AnySelect, model: Any, ids: Sequence[int], *, sqlite: bool) -> tuple[AnySelect, dict[str, Any]]:

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 import backend.routes  # noqa: F401 - imports every domain
 from backend.core import clock
+from backend.database import walking
 from backend.database.base import Base
-from backend.database.crud import base
 from backend.database.crud.base import BaseCRUD
 from backend.database.crud.desk import reading
 from backend.database.crud.revenue import REVENUE
@@ -79,7 +79,7 @@ def test_a_filter_of_many_rows_sorts_none(
     """And its count reads no row: the pages of SQLite, which has no statistics to tell it better."""
     if db.get_bind().dialect.name != "sqlite":
         return
-    monkeypatch.setattr(base, "FEW", -1)
+    monkeypatch.setattr(walking, "FEW", -1)
     sent: list[tuple[str, Any]] = []
     event.listen(db.get_bind(), "before_cursor_execute", lambda *sql: sent.append((sql[2], sql[3])))
     first = StudentCRUD(db).get_all(StudentFilters(sort=sort, **asked), cap=PAGE_CAP)

@@ -1,6 +1,6 @@
 """The verbs that every domain shares. A CRUD class flushes and never commits; it knows no HTTP."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -14,7 +14,7 @@ from sqlalchemy.orm.interfaces import ORMOption
 from backend.core import clock
 from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _
-from backend.database import history, listing, search
+from backend.database import history, listing, search, walking
 from backend.database.base import Base
 from backend.database.listing import AnySelect, Cursor, Page
 from backend.database.schemas.base import MAX_ID, ListParams
@@ -23,7 +23,6 @@ from backend.database.verbs import Verb
 
 M = TypeVar("M", bound=Base)
 CHOICES = 20
-FEW = 1_000  # rows are sorted faster than they are met by walking an order
 COUNT = "all_rows"  # the column of a list's query that holds the count
 Filter = Callable[[Any], ColumnElement[bool]]
 
@@ -33,8 +32,10 @@ class BaseCRUD(Generic[M]):
 
     `sorts`: what a list sorts by -> its column, never null; a listed row has the column's attribute or that name.
     `filters`: a field of the domain's ListParams -> condition for a value that is not None.
-    `seldom`: filters that may leave few rows. `figures`: sorts by whole numbers that many rows have in common; their
-    filters are conditions "column >= value" or "<=", and the indexes of the usual sorts hold the columns.
+    `seldom`: filters that may leave few rows, with the values that do (ANY of them); many rows have the others.
+    `ordered`: those of them that have an index in the default order. `small`: the whole list has few.
+    `figures`: sorts by whole numbers that many rows have in common; their filters are conditions "column >= value" or
+    "<=", and the indexes of the usual sorts hold the columns.
     `verbs`: what can be done to many rows at once, by name.
     """
 
@@ -42,7 +43,9 @@ class BaseCRUD(Generic[M]):
     sorts: ClassVar[Mapping[str, Any]] = {}
     default_sort: ClassVar[str] = "-id"
     filters: ClassVar[Mapping[str, Filter]] = {}
-    seldom: ClassVar[frozenset[str]] = frozenset()
+    seldom: ClassVar[Mapping[str, Container[Any]]] = {}
+    ordered: ClassVar[frozenset[str]] = frozenset()
+    small: ClassVar[bool] = False
     figures: ClassVar[frozenset[str]] = frozenset()
     called: ClassVar[tuple[Any, ...]] = ()  # the columns that name a row when it is offered as a choice
     verbs: ClassVar[Mapping[str, Verb]] = {}
@@ -85,20 +88,22 @@ class BaseCRUD(Generic[M]):
         return self._page(whole.where(*self._met(params, narrowed)), params, count, cap)
 
     def _few(self, params: ListParams, count: ScalarSelect[int]) -> bool:
-        """Whether SQLite does better to find all rows of a `seldom` filter first: it keeps no figures to know by."""
-        values = [getattr(params, name, None) for name in self.seldom]
-        if all(value is None or value is False for value in values):
-            return False
+        """Whether SQLite does better to find all rows that fit first."""
         if self.session.get_bind().dialect.name != "sqlite":
             return False
-        return (self.session.execute(select(count)).scalar_one() or 0) <= FEW
+        seldom = walking.is_seldom(params, self.seldom)
+        return self.small or (seldom and (self.session.execute(select(count)).scalar_one() or 0) <= walking.FEW)
 
     def _met(self, params: ListParams, narrowed: Sequence[ColumnElement[bool]]) -> Sequence[ColumnElement[bool]]:
         """The conditions of a page as a walk along its order meets them."""
-        if not self.figures or self.session.get_bind().dialect.name != "sqlite":
+        if not (self.figures or self.seldom) or self.session.get_bind().dialect.name != "sqlite":
             return narrowed
         order, cursor = self._way(params)
-        return [listing.met(condition, self.figures, order, behind=cursor is not None) for condition in narrowed]
+        usual = order.name == self.default_sort.removeprefix("-")
+        names = (self.seldom.keys() & self.filters.keys()) - (self.ordered if usual else frozenset())
+        asked = ((name, getattr(params, name, None)) for name in names)
+        common = [self.filters[name](value) for name, value in asked if value is not None]
+        return walking.walking(narrowed, common, self.figures, order, behind=cursor is not None)
 
     @classmethod
     def is_indexed(cls) -> bool:
@@ -187,7 +192,7 @@ class BaseCRUD(Generic[M]):
         """
         order, cursor = self._way(params)
         column = self.sorting(order.name)
-        column = listing.unindexed(column) if few else column
+        column = walking.unindexed(column) if few else column
         walked, rows, counted = _walked(statement, column, self.model.id, order), list[Any](), None
         tied = order.name in self.figures and not few
         for place in listing.places(column, self.model.id, order, cursor, tied=tied):

@@ -1,10 +1,10 @@
 """Purchases and payments as the CRM shows them; reads across domains and writes nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, literal_column, or_, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from backend.core.errors import NotFoundError
@@ -21,6 +21,7 @@ from backend.database.models.promo_codes import PromoCode, PromoRedemption
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from backend.database.schemas.base import MAX_ID, ListParams
+from backend.database.walking import ANY, unindexed
 
 PICKED = 100  # lessons or courses offered by a filter
 
@@ -28,7 +29,7 @@ GRANTED = Purchase.order_line_id.is_(None)
 LIVE = Purchase.status == "completed", Purchase.revoked_at.is_(None)
 STATES: Mapping[str, ColumnElement[bool]] = {
     "paid": and_(Purchase.amount > 0, *LIVE),
-    "returned": and_(Purchase.amount > 0, Purchase.revoked_at.is_not(None)),
+    "returned": and_(unindexed(Purchase.amount) > 0, Purchase.revoked_at.is_not(None)),
     "gift": GRANTED,
     "free": and_(Purchase.amount == 0, Purchase.order_line_id.is_not(None)),
     "open": and_(*LIVE),
@@ -75,10 +76,13 @@ class SaleCRUD(PurchaseCRUD):
         **PurchaseCRUD.filters,
         "state": lambda state: STATES[state],
         "earned": lambda on: EARNED if on else ~EARNED,
+        "is_test": Purchase.is_test.is_,
         "promo_id": lambda promo_id: Purchase.order_line_id.in_(
             select(OrderLine.id).join(Order, Order.id == OrderLine.order_id).where(Order.promo_id == promo_id)
         ),
     }
+    ordered = frozenset({"is_test"})
+    seldom: ClassVar[Mapping[str, Container[Any]]] = {"is_test": (True,), "state": ("returned", "gift", "free")}
 
     @classmethod
     def list_statement(cls) -> AnySelect:
@@ -224,6 +228,9 @@ class SaleCRUD(PurchaseCRUD):
         return self.session.scalars(statement).all()
 
 
+UNSETTLED = (Payment.status != literal_column("'settled'"),)  # as the index has it
+
+
 class PaymentListCRUD(PaymentCRUD):
     sorts: ClassVar[Mapping[str, Any]] = {
         "created_at": Payment.created_at,
@@ -231,12 +238,18 @@ class PaymentListCRUD(PaymentCRUD):
     }
     default_sort = "-created_at"
     filters: ClassVar[Mapping[str, Filter]] = {
-        "status": exact(Payment.status),
-        "refund": exact(Refund.status),
-        "is_test": exact(Payment.is_test),
+        "status": lambda status: and_(Payment.status == status, *(() if status == "settled" else UNSETTLED)),
+        "refund": lambda status: Payment.id.in_(select(Refund.payment_id).where(Refund.status == status)),
+        "is_test": Payment.is_test.is_,
         "user_id": exact(User.id),
         "since": lambda moment: Payment.created_at >= moment,
         "until": lambda moment: Payment.created_at < moment,
+    }
+    ordered = frozenset({"status", "is_test"})
+    seldom: ClassVar[Mapping[str, Container[Any]]] = {
+        "status": ("unmatched", "refunded"),
+        "refund": ANY,
+        "is_test": (True,),
     }
 
     @classmethod

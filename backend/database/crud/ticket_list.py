@@ -1,6 +1,6 @@
 """The list of all tickets, beside the desk: for whoever looks after many at once."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, ClassVar
 
 from sqlalchemy import select
@@ -12,6 +12,7 @@ from backend.database.listing import AnySelect
 from backend.database.models.users import User
 from backend.database.schemas.tickets import ToAssignee
 from backend.database.verbs import DELETE, Verb, named
+from backend.database.walking import ANY
 
 ASSIGNEE = aliased(User)
 LISTED: AnySelect = (
@@ -57,7 +58,13 @@ class TicketListCRUD(TicketCRUD):
         "opened_since": Ticket.created_at.__ge__,
         "opened_until": Ticket.created_at.__lt__,
     }
-    seldom: ClassVar[frozenset[str]] = frozenset({"waiting"})
+    seldom: ClassVar[Mapping[str, Container[Any]]] = {
+        "waiting": (True,),
+        "status": ("open", "in_progress"),
+        "taken": (),
+        "assignee_id": ANY,
+        "user_id": ANY,
+    }
     verbs: ClassVar[Mapping[str, Verb]] = named(
         Verb("close", lambda tickets, row_id, _given: tickets.set_status(row_id, "closed")),
         Verb("open_again", lambda tickets, row_id, _given: tickets.open_again(row_id)),

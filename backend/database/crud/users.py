@@ -1,6 +1,6 @@
 """People and roles."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -30,6 +30,7 @@ from backend.database.schemas.base import ListParams
 from backend.database.schemas.users import NewStudentForm, UserCreate, UserResponse
 from backend.database.session import ask
 from backend.database.verbs import DELETE, Verb, named, switching
+from backend.database.walking import ANY
 
 COLUMNS = User.__table__.columns
 KNOWN: AnySelect = select(*(COLUMNS[name] for name in UserResponse.model_fields)).where(
@@ -221,6 +222,7 @@ class StudentCRUD(UserCRUD):
 
     filters: ClassVar[Mapping[str, Filter]] = {
         **UserCRUD.filters,
+        "is_active": User.is_active.is_,
         "waiting": lambda value: User.id.in_(WAITING) if value else ~_waiting(),
         "joined_since": User.created_at.__ge__,
         "joined_until": User.created_at.__lt__,
@@ -231,7 +233,12 @@ class StudentCRUD(UserCRUD):
     }
     sorts: ClassVar[Mapping[str, Any]] = {**UserCRUD.sorts, "purchases": User.purchases, "spent": User.spent}
     figures = frozenset({"purchases", "spent"})
-    seldom = frozenset({"waiting", "lesson_id", "course_id", "tag", "username", "bought", *RANGES})
+    ordered = frozenset({"username", "is_active"})
+    seldom: ClassVar[Mapping[str, Container[Any]]] = {
+        "waiting": (True,),
+        "is_active": (False,),
+        **dict.fromkeys(("lesson_id", "course_id", "tag", "username", "bought", *RANGES), ANY),
+    }
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
         """Whoever holds nothing has paid nothing: in both figures' words, so that either index finds them."""

@@ -15,7 +15,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.core import clock
-from backend.database.base import Base, Identified, Timestamped
+from backend.database.base import Base, Identified, Timestamped, seldom
 from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
 from backend.database.models.promo_codes import PromoCode
@@ -93,6 +93,8 @@ class Payment(Identified, Timestamped, Base):
         UniqueConstraint("provider", "provider_charge_id", name="uq_payments_provider_charge"),
         Index("ix_payments_created", "created_at", "id"),
         Index("ix_payments_amount", "amount", "id"),
+        Index("ix_payments_test", "created_at", "id", **seldom("is_test IS TRUE")),
+        Index("ix_payments_unsettled", "status", "created_at", "id", **seldom("status <> 'settled'")),
     )
 
     order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id", ondelete="RESTRICT"), index=True)
@@ -118,6 +120,7 @@ class Refund(Identified, Base):
         CheckConstraint(one_of("status", REFUND_STATUSES), name="status"),
         CheckConstraint("amount > 0", name="amount_positive"),
         Index("ix_refunds_created", "created_at", "id"),
+        Index("ix_refunds_status", "status", "payment_id"),
     )
 
     payment_id: Mapped[int] = mapped_column(ForeignKey("payments.id", ondelete="RESTRICT"), unique=True)

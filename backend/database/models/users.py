@@ -3,7 +3,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, inspect, text, true
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from backend.database.base import Base, Identified, Timestamped, Versioned
+from backend.database.base import Base, Identified, Timestamped, Versioned, seldom
 from backend.database.search import Searchable
 
 
@@ -41,12 +41,8 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
         Index("ix_users_role_spent", "role_id", "spent", "id", "purchases"),
         Index("ix_users_role_name", "role_id", "search_key", "id"),
         Index("ix_users_role", "role_id", "id"),
-        Index(
-            "ix_users_unnamed",
-            *("role_id", "username", "created_at", "id"),
-            sqlite_where=text("username IS NULL"),
-            postgresql_where=text("username IS NULL"),
-        ),
+        Index("ix_users_unnamed", "role_id", "username", "created_at", "id", **seldom("username IS NULL")),
+        Index("ix_users_off", "role_id", "created_at", "id", **seldom("is_active IS FALSE")),
     )
 
     telegram_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)

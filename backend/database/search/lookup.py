@@ -20,9 +20,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from backend.database.listing import AnySelect, unindexed
+from backend.database.listing import AnySelect
 from backend.database.search.keys import TRIGRAM
 from backend.database.session import ask
+from backend.database.walking import unindexed
 
 PROBED, WALKED = 200, 10_000  # rows that say how many fit; rows that may be walked through
 TEXTS = ARRAY(String)
