@@ -160,6 +160,10 @@ def _named(statement: AnySelect, model: Any, sqlite: bool) -> AnySelect:
     return statement.where(model.id == any_(bindparam("ids", type_=ARRAY(BigInteger))))
 
 
+def walked(statement: AnySelect, column: Any, id_column: Any, order: Order) -> AnySelect:
+    return statement.order_by(*(by.desc() if order.down else by.asc() for by in (column, id_column)))
+
+
 def count_up_to(statement: AnySelect, cap: int) -> ScalarSelect[int]:
     """The number of rows of a list, cap + 1 when there are more; a column of the list's own query.
 

@@ -193,7 +193,7 @@ class BaseCRUD(Generic[M]):
         order, cursor = self._way(params)
         column = self.sorting(order.name)
         column = walking.unindexed(column) if few else column
-        walked, rows, counted = _walked(statement, column, self.model.id, order), list[Any](), None
+        walked, rows, counted = listing.walked(statement, column, self.model.id, order), list[Any](), None
         tied = order.name in self.figures and not few
         for place in listing.places(column, self.model.id, order, cursor, tied=tied):
             wanted = walked.where(*place).limit(params.limit + 1 - len(rows))
@@ -381,10 +381,6 @@ def _whole(crud: Any) -> bool:
     return len(_list_statement(crud).column_descriptions) == 1
 
 
-def _walked(statement: AnySelect, column: Any, id_column: Any, order: listing.Order) -> AnySelect:
-    return statement.order_by(*(by.desc() if order.down else by.asc() for by in (column, id_column)))
-
-
 @lru_cache(maxsize=500)
 def _opening(crud: Any, order: listing.Order, cap: int, *, behind: bool) -> AnySelect | None:
     """A whole list in this order with its count, `behind` a place or from its start; None for a list of entities."""
@@ -395,7 +391,7 @@ def _opening(crud: Any, order: listing.Order, cap: int, *, behind: bool) -> AnyS
     if behind:
         value, row_id = bindparam("value", type_=column.type), bindparam("row_id", type_=crud.model.id.type)
         statement = statement.where(listing.keyset(column, crud.model.id, value, row_id, down=order.down))
-    return _walked(statement, column, crud.model.id, order).limit(bindparam("number")).add_columns(count)
+    return listing.walked(statement, column, crud.model.id, order).limit(bindparam("number")).add_columns(count)
 
 
 def exact(column: InstrumentedAttribute[Any]) -> Filter:
