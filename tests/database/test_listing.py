@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.errors import AppError
-from backend.database.crud import base
+from backend.database import walking
 from backend.database.crud.users import StudentCRUD, UserCRUD
 from backend.database.listing import Cursor, Page, parse_sort
 from backend.database.models.users import User
@@ -87,7 +87,7 @@ def test_figures_sort_and_filter_both_ways(
     crowd: UserCRUD, monkeypatch: pytest.MonkeyPatch, sort: str, few: int
 ) -> None:
     """Five values among thirty people: nearly every page ends between equals."""
-    monkeypatch.setattr(base, "FEW", few)
+    monkeypatch.setattr(walking, "FEW", few)
     dice, people = random.Random(5), [user for user in crowd.session.query(User) if user.telegram_id]
     for person in people:
         number = dice.randrange(5)
