@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select, true
 from sqlalchemy.orm import Session
 
-from backend.database.listing import AnyRow, AnySelect, unindexed
+from backend.database.listing import AnyRow, AnySelect
 from backend.database.search import near
 from backend.database.search.keys import HANDLE_MARK, TRIGRAM, Term, ways
 from backend.database.search.lookup import Formula, Found, Lookup, keys_of, stands
 from backend.database.session import ask
+from backend.database.walking import unindexed
 
 HANDLE, WHOLE, START, PART, NEAR = range(5)
 USERNAME = re.compile(r"[a-z][a-z0-9_]{2,31}")
