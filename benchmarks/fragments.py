@@ -26,7 +26,7 @@ def fragments(server: Server, headers: dict[str, str], database: Database) -> It
     """The p95 of all of them, and the three that compute most."""
     wire, every, cpu = Wire(server.port), list[float](), dict[str, float]()
     with database.read() as session:
-        paths = [f"{table.prefix}/?{urlencode(query)}" for table in TABLES.values() for query in _asked(session, table)]
+        paths = [f"{table.prefix}/?{urlencode(query)}" for table in TABLES.values() for query in asked(session, table)]
     for path in paths:
         before = server.cpu_ms()
         every += wire.time(request(path, headers | PARTIAL), EACH)
@@ -39,7 +39,7 @@ def fragments(server: Server, headers: dict[str, str], database: Database) -> It
         yield Line(f"  {path[:60]}", "", f"{cpu[path]:.1f} ms of CPU", values={"cpu_ms": cpu[path]})
 
 
-def _asked(session: Session, table: Table) -> Iterator[Query]:
+def asked(session: Session, table: Table) -> Iterator[Query]:
     for name in ("id", *table.crud.sorts):
         for sort in (name, f"-{name}"):
             yield {"sort": sort}

@@ -3,8 +3,11 @@
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BinaryExpression, ColumnClause, ColumnElement, SelectBase, UnaryExpression
+from sqlalchemy import BinaryExpression, ColumnClause, ColumnElement, SelectBase
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 
 from backend.database.listing import Order
 
@@ -71,6 +74,21 @@ def _plain(element: Any, **_options: Any) -> Any:
     return unindexed(element) if isinstance(element, ColumnClause) else None
 
 
-def unindexed(column: Any) -> ColumnElement[Any]:
-    """The column as SQLite looks for no index of it."""
-    return UnaryExpression(column, operator=operators.custom_op("+"), type_=column.type)
+class unindexed(FunctionElement[Any]):  # noqa: N801 - stands in statements as a function does
+    """The column as SQLite looks for no index of it; to PostgreSQL, which knows better, the column itself."""
+
+    inherit_cache = True
+
+    def __init__(self, column: Any) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(unindexed, "sqlite")
+def _unindexed_sqlite(element: unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(unindexed)
+def _unindexed(element: unindexed, compiler: SQLCompiler, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))

@@ -93,7 +93,7 @@ def test_many_rows_are_met_along_the_order(
     ("table", "rule", "index"),
     [
         ("purchases", "is_test IS TRUE", "ix_purchases_test"),
-        ("purchases", "+amount > 0 AND revoked_at IS NOT NULL", "ix_purchases_returned"),
+        ("purchases", "amount > 0 AND revoked_at IS NOT NULL", "ix_purchases_returned"),
         ("payments", "is_test IS TRUE", "ix_payments_test"),
         ("payments", "status = 'unmatched' AND status != 'settled'", "ix_payments_unsettled"),
         ("users", "role_id = 5 AND is_active IS FALSE", "ix_users_off"),
