@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -41,3 +41,16 @@ def test_neither_can_a_snapshot(database: Database, db: Session) -> None:
     with database.snapshot() as connection, pytest.raises(DBAPIError, match=REFUSED):
         connection.execute(delete(Role))
     assert digest(db) == before
+
+
+def test_what_postgresql_has_planned_for_a_page_is_kept_for_the_next_one(database: Database) -> None:
+    """The end of a transaction would make the driver forget it, and the server plan each query of each page anew."""
+    if database.is_sqlite:
+        return
+    for number in range(1, 11):
+        with database.read() as session:
+            session.execute(select(User.id).where(User.id == number)).all()
+            assert session.execute(text("SHOW transaction_read_only")).scalar_one() == "on"
+    with database.read() as session:
+        kept = session.execute(text("SELECT statement FROM pg_prepared_statements")).scalars().all()
+    assert [sql for sql in kept if sql.startswith("SELECT users.id")]

@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, CursorResult, ScalarSelect, Select, bindparam, select, update
+from sqlalchemy import ColumnElement, CursorResult, ScalarSelect, Select, bindparam, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.interfaces import ORMOption
@@ -75,32 +75,33 @@ class BaseCRUD(Generic[M]):
             if self.is_indexed() and search.asks(params.q):
                 return self._found(params, params.q, cap)
         narrowed = self.conditions(params)
-        page = None if narrowed or cap is None else self._opened(params, cap)
-        if page is not None:
+        if not narrowed and cap is not None and (page := self._opened(params, cap)):
             return page
         whole = _list_statement(cast("Any", type(self)))
         if cap is None:
             return self._page(whole.where(*self._met(params, narrowed)), params)
         statement = whole.where(*narrowed)
         count = listing.count_up_to(statement, cap)
-        if self._few(params, count):
-            return self._page(statement, params, count, cap, few=True)
+        if (few := self._few(params, count)) is not None:
+            return self._page(statement, params, few, cap, few=True)
         return self._page(whole.where(*self._met(params, narrowed)), params, count, cap)
 
-    def _few(self, params: ListParams, count: ScalarSelect[int]) -> bool:
-        """Whether SQLite does better to find all rows that fit first."""
+    def _few(self, params: ListParams, count: ScalarSelect[int]) -> ScalarSelect[int] | None:
+        """The count of a list of which SQLite does better to find all rows first; None where it should walk."""
         if self.session.get_bind().dialect.name != "sqlite":
-            return False
-        seldom = walking.is_seldom(params, self.seldom)
-        return self.small or (seldom and (self.session.execute(select(count)).scalar_one() or 0) <= walking.FEW)
+            return None
+        if self.small or not walking.is_seldom(params, self.seldom):
+            return count if self.small else None
+        number = self.session.execute(select(count)).scalar_one() or 0
+        return select(literal(number)).scalar_subquery() if number <= walking.FEW else None
 
     def _met(self, params: ListParams, narrowed: Sequence[ColumnElement[bool]]) -> Sequence[ColumnElement[bool]]:
         """The conditions of a page as a walk along its order meets them."""
         if not (self.figures or self.seldom) or self.session.get_bind().dialect.name != "sqlite":
             return narrowed
         order, cursor = self._way(params)
-        usual = order.name == self.default_sort.removeprefix("-")
-        names = (self.seldom.keys() & self.filters.keys()) - (self.ordered if usual else frozenset())
+        fitting = self.ordered if order.name == self.default_sort.removeprefix("-") else frozenset()
+        names = (self.seldom.keys() & self.filters.keys()) - fitting
         asked = ((name, getattr(params, name, None)) for name in names)
         common = [self.filters[name](value) for name, value in asked if value is not None]
         return walking.walking(narrowed, common, self.figures, order, behind=cursor is not None)
