@@ -11,7 +11,7 @@ from backend.database.crud.base import BaseCRUD
 from backend.database.crud.sales import PaymentListCRUD, SaleCRUD
 from backend.database.crud.staff import StaffCRUD
 from backend.database.crud.ticket_list import TicketListCRUD
-from backend.database.crud.users import StudentCRUD
+from backend.database.crud.users import WAITING, StudentCRUD
 from backend.database.listing import PAGE_CAP
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.sales import PaymentQuery, SaleQuery
@@ -32,6 +32,7 @@ FEW: list[tuple[Asked, str]] = [
     ((PaymentListCRUD, PaymentQuery(refund="failed")), "ix_refunds_status"),
     ((TicketListCRUD, TicketListFilters(assignee_id=5)), "ix_support_tickets_assignee_created"),
     ((TicketListCRUD, TicketListFilters(status="open")), "ix_support_tickets_status_created"),
+    ((TicketListCRUD, TicketListFilters(waiting=True)), "ix_support_tickets_waiting"),
     ((StaffCRUD, StaffFilters(sort="name")), "ix_users_role"),
     ((StaffCRUD, StaffFilters(state="active", sort="-name")), "ix_users_role"),
 ]
@@ -76,6 +77,13 @@ def ids(asked: list[tuple[Asked, str]]) -> list[str]:
 def test_few_rows_are_found(db: Session, asked: Asked, index: str) -> None:
     if db.get_bind().dialect.name == "sqlite":
         assert any(index in step for step in plan(db, asked))
+
+
+def test_students_who_wait_are_found(db: Session) -> None:
+    if db.get_bind().dialect.name == "sqlite":
+        asked = str(WAITING.compile(db.get_bind(), compile_kwargs={"literal_binds": True})).replace(":", "\\:")
+        steps = [row[3] for row in db.execute(text(f"EXPLAIN QUERY PLAN {asked}"))]
+        assert [step for step in steps if "ix_support_tickets_waiting (waiting_since>?)" not in step] == []
 
 
 @pytest.mark.parametrize(("asked", "index"), MANY, ids=ids(MANY))

@@ -9,6 +9,7 @@ from sqlalchemy.orm import aliased
 from backend.database.crud.base import BaseCRUD, Filter
 from backend.database.crud.tickets import ROLES, Ticket, TicketCRUD
 from backend.database.listing import AnySelect
+from backend.database.models.tickets import WAITS
 from backend.database.models.users import User
 from backend.database.schemas.tickets import ToAssignee
 from backend.database.verbs import DELETE, Verb, named
@@ -52,7 +53,7 @@ class TicketListCRUD(TicketCRUD):
     default_sort = "-last_message_at"
     filters: ClassVar[Mapping[str, Filter]] = {
         **TicketCRUD.filters,
-        "waiting": lambda on: Ticket.waiting_since.is_not(None) if on else Ticket.waiting_since.is_(None),
+        "waiting": lambda on: WAITS if on else Ticket.waiting_since.is_(None),
         "taken": lambda yes: Ticket.assignee_id.is_not(None) if yes == "yes" else Ticket.assignee_id.is_(None),
         "answered": lambda on: Ticket.first_reply_at.is_not(None) if on else Ticket.first_reply_at.is_(None),
         "opened_since": Ticket.created_at.__ge__,

@@ -24,7 +24,7 @@ from backend.database.listing import AnyRow, AnySelect, Page
 from backend.database.models.dispatches import TELEGRAM, Dispatch
 from backend.database.models.orders import Payment
 from backend.database.models.purchases import Purchase
-from backend.database.models.tickets import SupportTicket
+from backend.database.models.tickets import WAITS, SupportTicket
 from backend.database.models.users import Role, User
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.users import NewStudentForm, UserCreate, UserResponse
@@ -197,7 +197,7 @@ class UserCRUD(BaseCRUD[User]):
         return super().refused(detail)
 
 
-WAITING = select(SupportTicket.user_id).where(SupportTicket.waiting_since.is_not(None))
+WAITING = select(SupportTicket.user_id).where(WAITS)
 RANGES: Mapping[str, Filter] = {
     "purchases_min": User.purchases.__ge__,
     "purchases_max": User.purchases.__le__,

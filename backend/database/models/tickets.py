@@ -1,6 +1,6 @@
 """Support tickets on the one thread engine: a ticket has one chat, a chat has messages."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -59,6 +59,10 @@ class SupportTicket(Identified, Timestamped, Versioned, Searchable, Base):
 
     def search_text(self) -> str:
         return self.subject
+
+
+# As a range: SQLite would read the whole table for IS NOT NULL.
+WAITS = SupportTicket.waiting_since >= datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Chat(Identified, Base):
