@@ -30,14 +30,12 @@ class Finder:
         await (part or self.router).app(scope, receive, send)
 
     def _sort(self) -> None:
-        routes = list(self.router.routes)
-        self.known = len(routes)
-        self.parts = {name: self._part(name, routes) for route in routes if (name := _fixed(route))}
-
-    def _part(self, name: str, routes: list[BaseRoute]) -> APIRouter:
-        part = copy.copy(self.router)
-        part.routes = [route for route in routes if _fixed(route) in ("", name)]
-        return part
+        named = [(_fixed(route), route) for route in self.router.routes]
+        self.known = len(named)
+        self.parts = {}
+        for name in {name for name, _route in named if name}:
+            part = self.parts[name] = copy.copy(self.router)
+            part.routes = [route for fixed, route in named if fixed in ("", name)]
 
 
 def _fixed(route: BaseRoute) -> str:
