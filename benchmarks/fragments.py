@@ -43,13 +43,13 @@ def asked(session: Session, table: Table) -> Iterator[Query]:
     for name in ("id", *table.crud.sorts):
         for sort in (name, f"-{name}"):
             yield {"sort": sort}
-            if cursor := _deep(session, table, sort):
+            if cursor := deep(session, table, sort):
                 yield {"sort": sort, "cursor": cursor}
     for each in table.filters:
         yield from _filtered(session, each)
 
 
-def _deep(session: Session, table: Table, sort: str) -> str:
+def deep(session: Session, table: Table, sort: str) -> str:
     """Behind nine tenths of a list; "" of an empty one."""
     crud, name = table.crud, sort.removeprefix("-")
     column, row_id = crud.sorting(name), crud.model.id

@@ -14,13 +14,13 @@ from urllib.parse import quote
 from sqlalchemy import select
 
 from backend.core.config import ROOT
+from backend.crm.table.declare import TABLES
 from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
 from backend.database.crud.users import UserCRUD
-from backend.database.listing import Cursor
 from backend.database.models.users import User
 from backend.database.session import Database
 from benchmarks.client import Wire, rate, request
-from benchmarks.fragments import fragments
+from benchmarks.fragments import deep, fragments
 from benchmarks.report import Line
 from benchmarks.school import ADMIN_LOGIN, Size
 from benchmarks.serving import APP, HANDMADE, Server, free_port, serving
@@ -191,9 +191,9 @@ class Bench:
                 {"per_second": ours, "hand_per_second": theirs},
             )
         )
-        deep, by_name = self._cursor("-created_at"), self._cursor("name")
+        far, by_name = self._cursor("-created_at"), self._cursor("name")
         for title, path in (
-            ("list, deep page", f"?cursor={deep}"),
+            ("list, deep page", f"?cursor={far}"),
             ("list by name", "?sort=name"),
             ("list by name, deep page", f"?sort=name&cursor={by_name}"),
         ):
@@ -202,13 +202,8 @@ class Bench:
             self.add(title, "<= 1.2 page one", ours_here, hand, ok=ours_here.p50 <= limit)
 
     def _cursor(self, sort: str) -> str:
-        """A page far from the first."""
-        column = User.search_key if sort == "name" else User.created_at
-        order = column.desc() if sort.startswith("-") else column
-        statement = select(User.id, column).order_by(order).offset(self.size.users * 9 // 10)
         with self.database.read() as session:
-            row_id, value = session.execute(statement.limit(1)).one()
-        return Cursor(sort, value, row_id).encode()
+            return deep(session, TABLES["users"], sort)
 
     def _search(self) -> None:
         goal, found = SEARCH.of(self.kind), {}

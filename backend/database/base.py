@@ -42,12 +42,15 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
         """One function for a value: a list reads some hundred of them, and the usual three in a row take a while."""
-        return _from_sqlite if dialect.name == "sqlite" else _from_server
+        return moment if dialect.name == "sqlite" else _from_server
 
 
 @lru_cache(maxsize=4_000)  # the same rows are read again and again
-def _from_sqlite(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(f"{text}+00:00")
+def moment(text: str | None) -> datetime | None:
+    """What a database has written as text: PostgreSQL with its zone, which is UTC, SQLite without."""
+    if text is None:
+        return None
+    return datetime.fromisoformat(text if text.endswith("+00:00") else f"{text}+00:00")
 
 
 def _from_server(value: datetime | None) -> datetime | None:

@@ -6,7 +6,6 @@ The text is also the value that a drawn part of a page is kept by: equal text, e
 import json
 from collections import namedtuple
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from sqlalchemy import JSON, Boolean, ScalarSelect, Text, select
@@ -14,7 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
-from backend.database.base import UTCDateTime
+from backend.database.base import UTCDateTime, moment
 from backend.database.listing import AnySelect
 
 
@@ -42,11 +41,6 @@ def _postgresql(element: packed_rows, compiler: SQLCompiler, **options: Any) -> 
     return f"CAST(json_agg(json_build_array({compiler.process(element.clauses, **options)})) AS TEXT)"
 
 
-def _moment(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
-
-
 class Packed:
     """A selection of columns that travels as one text."""
 
@@ -57,7 +51,7 @@ class Packed:
         self._typed: list[tuple[int, Callable[[Any], Any]]] = []
         for place, column in enumerate(rows.c):
             if isinstance(column.type, UTCDateTime):
-                self._typed.append((place, _moment))
+                self._typed.append((place, moment))
             elif isinstance(column.type, Boolean):
                 self._typed.append((place, bool))  # SQLite has numbers
 

@@ -56,18 +56,22 @@ def met(condition: ColumnElement[bool], figures: Collection[str], order: Order, 
     start = operators.le if order.down else operators.ge
     if condition.left.key == order.name and not (behind and condition.operator is start):
         return condition
-    found: ColumnElement[bool] = condition.operator(unindexed(condition.left), condition.right)
-    return found
+    return _aside(condition)
 
 
 def passed(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """A condition that many rows fulfil: SQLite would look up all of these and sort them."""
     if isinstance(condition, BinaryExpression) and isinstance(condition.left, ColumnClause):
-        found: ColumnElement[bool] = condition.operator(unindexed(condition.left), condition.right)
-        return found
+        return _aside(condition)
     if any(isinstance(part, SelectBase) for part in visitors.iterate(condition)):
         return condition
     return visitors.replacement_traverse(condition, {}, _plain)
+
+
+def _aside(condition: BinaryExpression[bool]) -> ColumnElement[bool]:
+    """The comparison as SQLite looks for no index of its column."""
+    found: ColumnElement[bool] = condition.operator(unindexed(condition.left), condition.right)
+    return found
 
 
 def _plain(element: Any, **_options: Any) -> Any:
