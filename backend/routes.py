@@ -41,7 +41,6 @@ from backend.crm import second as crm_second
 from backend.crm import security as crm_security
 from backend.crm import settings as crm_settings
 from backend.crm import staff as crm_staff
-from backend.crm import tags as crm_tags
 from backend.crm import ticket_list as crm_ticket_list
 from backend.crm import tickets as crm_tickets
 from backend.crm import users as crm_users
@@ -97,7 +96,6 @@ CRM: tuple[APIRouter, ...] = (
     crm_letters.router,
     crm_outbox.router,
     crm_jobs.router,
-    crm_tags.router,
     crm_views.router,
 )
 OTHER: tuple[APIRouter, ...] = (api_system.router,)

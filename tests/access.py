@@ -171,6 +171,8 @@ GET    /dashboard/lessons/pick/{name}                                      AMWS
 GET    /dashboard/lessons/export.xlsx                                      AMWS!
 GET    /dashboard/lessons/{row_id}/cell/{name}                             AW
 POST   /dashboard/lessons/{row_id}/cell/{name}                             AW
+POST   /dashboard/lessons/{row_id}/tags                                AW
+POST   /dashboard/lessons/{row_id}/untag                               AW
 GET    /dashboard/lessons/bulk                                             AW
 POST   /dashboard/lessons/bulk                                             AW?
 GET    /dashboard/lessons/export.csv                                   AMWS!
@@ -282,8 +284,8 @@ POST   /dashboard/tickets/{ticket_id}/status                           AS
 POST   /dashboard/tickets/{ticket_id}/delete                           AS
 POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/cancel     AS
 POST   /dashboard/tickets/{ticket_id}/messages/{message_id}/resend     AS
-POST   /dashboard/users/{user_id}/tags                                 AM
-POST   /dashboard/users/{user_id}/untag                                AM
+POST   /dashboard/users/{row_id}/tags                                  AM
+POST   /dashboard/users/{row_id}/untag                                 AM
 GET    /dashboard/jobs/                                                AMWS
 GET    /dashboard/jobs/pick/{name}                                     AMWS
 GET    /dashboard/jobs/export.csv                                      AMWS!
@@ -354,7 +356,10 @@ class Rule:
         return self.method != "GET"
 
     def address(self, ids: dict[str, str]) -> str:
-        return re.sub(r"{(\w+)}", lambda match: ids[match[1]], self.path)
+        """`{row_id}`: the record of the list's own kind."""
+        kind = re.match(r"/dashboard/(\w+?)s/{row_id}", self.path)
+        known = ids | {"row_id": ids[f"{kind[1]}_id"]} if kind else ids
+        return re.sub(r"{(\w+)}", lambda match: known[match[1]], self.path)
 
 
 def rules(table: str) -> list[Rule]:

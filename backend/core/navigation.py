@@ -12,7 +12,7 @@ from backend.core.permissions import Permission
 class Item:
     """`badge`: a key of `request.state.badges`, how much waits there; `waiting` says it aloud.
 
-    `lists`: other lists of the item, by the names of their tables.
+    `lists`: other lists of the item, by the names of their tables. `holds`: routes of its other pages.
     The route `crm:<badge>:badge`, where there is one, keeps the figure up to date. `key`: G and this letter open it.
     """
 
@@ -24,6 +24,7 @@ class Item:
     waiting: str = ""
     key: str = ""
     lists: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,13 @@ SECTIONS: tuple[Section, ...] = (
         N_("People"),
         (
             Item(N_("Students"), "users", "crm:users:index", Permission.USERS_READ, key="S"),
-            Item(N_("Staff"), "user-shield", "crm:staff:index", Permission.STAFF_WRITE),
+            Item(
+                N_("Staff"),
+                "user-shield",
+                "crm:staff:index",
+                Permission.STAFF_WRITE,
+                holds=("crm:roles:index", "crm:audit:index"),
+            ),
         ),
     ),
 )

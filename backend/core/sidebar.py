@@ -85,12 +85,13 @@ def _pins(request: Request, links: Links) -> Pins:
 
 @lru_cache(maxsize=1000)
 def _current(path: str, links: Links, rights: frozenset[str]) -> str:
-    """The sidebar's address that holds this path; /dashboard/, which holds others, only itself."""
-    urls = [url for _title, items in _shown(links, rights) for _item, url in items]
-    fitting = [
-        url
-        for url in urls
-        if path == url
-        or (path.startswith(url.rstrip("/") + "/") and not any(u != url and u.startswith(url) for u in urls))
+    """The sidebar's address that holds this path, the longest of several; the overview holds only itself."""
+    home = links.url("crm:dashboard:index")
+    holding = [
+        (held, url)
+        for _title, items in _shown(links, rights)
+        for item, url in items
+        for held in (url, *(links.url(route) for route in item.holds))
+        if path == held or (held != home and path.startswith(held.rstrip("/") + "/"))
     ]
-    return max(fitting, key=len, default="")
+    return max(holding, key=lambda pair: len(pair[0]), default=("", ""))[1]

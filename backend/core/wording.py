@@ -1,6 +1,8 @@
 """What the columns, records and verbs of the history are called."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Protocol
 
 from backend.core.events import ALERT_WAYS, ALERTS
 from backend.core.i18n import N_, _, ngettext
@@ -239,6 +241,20 @@ def door(name: str) -> str:
 
 def op(name: str) -> str:
     return _(OPS[name][0]) if name in OPS else name
+
+
+class Happened(Protocol):
+    op: str
+    entity: str
+
+
+def happened(changes: Iterable[Happened]) -> str:
+    """What was done to which kinds of records: "Created ticket, message; changed order"."""
+    told: dict[str, dict[str, None]] = {}
+    for change in changes:
+        told.setdefault(op(change.op), {})[entity(change.entity)] = None
+    words = "; ".join(f"{done} {', '.join(things)}" for done, things in told.items())
+    return words[:1].upper() + words[1:]
 
 
 def label(name: str) -> str:

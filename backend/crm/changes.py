@@ -88,10 +88,10 @@ def record_url(table: str, row_id: int) -> str:
 
 
 def numbered(table: str, row_id: int, name: str = "") -> str:
-    """What a record is called; by its number when it has no name."""
+    """What a record is called; by its number when it has no name, and by its kind when it is the only one."""
     if table == "roles" and name in ROLE_TITLES:
         return _(ROLE_TITLES[name])
-    return name or f"{wording.entity(table)} № {row_id}"
+    return name or (f"{wording.entity(table)} № {row_id}" if row_id else wording.entity(table))
 
 
 def records(session: "Session", changes: Iterable[Any]) -> list[Shown]:
@@ -159,20 +159,14 @@ def who(line: Line) -> str:
 
 def what(line: Line) -> str:
     """What was done to what, in few words."""
-    if not line.changes:
-        return _("Nothing is left of this change")
-    told = []
-    for change in line.changes:
-        words = f"{wording.op(change.op)} {wording.entity(change.entity)}"
-        if words not in told:
-            told.append(words)
-    return capital(", ".join(told))
+    return wording.happened(line.changes) if line.changes else _("Nothing is left of this change")
 
 
-def named(line: Line) -> list[str]:
-    """The records of the first changes."""
+def named(line: Line, *, brief: bool = False) -> list[str]:
+    """The records of the first changes. `brief`: those without a name only when none has one."""
     records = dict.fromkeys((change.root, change.root_id) for change in line.changes)
-    return [numbered(*record, line.names.get(record, "")) for record in records]
+    called = [record for record in records if brief and line.names.get(record)]
+    return [numbered(*record, line.names.get(record, "")) for record in called or records]
 
 
 def more(line: Line) -> str:
@@ -182,7 +176,3 @@ def more(line: Line) -> str:
 
 def capped(size: int, shown: int = 0) -> str:
     return f"{number(CAP)}+" if size > CAP else number(size - shown)
-
-
-def capital(words: str) -> str:
-    return words[:1].upper() + words[1:]

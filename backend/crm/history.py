@@ -46,7 +46,7 @@ def seen(session: "Session", me: Principal) -> HistoryListCRUD:
 
 def _what(line: Line, _screen: Screen) -> str:
     label = f", {escape(wording.label(line.label))}" if line.label else ""
-    names = escape(", ".join(changes.named(line)))
+    names = escape(", ".join(changes.named(line, brief=True)))
     if line.size > len(line.changes):
         names += escape(" " + _("and more: %(number)s") % {"number": changes.more(line)})
     by = escape(changes.who(line) or wording.door(line.door))

@@ -2,7 +2,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Request
 from fastapi.responses import Response
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from backend.core import atoms, conflicts, text
 from backend.core.atoms import icon
@@ -18,6 +18,7 @@ from backend.core.templating import (
     render_part,
     see_other,
 )
+from backend.crm import tags
 from backend.crm.deeplinks import deep_link
 from backend.crm.media import Upload, uploaded_video
 from backend.crm.table import (
@@ -63,9 +64,8 @@ FIELDS = ("title", "description", "price", "is_free", "is_active", "text_content
 
 def _title(row: Any, _screen: Screen) -> str:
     parts = [f"{icon('video', 'icon-sm')} {_('video')}" if row.has_video else "", _("text") if row.has_text else ""]
-    return cells.titled(
-        f"/dashboard/lessons/{row.id}", row.title, ", ".join(filter(None, parts)) or _("nothing inside yet")
-    )
+    inside = Markup(", ".join(filter(None, parts))) or _("nothing inside yet")  # noqa: S704 - an icon and our own words
+    return cells.titled(f"/dashboard/lessons/{row.id}", row.title, tags.beside(inside, row))
 
 
 def _state(row: Any, _screen: Screen | None = None) -> str:
@@ -114,17 +114,18 @@ TABLE = Table(
         Action("hide", N_("Hide"), "eye-off", fits=lambda row: row.is_active),
         Action("change_price", N_("Change the price"), "percentage", fields=(PERCENT,)),
         Action("add_to_course", N_("Add to a course"), "books", fields=(IN_COURSE,)),
-        Action("tag", N_("Add a tag"), "tag", fields=(Field("tag", N_("Tag"), "text"),)),
-        Action("untag", N_("Take a tag off"), "tag", fields=(Field("tag", N_("Tag"), "text"),)),
+        *tags.ACTIONS,
         Action("delete", N_("Delete"), "trash", bad=True),
     ),
     export={
         **attributes("id", "title", "price", "is_free", "is_active"),
         "sales": lambda row: row.sales.count, "revenue": lambda row: row.sales.revenue,
         "courses": lambda row: ", ".join(course.title for course in row.courses), **attributes("created_at"),
+        "tags": tags.in_file,
     },
 )  # fmt: skip
 install(router, TABLE)
+tags.install(router, TABLE)
 
 
 @router.get("/new", name="crm:lessons:new", dependencies=can_write)
@@ -161,6 +162,7 @@ def detail(request: Request, caller: Caller, lessons: Lessons, settings: Setting
         buyers=lessons.buyers(lesson_id) if me.may(Permission.PURCHASES_READ) else None,
         timeline=_timeline(caller, lesson_id) if me.may(Permission.HISTORY_READ) else None,
         link=deep_link(request, settings, f"lesson_{lesson_id}"),
+        tags=tags.card(caller, TABLE, lesson_id),
     )
 
 

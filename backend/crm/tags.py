@@ -1,47 +1,88 @@
-from typing import Annotated
+"""Tags of any domain: two verbs of its list, words in its rows, a card of a record's page with its two routes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from fastapi import Path, Request
 from fastapi.responses import Response
+from markupsafe import Markup, escape
 
-from backend.core.deps import Caller, Routes, crud, require
+from backend.core.deps import Caller, Routes, require
 from backend.core.errors import AppError
 from backend.core.forms import Form, form_of
-from backend.core.i18n import _
-from backend.core.permissions import Permission
-from backend.core.templating import flash, see_other
+from backend.core.i18n import N_, _
+from backend.core.templating import flash, go_to
+from backend.crm.table import Action, Field, Table
 from backend.database import history
-from backend.database.crud.tags import TAG, UNTAG
-from backend.database.crud.users import StudentCRUD
+from backend.database.crud.tags import TAG, UNTAG, TagCRUD
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.tags import TagName
 from backend.database.verbs import Verb, apply
 
-router = Routes(
-    prefix="/dashboard/users", dependencies=[require(Permission.USERS_READ), require(Permission.USERS_WRITE)]
+IN_ROW = 3  # tags that a row names
+NAME = Field("tag", N_("Tag"), "text", offers=lambda session: TagCRUD(session).known())
+ACTIONS = (
+    Action("tag", N_("Add a tag"), "tag", fields=(NAME,)),
+    Action("untag", N_("Take a tag off"), "tag", fields=(NAME,)),
 )
-Students = Annotated[StudentCRUD, crud(StudentCRUD)]
-UserId = Annotated[int, Path(ge=1, le=MAX_ID)]
+RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Sent = Annotated[Form[TagName], form_of(TagName)]
 
 
-@router.post("/{user_id}/tags", name="crm:users:tag")
-def put(request: Request, caller: Caller, students: Students, user_id: UserId, form: Sent) -> Response:
-    return _act(request, caller, students, user_id, (TAG, form))
+@dataclass(frozen=True)
+class Card:
+    """The tags of one record. `url`: its page; `known`: what the field offers to those who may write."""
+
+    url: str
+    names: Sequence[str]
+    may_write: bool
+    known: Sequence[str]
 
 
-@router.post("/{user_id}/untag", name="crm:users:untag")
-def take(request: Request, caller: Caller, students: Students, user_id: UserId, form: Sent) -> Response:
-    return _act(request, caller, students, user_id, (UNTAG, form))
+def card(caller: Caller, table: Table, row_id: int) -> Card:
+    tags, may_write = TagCRUD(caller.session), table.write is not None and caller.me.may(table.write)
+    names = tags.of(table.crud.model.__tablename__, [row_id]).get(row_id, ())
+    return Card(f"{table.prefix}/{row_id}", names, may_write, tags.known() if may_write else ())
 
 
-def _act(
-    request: Request, caller: Caller, students: StudentCRUD, user_id: int, asked: tuple[Verb, Form[TagName]]
-) -> Response:
-    verb, form = asked
-    students.get_by_id(user_id)
-    if form.data is None:
-        raise AppError(form.error("tag") or None, fields=form.errors)
-    apply(students, verb, [user_id], form.data)
-    told = _("Tag added") if verb is TAG else _("Tag taken off")
-    flash(request, told, undo=history.change_set_id(caller.session))
-    return see_other(request, "crm:users:detail", user_id=user_id)
+def told(row: Any) -> list[str]:
+    """The names that a row of a list carries (`tags_of`), in order."""
+    return sorted((row.tags or "").split("\n"), key=str.casefold) if row.tags else []
+
+
+def beside(note: object, row: Any) -> Markup:
+    """The quiet line of a row with its tags behind."""
+    if not row.tags:
+        return escape(note)
+    names = told(row)
+    shown = "".join(f' <span class="ly-tag">{escape(name)}</span>' for name in names[:IN_ROW])
+    more = f" +{len(names) - IN_ROW}" if len(names) > IN_ROW else ""
+    return Markup(f"{escape(note)}{shown}{more}")  # noqa: S704 - every part is escaped
+
+
+def in_file(row: Any) -> str:
+    return ", ".join(told(row))
+
+
+def install(router: Routes, table: Table) -> None:
+    """The routes `crm:<name>:tag` and `crm:<name>:untag` of a list's records."""
+    can_write = [require(table.write)] if table.write else []
+
+    @router.post("/{row_id}/tags", name=f"crm:{table.name}:tag", dependencies=can_write)
+    def put(request: Request, caller: Caller, row_id: RowId, form: Sent) -> Response:
+        return act(request, caller, row_id, TAG, form)
+
+    @router.post("/{row_id}/untag", name=f"crm:{table.name}:untag", dependencies=can_write)
+    def take(request: Request, caller: Caller, row_id: RowId, form: Sent) -> Response:
+        return act(request, caller, row_id, UNTAG, form)
+
+    def act(request: Request, caller: Caller, row_id: int, verb: Verb, form: Form[TagName]) -> Response:
+        records = table.crud(caller.session)
+        records.get_by_id(row_id)
+        if form.data is None:
+            raise AppError(form.error("tag") or None, fields=form.errors)
+        apply(records, verb, [row_id], form.data)
+        words = _("Tag added") if verb is TAG else _("Tag taken off")
+        flash(request, words, undo=history.change_set_id(caller.session))
+        return go_to(request, f"{table.prefix}/{row_id}")

@@ -10,13 +10,12 @@ from backend.core.forms import Form, form_of
 from backend.core.i18n import N_, _
 from backend.core.permissions import Permission
 from backend.core.templating import flash, render, render_part, see_other
-from backend.crm import audit
+from backend.crm import audit, tags
 from backend.crm.table import (
     NUMBER,
     Action,
     Column,
     Edit,
-    Field,
     Screen,
     Table,
     attributes,
@@ -50,7 +49,7 @@ FIELDS = tuple(name for name in StudentForm.model_fields if name != "version")
 
 
 def _person(row: Any, _screen: Screen) -> str:
-    note = f"@{row.username}" if row.username else row.telegram_id or ""
+    note = tags.beside(f"@{row.username}" if row.username else row.telegram_id or "", row)
     shown = atoms.person(row.id, full_name(row.first_name, row.last_name), f"/dashboard/users/{row.id}", note)
     unusual = row.waiting or row.blocked_bot_at or not row.is_active
     return f"{shown}{cells.small(_state(row))}" if unusual else shown
@@ -104,16 +103,19 @@ TABLE = Table(
     actions=(
         Action("open_access", N_("Open access"), "lock-open", fits=lambda row: not row.is_active),
         Action("close_access", N_("Close access"), "ban", bad=True, fits=lambda row: row.is_active),
-        Action("tag", N_("Add a tag"), "tag", fields=(Field("tag", N_("Tag"), "text"),)),
-        Action("untag", N_("Take a tag off"), "tag", fields=(Field("tag", N_("Tag"), "text"),)),
+        *tags.ACTIONS,
         Action("delete", N_("Delete"), "trash", bad=True),
     ),
-    export=attributes(
-        "id", "first_name", "last_name", "username", "telegram_id", "is_active", "blocked_bot_at", "waiting",
-        "purchases", "spent", "source", "last_seen_at", "created_at",
-    ),
+    export={
+        **attributes(
+            "id", "first_name", "last_name", "username", "telegram_id", "is_active", "blocked_bot_at", "waiting",
+            "purchases", "spent", "source", "last_seen_at", "created_at",
+        ),
+        "tags": tags.in_file,
+    },
 )  # fmt: skip
 install(router, TABLE)
+tags.install(router, TABLE)
 
 
 @router.get("/new", name="crm:users:new", dependencies=can_write)
@@ -146,7 +148,7 @@ def detail(request: Request, caller: Caller, students: Students, pages: Pages, u
         tickets=pages.tickets(user_id) if caller.me.may(Permission.TICKETS_READ) else None,
         refunds=pages.refunds(user_id),
         timeline=_timeline(caller, user_id),
-        tags=TagCRUD(caller.session).of("users", [user_id]).get(user_id, ()),
+        tags=tags.card(caller, TABLE, user_id),
         events=audit.latest(caller, user_id),
     )
 

@@ -3,8 +3,8 @@
 import base64
 import binascii
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -12,7 +12,10 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    BinaryExpression,
+    Column,
     ColumnElement,
+    Join,
     Row,
     ScalarSelect,
     Select,
@@ -20,10 +23,12 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
+    join,
     literal,
     or_,
     select,
 )
+from sqlalchemy.sql import operators, visitors
 
 from backend.core.errors import AppError
 from backend.core.i18n import _
@@ -64,9 +69,25 @@ class Cursor:
         return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
+@dataclass(frozen=True)
+class Dressed:
+    """A row of columns with more than they hold; a list that has such rows adds fields to it."""
+
+    row: AnyRow
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.row, name)
+
+    def values(self) -> tuple[Any, ...]:
+        """All that it is shown by."""
+        return (*self.row, *(getattr(self, field.name) for field in fields(self)[1:]))
+
+
 def values_of(row: object) -> tuple[Any, ...] | None:
-    """What a row of columns holds; None for an entity or whatever else a list is made of."""
-    return tuple(row) if isinstance(row, Row) else None
+    """What a row holds, to know it again by; None for an entity or whatever else a list is made of."""
+    if isinstance(row, Row):
+        return tuple(row)
+    return row.values() if isinstance(row, Dressed) else None
 
 
 def bad_cursor() -> AppError:
@@ -150,14 +171,25 @@ def places(
 
 def named(statement: AnySelect, model: Any, ids: Sequence[int], *, sqlite: bool) -> tuple[AnySelect, dict[str, Any]]:
     """The list's rows with these ids, in any order; and the values of the statement, which is made once."""
-    return _named(statement, model, sqlite), {"ids": json.dumps(list(ids)) if sqlite else list(ids)}
+    return _named(statement, model, sqlite), given(ids, sqlite=sqlite)
 
 
 @lru_cache(maxsize=100)
 def _named(statement: AnySelect, model: Any, sqlite: bool) -> AnySelect:
-    if sqlite:
-        return statement.where(model.id.in_(select(func.json_each(bindparam("ids")).table_valued("value").c.value)))
-    return statement.where(model.id == any_(bindparam("ids", type_=ARRAY(BigInteger))))
+    return statement.where(within(model.id, sqlite=sqlite))
+
+
+def within(column: Any, *, sqlite: bool) -> ColumnElement[bool]:
+    """`column IN ids` of a statement that is made once; `given` is what it is asked with."""
+    ids = bindparam("ids", type_=None if sqlite else ARRAY(BigInteger))
+    found: ColumnElement[bool] = (
+        column.in_(select(func.json_each(ids).table_valued("value").c.value)) if sqlite else column == any_(ids)
+    )
+    return found
+
+
+def given(ids: Iterable[int], *, sqlite: bool) -> dict[str, Any]:
+    return {"ids": json.dumps(list(ids)) if sqlite else list(ids)}
 
 
 def walked(statement: AnySelect, column: Any, id_column: Any, order: Order) -> AnySelect:
@@ -171,3 +203,41 @@ def count_up_to(statement: AnySelect, cap: int) -> ScalarSelect[int]:
     """
     inner = statement.with_only_columns(literal(1), maintain_column_froms=True).order_by(None).limit(cap + 1)
     return select(func.count()).select_from(inner.subquery()).scalar_subquery()
+
+
+def count_of(whole: AnySelect, conditions: Sequence[ColumnElement[bool]], cap: int) -> ScalarSelect[int]:
+    """The same for a list whose statement is made once, narrowed by conditions: without what it only shows."""
+    source, base = _read_from(whole)
+    used = {column.table for one in conditions for column in visitors.iterate(one) if isinstance(column, Column)}
+    found = select(literal(1)).select_from(_needed(source, used | base)) if source is not None else whole
+    wheres = [whole.whereclause] if source is not None and whole.whereclause is not None else []
+    return count_up_to(found.where(*wheres, *conditions), cap)
+
+
+@lru_cache(maxsize=200)
+def _read_from(whole: AnySelect) -> tuple[Join | None, frozenset[Any]]:
+    """The joins of a list, None when there are none, and the tables that its own conditions ask."""
+    froms = whole.get_final_froms()
+    if len(froms) != 1 or not isinstance(froms[0], Join):
+        return None, frozenset()
+    asked = visitors.iterate(whole.whereclause) if whole.whereclause is not None else ()
+    return froms[0], frozenset(column.table for column in asked if isinstance(column, Column))
+
+
+def _needed(source: Any, used: Collection[Any]) -> Any:
+    """The joins without those that neither take rows away nor are asked: each row of a list is one record."""
+    if not isinstance(source, Join):
+        return source
+    if (source.isouter or _is_always_there(source.onclause)) and source.right not in used:
+        return _needed(source.left, used)
+    assert source.onclause is not None
+    asked = {column.table for column in visitors.iterate(source.onclause) if isinstance(column, Column)}
+    return join(_needed(source.left, {*used, *asked}), source.right, source.onclause, isouter=source.isouter)
+
+
+def _is_always_there(on: Any) -> bool:
+    """Whether a join is along a foreign key that is never null."""
+    if not isinstance(on, BinaryExpression) or on.operator is not operators.eq:
+        return False
+    pair = [(one, other) for one, other in ((on.left, on.right), (on.right, on.left)) if isinstance(one, Column)]
+    return any(not one.nullable and isinstance(other, Column) and one.references(other) for one, other in pair)

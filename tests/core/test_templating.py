@@ -318,6 +318,16 @@ def test_the_sidebar_shows_what_exists_and_marks_the_place(client: TestClient) -
     assert shown(client, THINGS) == [(name, False) for name in names]
 
 
+def test_the_sidebar_marks_where_a_page_of_settings_belongs(admin: TestClient) -> None:
+    """The pages of roles and of security events are of the staff; those of one's own account are settings."""
+    found = {
+        path: [name for name, current in shown(admin, f"/dashboard/settings/{path}") if current]
+        for path in ("", "security/", "accounts/", "staff/", "staff/new", "roles/", "roles/matrix", "audit/")
+    }
+    assert list(found.values()) == [["Settings"]] * 3 + [["Staff"]] * 5
+    assert [name for name, current in shown(admin, "/dashboard/search?q=a") if current] == []
+
+
 def test_the_sidebar_hides_what_a_person_may_not_see() -> None:
     me = Principal(**{**ME.__dict__, "permissions": frozenset({"lessons:read", "dashboard:read"})})
     with TestClient(make_gallery(me)) as client:

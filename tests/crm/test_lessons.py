@@ -121,8 +121,8 @@ def test_the_number_of_queries_does_not_follow_the_rows(admin: TestClient, db: S
     make_purchase(db, make_user(db), first)
 
     # The session, then: count, rows, sales, courses; and for the record: lesson, line, sales,
-    # courses, buyers, bot, history (4).
-    assert one_row == (count(URL), count(record)) == (4, 11)
+    # courses, buyers, bot, history (4), tags and those that are known.
+    assert one_row == (count(URL), count(record)) == (4, 13)
 
 
 def test_csv_holds_the_filtered_list_and_no_formula(admin: TestClient, db: Session) -> None:
@@ -135,7 +135,7 @@ def test_csv_holds_the_filtered_list_and_no_formula(admin: TestClient, db: Sessi
 
     lines = answer.content.decode("utf-8-sig").splitlines()
     assert answer.content.startswith(b"\xef\xbb\xbf")
-    assert lines[0] == "id,title,price,is_free,is_active,sales,revenue,courses,created_at"
+    assert lines[0] == "id,title,price,is_free,is_active,sales,revenue,courses,created_at,tags"
     assert lines[1].startswith(f"{lesson.id},'=HYPERLINK(1),120,0,1,1,90,'+Course,")
     assert len(lines) == 2
 

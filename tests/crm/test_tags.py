@@ -1,5 +1,8 @@
 """Tags on the pages: a student's card, the list's filter and its verbs."""
 
+import csv
+
+import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -41,6 +44,47 @@ def test_whoever_may_not_write_sees_tags_only(admin: TestClient, staff: SignIn, 
     shown = support.get(page).text
     assert "VIP" in shown
     assert f'action="{page}/untag"' not in shown
+
+
+def test_a_lesson_gets_a_tag_on_its_page_and_loses_it(admin: TestClient, staff: SignIn, db: Session) -> None:
+    page = f"/dashboard/lessons/{make_lesson(db).id}"
+    known = '<datalist id="known-tags"><option value="Свет"></option></datalist>'
+
+    put = admin.post(f"{page}/tags", data={"tag": "Свет"})
+    shown = admin.get(page).text
+    support = staff(SUPPORT)
+    refused, read = support.post(f"{page}/untag", data={"tag": "свет"}), support.get(page).text
+    taken = admin.post(f"{page}/untag", data={"tag": "свет"})
+
+    assert (put.status_code, put.headers["location"], refused.status_code, taken.status_code) == (303, page, 403, 303)
+    assert ('<span class="ly-cut">Свет</span>' in shown, known in shown) == (True, True)
+    assert ('<span class="ly-cut">Свет</span>' in read, f'action="{page}/untag"' in read) == (True, False)
+    assert db.scalars(select(LessonTag.id)).all() == []
+
+
+@pytest.mark.parametrize("key", ["users", "lessons"])
+def test_rows_and_files_show_their_tags_in_order(admin: TestClient, db: Session, key: str) -> None:
+    rows = [make_user(db, first_name="Анна") if key == "users" else make_lesson(db) for _ in range(2)]
+    url = f"/dashboard/{key}/"
+    assert "ly-tag" not in admin.get(url).text
+    for tag in ("б & в", "А", "я", "г"):
+        admin.post(f"{url}{rows[0].id}/tags", data={"tag": tag})
+
+    shown = admin.get(url).text
+    told = csv.DictReader(admin.get(f"{url}export.csv").content.decode("utf-8-sig").splitlines())
+
+    chips = [f'<span class="ly-tag">{tag}</span>' for tag in ("А", "б &amp; в", "г")]
+    assert f"{' '.join(chips)} +1" in shown
+    assert shown.count("ly-tag") == 3
+    assert {int(row["id"]): row["tags"] for row in told} == {rows[0].id: "А, б & в, г, я", rows[1].id: ""}
+
+
+def test_a_verb_offers_the_tags_that_there_are(admin: TestClient, db: Session) -> None:
+    user = make_user(db)
+    admin.post(f"/dashboard/users/{user.id}/tags", data={"tag": "VIP"})
+    asked = admin.post("/dashboard/users/bulk", data={"verb": "untag", "ids": str(user.id)}).text
+    assert '<datalist id="tag-offers"><option value="VIP"></option></datalist>' in asked
+    assert 'list="tag-offers"' in asked
 
 
 def test_lists_tag_many_and_are_filtered_by_it(admin: TestClient, db: Session) -> None:

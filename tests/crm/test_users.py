@@ -314,4 +314,4 @@ def test_the_list_and_the_page_cost_the_same_whatever_the_rows(
 
     queries.clear()
     admin.get(f"/dashboard/users/{maria.id}")
-    assert len(queries) == 13
+    assert len(queries) == 14

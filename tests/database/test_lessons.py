@@ -22,7 +22,7 @@ def test_a_line_counts_what_was_paid_and_kept(db: Session) -> None:
 
     line = LessonCRUD(db).row_of(lesson.id)
 
-    assert (line.sales, line.courses) == (Sales(2, 160), [CourseName(course.id, "Портрет")])
+    assert (line.sales, line.courses) == (Sales(2, 160), (CourseName(course.id, "Портрет"),))
     assert (line.title, line.price) == ("Свет из окна", 100)
     with pytest.raises(NotFoundError, match="no lesson 99"):
         LessonCRUD(db).row_of(99)

@@ -2,15 +2,23 @@
 
 import random
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import ColumnElement, exists
 from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.errors import AppError
 from backend.database import walking
+from backend.database.crud.base import BaseCRUD
+from backend.database.crud.sales import PaymentListCRUD
+from backend.database.crud.staff import StaffCRUD
+from backend.database.crud.ticket_list import TicketListCRUD
 from backend.database.crud.users import StudentCRUD, UserCRUD
-from backend.database.listing import Cursor, Page, parse_sort
+from backend.database.listing import Cursor, Page, count_of, parse_sort
+from backend.database.models.orders import OrderLine, Refund
+from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import User
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.users import StudentFilters
@@ -189,3 +197,33 @@ def test_search_takes_what_people_type_literally(db: Session, q: str, found: set
     page = UserCRUD(db).get_all(ListParams(q=q))
 
     assert {user.name for user in page.items if user.telegram_id} == found
+
+
+# -- counts
+
+
+def counted(crud: type[BaseCRUD[Any]], *conditions: ColumnElement[bool]) -> str:
+    return " ".join(str(count_of(crud.list_statement(), conditions, 10)).split())
+
+
+def test_a_count_leaves_out_what_a_list_only_shows() -> None:
+    """Joins along a foreign key that is never null or to what may be missing take no row away."""
+    assert "FROM support_tickets WHERE support_tickets.subject = " in counted(
+        TicketListCRUD, SupportTicket.subject == "a"
+    )
+    assert "FROM payments LIMIT" in counted(PaymentListCRUD)
+
+
+def test_a_count_keeps_the_tables_that_a_condition_asks() -> None:
+    by_payer = counted(PaymentListCRUD, User.first_name == "a")
+    by_refund = counted(
+        PaymentListCRUD, Refund.status == "done", exists().where(OrderLine.title == "a").correlate(OrderLine)
+    )
+    assert "FROM payments LEFT OUTER JOIN users ON users.telegram_id = payments.payer_telegram_id WHERE" in by_payer
+    assert ("JOIN refunds" in by_refund, "JOIN order_lines" in by_refund, "JOIN users" in by_refund) == (
+        True,
+        True,
+        False,
+    )
+    staff = counted(StaffCRUD)  # its own condition asks the role
+    assert "FROM users JOIN roles ON roles.id = users.role_id WHERE roles.name != " in staff

@@ -109,7 +109,7 @@ def _arguments(verb: Verb, sent: FormData) -> Form[Any] | None:
 
 def _ask(screen: Screen, action: Action, which: Chosen, form: Form[Any] | None) -> Response:
     session = screen.caller.session
-    fields = [(each, each.choices(session).options("") if each.choices else ()) for each in action.fields]
+    fields = [(each, each.options(session)) for each in action.fields]
     names = "table/ask.html", "table/_ask.html"
     context: dict[str, Any] = {
         "table": screen.table,

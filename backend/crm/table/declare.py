@@ -1,6 +1,6 @@
 """What a domain says about its list."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from operator import attrgetter
@@ -104,13 +104,23 @@ def relation(name: str, label: str, find: type[BaseCRUD[Any]]) -> Filter:
 
 @dataclass(frozen=True)
 class Field:
-    """What a verb asks before it runs: a field of its `arguments`. `choices`: a record of that domain."""
+    """What a verb asks before it runs: a field of its `arguments`.
+
+    `choices`: a record of that domain; `offers`: words to choose from or to write others.
+    """
 
     name: str
     label: str
     kind: str = "number"
     choices: type[BaseCRUD[Any]] | None = None
     hint: str = ""
+    offers: Callable[[Any], Sequence[str]] | None = None
+
+    def options(self, session: Any) -> Sequence[Any]:
+        """(id, name) pairs of `choices`, or the words of `offers`."""
+        if self.choices is not None:
+            return self.choices(session).options("")
+        return self.offers(session) if self.offers is not None else ()
 
 
 @dataclass(frozen=True)

@@ -80,20 +80,14 @@ class BaseCRUD(Generic[M]):
         whole = _list_statement(cast("Any", type(self)))
         if cap is None:
             return self._page(whole.where(*self._met(params, narrowed)), params)
-        statement = whole.where(*narrowed)
-        count = listing.count_up_to(statement, cap)
-        if (few := self._few(params, count)) is not None:
-            return self._page(statement, params, few, cap, few=True)
-        return self._page(whole.where(*self._met(params, narrowed)), params, count, cap)
-
-    def _few(self, params: ListParams, count: ScalarSelect[int]) -> ScalarSelect[int] | None:
-        """The count of a list of which SQLite does better to find all rows first; None where it should walk."""
-        if self.session.get_bind().dialect.name != "sqlite":
-            return None
-        if self.small or not walking.is_seldom(params, self.seldom):
-            return count if self.small else None
-        number = self.session.execute(select(count)).scalar_one() or 0
-        return select(literal(number)).scalar_subquery() if number <= walking.FEW else None
+        count, few = listing.count_of(whole, narrowed, cap), False
+        if self.session.get_bind().dialect.name == "sqlite":
+            few = self.small
+            if not few and walking.is_seldom(params, self.seldom):
+                number = self.session.execute(select(count)).scalar_one() or 0
+                count, few = select(literal(number)).scalar_subquery(), number <= walking.FEW
+        met = narrowed if few else self._met(params, narrowed)
+        return self._page(whole.where(*met), params, count, cap, few=few)
 
     def _met(self, params: ListParams, narrowed: Sequence[ColumnElement[bool]]) -> Sequence[ColumnElement[bool]]:
         """The conditions of a page as a walk along its order meets them."""
@@ -388,7 +382,7 @@ def _opening(crud: Any, order: listing.Order, cap: int, *, behind: bool) -> AnyS
     if _whole(crud):
         return None
     statement, column = _list_statement(crud), crud.sorting(order.name)
-    count = listing.count_up_to(statement, cap).label(COUNT)
+    count = listing.count_of(statement, (), cap).label(COUNT)
     if behind:
         value, row_id = bindparam("value", type_=column.type), bindparam("row_id", type_=crud.model.id.type)
         statement = statement.where(listing.keyset(column, crud.model.id, value, row_id, down=order.down))

@@ -1,10 +1,11 @@
 """Reading the history: of a record, of the school, of one change set."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, func, literal, select
+from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from backend.core.errors import NotFoundError
@@ -12,13 +13,14 @@ from backend.core.i18n import _
 from backend.core.permissions import STUDENT
 from backend.database.crud import blockers
 from backend.database.crud.base import BaseCRUD, Filter, exact
-from backend.database.crud.names import name_in, names
-from backend.database.listing import AnyRow, AnySelect, Page
+from backend.database.crud.names import COLUMNS, Record, name_in, names
+from backend.database.listing import AnyRow, AnySelect, Dressed, Page, given, within
 from backend.database.models.auth import ApiToken
 from backend.database.models.history import Change, ChangeSet, ChangeSetPart
 from backend.database.models.users import Role, User
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.history import ChangesPage, HistoryFilters
+from backend.database.session import ask
 
 TIMELINE = 50
 SHOWN = 3  # changes of a set that a list names
@@ -90,18 +92,16 @@ class HistoryCRUD:
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(Dressed):
     """A change set as the list shows it: who, when, and the first of its changes with their records' names."""
 
-    id: int
-    row: AnyRow
     changes: Sequence[AnyRow]
-    size: int  # changes, CAP + 1 when there are more
     undone: bool
     names: Mapping[tuple[str, int], str]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.row, name)
+    def values(self) -> tuple[Any, ...]:
+        called = tuple(self.names.get((change.root, change.root_id)) for change in self.changes)
+        return (*self.row, *map(tuple, self.changes), called, self.undone)
 
 
 class HistoryListCRUD(BaseCRUD[ChangeSet]):
@@ -131,6 +131,7 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
                 *(ChangeSet.id, ChangeSet.at, ChangeSet.door, ChangeSet.label, ChangeSet.undoes_id),
                 *(ChangeSet.actor_id, ChangeSet.ip, ChangeSet.request_id, User.first_name, User.last_name),
                 *(ApiToken.name.label("token"), LOOKER.first_name.label("by_first"), LOOKER.last_name.label("by_last")),
+                *(_size().label("size"), _followed().label("followed")),
             )
             .outerjoin(User, User.id == ChangeSet.actor_id)
             .outerjoin(LOOKER, LOOKER.id == ChangeSet.impersonator_id)
@@ -161,41 +162,33 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
         return select(part.root).where(part.change_set_id == ChangeSet.id, part.root.in_(kinds)).exists()
 
     def dressed(self, rows: Sequence[Any]) -> Sequence[Line]:
-        """With the first changes of each: four queries or a few more for the names, whatever the sizes."""
-        ids = [row.id for row in rows]
-        changes, sizes, undone = self._first(ids), self._sizes(ids), HistoryCRUD(self.session).undone(ids)
+        """With the first changes of each: one query and a few more for the names, whatever the sizes."""
+        changes = self._first([row.id for row in rows])
+        undone = self._undone(rows)
         flat = [change for some in changes.values() for change in some]
-        called = {(c.root, c.root_id): name_in(c.root, c.before | c.after) for c in flat if c.entity == c.root}
-        called |= names(self.session, {(change.root, change.root_id) for change in flat})
-        return [
-            Line(row.id, row, changes.get(row.id, ()), sizes.get(row.id, 0), row.id in undone, called) for row in rows
-        ]
+        called = names(self.session, {(change.root, change.root_id) for change in flat})
+        called |= self._last_names([c.id for c in flat if c.entity == c.root and (c.root, c.root_id) not in called])
+        return [Line(row, changes.get(row.id, ()), row.id in undone, called) for row in rows]
 
-    def _mine(self, statement: AnySelect) -> AnySelect:
-        return statement if self.kinds is None else statement.where(Change.root.in_(self.kinds))
+    def _undone(self, rows: Iterable[Any]) -> set[int]:
+        followed = [row.id for row in rows if row.followed]
+        return HistoryCRUD(self.session).undone(followed) if followed else set()
 
     def _first(self, ids: Collection[int]) -> dict[int, list[AnyRow]]:
         """A few changes of each set, however many it has."""
-        other = aliased(Change)
-        nth = select(other.id).where(other.change_set_id == ChangeSet.id).order_by(other.id).limit(1).offset(SHOWN - 1)
-        bound = func.coalesce(nth.correlate(ChangeSet).scalar_subquery(), 2**62)
-        statement = (
-            select(Change.change_set_id, Change.id, Change.entity, Change.root, Change.root_id, Change.op)
-            .add_columns(Change.before, Change.after)
-            .join(ChangeSet, (ChangeSet.id == Change.change_set_id) & (Change.id <= bound))
-            .where(ChangeSet.id.in_(ids))
-            .order_by(Change.id)
-        )
+        sqlite = self.session.get_bind().dialect.name == "sqlite"
         found: dict[int, list[AnyRow]] = {}
-        for change in self.session.execute(self._mine(statement)):
+        for change in ask(self.session, _first_changes(self.kinds, sqlite), **given(ids, sqlite=sqlite)):
             found.setdefault(change.change_set_id, []).append(change)
         return found
 
-    def _sizes(self, ids: Collection[int]) -> dict[int, int]:
-        some = select(literal(1)).where(Change.change_set_id == ChangeSet.id).limit(CAP + 1).correlate(ChangeSet)
-        size = select(func.count()).select_from(some.subquery()).scalar_subquery()
-        rows = self.session.execute(select(ChangeSet.id, size).where(ChangeSet.id.in_(ids)))
-        return dict(rows.all())
+    def _last_names(self, change_ids: Collection[int]) -> dict[Record, str]:
+        """What records that are gone were called, by these changes of them; those of kinds that have names."""
+        if not change_ids:
+            return {}
+        named = select(Change.root, Change.root_id, Change.before, Change.after).where(Change.root.in_(COLUMNS))
+        found = self.session.execute(named.where(Change.id.in_(change_ids)).order_by(Change.id))
+        return {(root, root_id): name_in(root, before | after) for root, root_id, before, after in found}
 
     def line(self, change_set_id: int) -> Line:
         """Raises NotFoundError, also when the reader may see none of it."""
@@ -203,17 +196,45 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
         changes = self._first([change_set_id]).get(change_set_id, [])
         if row is None or (self.kinds is not None and not changes):
             raise NotFoundError(self.missing(change_set_id))
-        undone = HistoryCRUD(self.session).undone([change_set_id])
-        size = self._sizes([change_set_id]).get(change_set_id, 0)
-        return Line(row.id, row, changes, size, bool(undone), {})
+        return Line(row, changes, bool(self._undone([row])), {})
 
     def changes(self, change_set_id: int, params: ChangesPage) -> Page[Any]:
         """What the set changed, in the order in which it happened; of what the reader may see."""
-        statement = self._mine(select(Change).where(Change.change_set_id == change_set_id))
+        statement = _seen(select(Change).where(Change.change_set_id == change_set_id), self.kinds)
         return _ChangeCRUD(self.session).paged(statement, params)
 
     def undone_by(self, change_set_id: int) -> int | None:
         return self.session.scalar(select(ChangeSet.id).where(ChangeSet.undoes_id == change_set_id))
+
+
+def _size() -> ScalarSelect[int]:
+    """The changes of a set, CAP + 1 when there are more."""
+    some = select(literal(1)).where(Change.change_set_id == ChangeSet.id).limit(CAP + 1).correlate(ChangeSet)
+    return select(func.count()).select_from(some.subquery()).scalar_subquery()
+
+
+def _followed() -> ColumnElement[bool]:
+    """Whether an undo was made of a set."""
+    undo = aliased(ChangeSet)
+    return select(undo.id).where(undo.undoes_id == ChangeSet.id).exists()
+
+
+def _seen(statement: AnySelect, kinds: frozenset[str] | None) -> AnySelect:
+    return statement if kinds is None else statement.where(Change.root.in_(sorted(kinds)))
+
+
+@lru_cache(maxsize=50)
+def _first_changes(kinds: frozenset[str] | None, sqlite: bool) -> AnySelect:
+    other = aliased(Change)
+    nth = select(other.id).where(other.change_set_id == ChangeSet.id).order_by(other.id).limit(1).offset(SHOWN - 1)
+    bound = func.coalesce(nth.correlate(ChangeSet).scalar_subquery(), 2**62)
+    statement = (
+        select(Change.change_set_id, Change.id, Change.entity, Change.root, Change.root_id, Change.op)
+        .join(ChangeSet, (ChangeSet.id == Change.change_set_id) & (Change.id <= bound))
+        .where(within(ChangeSet.id, sqlite=sqlite))
+        .order_by(Change.id)
+    )
+    return _seen(statement, kinds)
 
 
 class ActorCRUD(BaseCRUD[User]):

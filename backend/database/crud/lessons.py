@@ -1,11 +1,12 @@
 """Lessons: the catalogue, its content, and who may read it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import joinedload
 
 from backend.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
@@ -15,8 +16,8 @@ from backend.database.crud.catalogue import buyers_by, repriced, sold_words
 from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.media import MediaCRUD
 from backend.database.crud.revenue import RevenueCRUD, Sales
-from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged
-from backend.database.listing import API_CAP, Page
+from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged, tags_of
+from backend.database.listing import API_CAP, AnyRow, AnySelect, Dressed, Page, given, within
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.lessons import Lesson
 from backend.database.models.media import Media, TelegramFile
@@ -26,6 +27,7 @@ from backend.database.models.users import User
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.lessons import ToCourse
 from backend.database.schemas.media import MediaContent
+from backend.database.session import ask
 from backend.database.verbs import DELETE, Verb, named, switching
 
 COURSES_NAMED = 3
@@ -38,16 +40,11 @@ class CourseName:
 
 
 @dataclass(frozen=True)
-class LessonLine:
+class LessonLine(Dressed):
     """A lesson as the CRM's list shows it."""
 
-    id: int
-    lesson: Row[Any]
     sales: Sales
     courses: Sequence[CourseName]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.lesson, name)
 
 
 @dataclass(frozen=True)
@@ -111,6 +108,7 @@ class LessonCRUD(BaseCRUD[Lesson]):
             Lesson.search_key,
             (func.coalesce(Lesson.text_content, "") != "").label("has_text"),
             _has_video().label("has_video"),
+            tags_of(Lesson).label("tags"),
         )
 
     def get_all_full(self, params: ListParams | None = None, *, cap: int = API_CAP) -> Page[Lesson]:
@@ -121,7 +119,7 @@ class LessonCRUD(BaseCRUD[Lesson]):
         """The rows with sales and courses: two queries whatever their number."""
         ids = [row.id for row in rows]
         sales, courses = self.sales(ids), self.courses(ids)
-        return [LessonLine(row.id, row, sales.get(row.id, Sales()), courses.get(row.id, ())) for row in rows]
+        return [LessonLine(row, sales.get(row.id, Sales()), courses.get(row.id, ())) for row in rows]
 
     def sales(self, lesson_ids: Sequence[int]) -> Mapping[int, Sales]:
         """Sales of lessons by themselves (not through a course)."""
@@ -129,15 +127,11 @@ class LessonCRUD(BaseCRUD[Lesson]):
 
     def courses(self, lesson_ids: Sequence[int]) -> Mapping[int, Sequence[CourseName]]:
         """The courses that hold each lesson, by title."""
-        statement = (
-            select(CourseLesson.lesson_id, Course.id, Course.title)
-            .join(Course, Course.id == CourseLesson.course_id)
-            .where(CourseLesson.lesson_id.in_(lesson_ids))
-            .order_by(Course.search_key, Course.id)
-        )
-        found: dict[int, list[CourseName]] = {}
-        for lesson_id, course_id, title in self.session.execute(statement):
-            found.setdefault(lesson_id, []).append(CourseName(course_id, title))
+        sqlite = self.session.get_bind().dialect.name == "sqlite"
+        found: dict[int, tuple[CourseName, ...]] = {}
+        rows: Iterable[AnyRow] = ask(self.session, _courses(sqlite), **given(lesson_ids, sqlite=sqlite))
+        for lesson_id, course_id, title in rows:
+            found[lesson_id] = (*found.get(lesson_id, ()), CourseName(course_id, title))
         return found
 
     def buyers(self, lesson_id: int) -> Sequence[Any]:
@@ -255,6 +249,16 @@ class _FullLessonCRUD(LessonCRUD):
     @classmethod
     def list_statement(cls) -> Select[Any]:
         return select(Lesson)
+
+
+@cache
+def _courses(sqlite: bool) -> AnySelect:
+    return (
+        select(CourseLesson.lesson_id, Course.id, Course.title)
+        .join(Course, Course.id == CourseLesson.course_id)
+        .where(within(CourseLesson.lesson_id, sqlite=sqlite))
+        .order_by(Course.search_key, Course.id)
+    )
 
 
 def _in_courses(courses: Sequence[CourseName]) -> str:

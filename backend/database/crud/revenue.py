@@ -8,6 +8,7 @@ is one statement: more may be closed at any moment.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -31,7 +32,7 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.database.base import BigInt, UTCDateTime, seconds_of
-from backend.database.listing import AnyRow, AnySelect
+from backend.database.listing import AnyRow, AnySelect, given, within
 from backend.database.models.purchases import ClosedQuarter, ClosedRevenue, ClosedSales, Purchase
 from backend.database.session import ask
 
@@ -70,6 +71,17 @@ def quarter(moment: datetime) -> int:
     return (moment - EPOCH) // QUARTER
 
 
+@cache
+def _by_thing(name: str, sqlite: bool) -> AnySelect:
+    """(id, sales, Stars) of these lessons or courses: what is closed and what was earned since."""
+    thing, closed = getattr(Purchase, name), getattr(ClosedSales, name)
+    recent = select(thing.label("id"), func.count().label("count"), func.sum(Purchase.amount).label("stars"))
+    recent = recent.where(REVENUE, Purchase.created_at >= _closed_until(), within(thing, sqlite=sqlite))
+    kept = select(closed.label("id"), ClosedSales.count, ClosedSales.stars).where(within(closed, sqlite=sqlite))
+    both = union_all(recent.group_by(thing), kept).subquery()
+    return select(both.c.id, func.sum(both.c.count), func.sum(both.c.stars)).group_by(both.c.id)
+
+
 class RevenueCRUD:
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -102,14 +114,9 @@ class RevenueCRUD:
 
     def by_thing(self, thing: Any, ids: Sequence[int]) -> Mapping[int, Sales]:
         """Sales of lessons or courses (`thing`: a column of Purchase) by id."""
-        new = Purchase.created_at >= _closed_until()
-        recent = select(thing.label("id"), func.count().label("count"), func.sum(Purchase.amount).label("stars"))
-        recent = recent.where(REVENUE, new, thing.in_(ids)).group_by(thing)
-        closed = getattr(ClosedSales, thing.key)
-        kept = select(closed.label("id"), ClosedSales.count, ClosedSales.stars).where(closed.in_(ids))
-        both = union_all(recent, kept).subquery()
-        sums = select(both.c.id, func.sum(both.c.count), func.sum(both.c.stars)).group_by(both.c.id)
-        return {row_id: Sales(int(count), int(stars)) for row_id, count, stars in self.session.execute(sums) if count}
+        sqlite = self.session.get_bind().dialect.name == "sqlite"
+        found: Iterable[AnyRow] = ask(self.session, _by_thing(thing.key, sqlite), **given(ids, sqlite=sqlite))
+        return {row_id: Sales(int(count), int(stars)) for row_id, count, stars in found if count}
 
     # -- closing
 

@@ -29,7 +29,7 @@ from backend.database.crud.recovery import RecoveryCRUD
 from backend.database.crud.rights import Guard
 from backend.database.crud.typed import Typed, typed_by_others
 from backend.database.crud.users import UserCRUD
-from backend.database.listing import AnyRow, AnySelect
+from backend.database.listing import AnySelect, Dressed
 from backend.database.models.auth import Credential, OneTimeToken
 from backend.database.models.users import Role, User
 from backend.database.schemas.base import MAX_ID, ListParams
@@ -63,15 +63,11 @@ def keeps_email(student: User, typed: Sequence[Typed]) -> bool:
     return student.email_verified_at is not None and not others
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+@dataclass(frozen=True)
+class Member(Dressed):
     """A line of the list of staff."""
 
-    row: AnyRow
     locked: bool  # too many attempts keep them out at this moment
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.row, name)
 
 
 def _factor() -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ScalarSelect, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from backend.core.errors import NotFoundError
@@ -100,6 +100,13 @@ class TagCRUD(BaseCRUD[Tag]):
                 for row in images
             ],
         )
+
+
+def tags_of(model: Any) -> ScalarSelect[str | None]:
+    """A column of a list: the names that a row carries, one in each line and in no order; None for none."""
+    link: Any = TAGGED[model.__tablename__]
+    names = select(func.aggregate_strings(Tag.name, "\n")).join(link, link.tag_id == Tag.id)
+    return names.where(link.row_id == model.id).correlate(model).scalar_subquery()
 
 
 def tagged(model: Any) -> Filter:

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, bindparam, exists, literal_column, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.interfaces import ORMOption
@@ -19,7 +19,7 @@ from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.credentials import TrustedDeviceCRUD
 from backend.database.crud.links import WAYS_IN, end_links
-from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged
+from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged, tags_of
 from backend.database.listing import AnyRow, AnySelect, Page
 from backend.database.models.dispatches import TELEGRAM, Dispatch
 from backend.database.models.orders import Payment
@@ -271,13 +271,14 @@ class StudentCRUD(UserCRUD):
             User.purchases,
             User.spent,
             _waiting().label("waiting"),
+            tags_of(User).label("tags"),
         ).where(User.role_id == select(Role.id).where(Role.name == STUDENT).scalar_subquery())
 
 
 def _holds(what: ColumnElement[bool]) -> ColumnElement[bool]:
     """Bought or was given a lesson or course, and has it still."""
-    # Nearly all purchases are completed: that condition must not be the one to find them by.
-    live = func.coalesce(Purchase.status, "") == "completed", Purchase.revoked_at.is_(None)
+    # Word by word what the index says of itself: it holds all that is asked (`uq_purchases_owned_lesson`).
+    live = Purchase.status == literal_column("'completed'"), Purchase.revoked_at.is_(None)
     return User.id.in_(select(Purchase.user_id).where(what, *live))
 
 

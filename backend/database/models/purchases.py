@@ -39,16 +39,16 @@ class Purchase(Identified, Timestamped, Base):
         CheckConstraint("amount >= 0", name="amount_not_negative"),
         Index(
             "uq_purchases_owned_lesson",
-            "user_id",
             "lesson_id",
+            "user_id",
             unique=True,
             sqlite_where=text(LIVE.format("lesson_id")),
             postgresql_where=text(LIVE.format("lesson_id")),
         ),
         Index(
             "uq_purchases_owned_course",
-            "user_id",
             "course_id",
+            "user_id",
             unique=True,
             sqlite_where=text(LIVE.format("course_id")),
             postgresql_where=text(LIVE.format("course_id")),
