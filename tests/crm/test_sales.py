@@ -204,7 +204,7 @@ def test_a_purchase_shows_all_that_belongs_to_it(admin: TestClient, till: Till, 
     assert page.css_first("#charge-value").attributes["value"] == purchase["payment_id"]
     assert text(page.css_first("section[aria-labelledby=messages] li")).startswith("Receipt")
     timeline = text(page.css_first("#record-history"))
-    assert "Created purchase, changed order" in timeline
+    assert "Created purchase, payment; changed order" in timeline
     assert "Status waits for payment paid" in timeline
 
 

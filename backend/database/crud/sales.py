@@ -239,7 +239,7 @@ class PaymentListCRUD(PaymentCRUD):
     default_sort = "-created_at"
     filters: ClassVar[Mapping[str, Filter]] = {
         "status": lambda status: and_(Payment.status == status, *(() if status == "settled" else UNSETTLED)),
-        "refund": lambda status: Payment.id.in_(select(Refund.payment_id).where(Refund.status == status)),
+        "refund": exact(Refund.status),
         "is_test": Payment.is_test.is_,
         "user_id": exact(User.id),
         "since": lambda moment: Payment.created_at >= moment,
