@@ -181,6 +181,7 @@ LABELS: dict[str, str] = {
     "untag": N_("tag taken off"),
     "delete": N_("deletion"),
 }
+TELLING = frozenset({"tag", "untag"})  # labels that leave nothing to say
 
 
 # What a job was told to do.
@@ -248,12 +249,18 @@ class Happened(Protocol):
     entity: str
 
 
-def happened(changes: Iterable[Happened]) -> str:
-    """What was done to which kinds of records: "Created ticket, message; changed order"."""
+def happened(changes: Iterable[Happened], why: str = "") -> str:
+    """What was done to which kinds of records, and the label of it: "Created ticket, message; changed order, sale"."""
+    if why in TELLING:
+        return _capital(label(why))
     told: dict[str, dict[str, None]] = {}
     for change in changes:
         told.setdefault(op(change.op), {})[entity(change.entity)] = None
     words = "; ".join(f"{done} {', '.join(things)}" for done, things in told.items())
+    return _capital(f"{words}, {label(why)}" if why else words)
+
+
+def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 

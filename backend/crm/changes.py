@@ -159,7 +159,7 @@ def who(line: Line) -> str:
 
 def what(line: Line) -> str:
     """What was done to what, in few words."""
-    return wording.happened(line.changes) if line.changes else _("Nothing is left of this change")
+    return wording.happened(line.changes, line.label or "") if line.changes else _("Nothing is left of this change")
 
 
 def named(line: Line, *, brief: bool = False) -> list[str]:

@@ -45,13 +45,12 @@ def seen(session: "Session", me: Principal) -> HistoryListCRUD:
 
 
 def _what(line: Line, _screen: Screen) -> str:
-    label = f", {escape(wording.label(line.label))}" if line.label else ""
     names = escape(", ".join(changes.named(line, brief=True)))
     if line.size > len(line.changes):
         names += escape(" " + _("and more: %(number)s") % {"number": changes.more(line)})
     by = escape(changes.who(line) or wording.door(line.door))
     undone = f" · {escape(_('Undone'))}" if line.undone else ""
-    link = f'<a class="ly-strong text-reset" href="{PREFIX}/{line.id}">{escape(changes.what(line))}{label}</a>'
+    link = f'<a class="ly-strong text-reset" href="{PREFIX}/{line.id}">{escape(changes.what(line))}</a>'
     small = f'<span class="ly-only-sm ly-sm ly-quiet">{by}{undone}</span>'
     return f'<span class="d-grid">{link}<span class="ly-sm ly-quiet">{names}</span>{small}</span>'
 
@@ -68,11 +67,6 @@ def _door(line: Line, _screen: Screen) -> str:
 
 def _state(line: Line, _screen: Screen) -> str:
     return atoms.badge("", "arrow-back-up", _("Undone")) if line.undone else ""
-
-
-def _told(line: Line) -> str:
-    told = changes.what(line)
-    return f"{told}: {wording.label(line.label)}" if line.label else told
 
 
 KINDS = (
@@ -101,7 +95,7 @@ TABLE = Table(
         between("at", N_("Date"), "since", "until", kind="date"),
     ),
     export={
-        **attributes("id", "at"), "who": changes.who, "door": lambda line: wording.door(line.door), "what": _told,
+        **attributes("id", "at"), "who": changes.who, "door": lambda line: wording.door(line.door), "what": changes.what,
         "records": lambda line: ", ".join(changes.named(line)), **attributes("undone", "ip", "request_id"),
     },
 )  # fmt: skip
