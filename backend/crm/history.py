@@ -95,8 +95,9 @@ TABLE = Table(
         between("at", N_("Date"), "since", "until", kind="date"),
     ),
     export={
-        **attributes("id", "at"), "who": changes.who, "door": lambda line: wording.door(line.door), "what": changes.what,
-        "records": lambda line: ", ".join(changes.named(line)), **attributes("undone", "ip", "request_id"),
+        **attributes("id", "at"), "who": changes.who, "door": lambda line: wording.door(line.door),
+        "what": changes.what, "records": lambda line: ", ".join(changes.named(line)),
+        **attributes("undone", "ip", "request_id"),
     },
 )  # fmt: skip
 install(pages, TABLE)
