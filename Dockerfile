@@ -14,6 +14,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /app --shell /u
 COPY --from=packages /venv /venv
 WORKDIR /app
 COPY . .
+# Compiled templates are root's alone as they are made, and all files of a clone under a strict umask: the last line opens them.
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     API_HOST=0.0.0.0 \
@@ -22,7 +23,8 @@ ENV PATH=/venv/bin:$PATH \
     DATABASE_URL=sqlite:////app/data/lyceum.db
 RUN python -m compileall -q backend migrations main.py \
     && python -c 'from backend.core import templating; templating.prepare(debug=False)' \
-    && python scripts/sbom.py sbom.cdx.json
+    && python scripts/sbom.py sbom.cdx.json \
+    && find . -path ./data -prune -o ! -type l ! -perm -o=r -exec chmod a+rX {} +
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 VOLUME /app/data

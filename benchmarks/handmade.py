@@ -56,6 +56,7 @@ TIMES = frozenset(
     | {"last_message_at", "revoked_at", "blocked_bot_at", "terms_accepted_at", "at"}
 )
 SORTED: dict[str, Any] = {"created_at": User.created_at, "name": User.search_key}
+GATHERED = "group_concat(g.name, char(10))" if SQLITE else "string_agg(g.name, chr(10))"
 FLAGS = frozenset({"is_active", "waiting", "internal", "is_test"})
 
 
@@ -159,7 +160,7 @@ def users(request: Request) -> Response:
         where += f" AND ({column}, u.id) {less} (:value, :after)"
         values |= {"value": cursor.value, "after": cursor.row_id}
     order = f"{column} {way}, u.id {way}"
-    rows = ask(sql.USERS.format(where=where, order=order), **values)
+    rows = ask(sql.USERS.format(where=where, order=order, gathered=GATHERED), **values)
     more, rows = len(rows) > params.limit, rows[: params.limit]
     last = rows[-1] if rows else None
     page: Page[Any] = Page(

@@ -17,7 +17,8 @@ SELECT u.id, u.first_name, u.last_name, u.username, u.telegram_id, u.language_co
   u.is_active, u.blocked_bot_at, u.last_seen_at, u.created_at, u.search_key AS name,
   u.purchases, u.spent, u.erased_at,
   EXISTS (SELECT 1 FROM support_tickets t WHERE t.user_id = u.id
-    AND t.waiting_since IS NOT NULL) AS waiting
+    AND t.waiting_since IS NOT NULL) AS waiting,
+  (SELECT {gathered} FROM user_tags l JOIN tags g ON g.id = l.tag_id WHERE l.row_id = u.id) AS tags
 FROM users u WHERE u.role_id = :role{where} ORDER BY {order} LIMIT :limit"""
 
 USERS_COUNT = f"""

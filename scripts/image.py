@@ -47,6 +47,14 @@ class Engine:
         ran = subprocess.run([*self.command, "exec", NAME, *arguments], capture_output=True, text=True, check=False)
         return (ran.stdout + ran.stderr).strip()
 
+    def last_words(self) -> str:
+        """The end of its log; the engines write it to different streams."""
+        ran = subprocess.run([*self.command, "logs", "--tail", "20", NAME], capture_output=True, text=True, check=False)
+        return (ran.stdout + ran.stderr).strip()
+
+    def runs(self) -> bool:
+        return self("inspect", "--format", "{{.State.Running}}", NAME) == "true"
+
     def is_healthy(self) -> bool:
         if self.is_podman:  # which looks by itself only where systemd reminds it
             asked = subprocess.run([*self.command, "healthcheck", "run", NAME], capture_output=True, check=False)
@@ -104,8 +112,8 @@ def broken_promises(engine: Engine) -> Iterator[str]:
     engine("run", "--detach", "--name", NAME, *LOCKED, *where, *named, *engine.extra, IMAGE)
     until = time.monotonic() + PATIENCE
     while not engine.is_healthy():
-        if time.monotonic() > until:
-            yield "the health check does not answer: " + engine("logs", "--tail", "20", NAME)
+        if time.monotonic() > until or not engine.runs():
+            yield f"the health check does not answer: {engine.last_words()}"
             return
         time.sleep(1)
     yield from _of_the_process(engine)
@@ -117,13 +125,15 @@ def broken_promises(engine: Engine) -> Iterator[str]:
 def _of_the_process(engine: Engine) -> Iterator[str]:
     if (user := engine.says("id", "-u")) != USER:
         yield f"it runs as {user}"
-    if not re.search(r"CapEff:\s+0{16}\n(.*\n)*NoNewPrivs:\s+1", engine.says("cat", "/proc/1/status")):
+    if not re.search(r"CapBnd:\s+0{16}\n(.*\n)*NoNewPrivs:\s+1", engine.says("cat", "/proc/1/status")):
         yield "it has capabilities, or may get some"
     for folder in ("/", "/etc", "/app", "/venv"):
         if "Read-only file system" not in engine.says("touch", f"{folder}/written"):
             yield f"{folder} is on no read-only file system"
     if told := engine.says("sh", "-c", "touch /app/data/written /tmp/written"):
         yield f"data cannot be written: {told}"
+    if hidden := engine.says("sh", "-c", "find /app /venv ! -type l ! -readable | head -3"):
+        yield f"it may not read its own files: {hidden}"
     if '"bomFormat": "CycloneDX"' not in engine.says("head", "-5", "/app/sbom.cdx.json"):
         yield "it does not hold the list of what is inside"
 
@@ -131,8 +141,8 @@ def _of_the_process(engine: Engine) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", default="", help="docker or podman, with options of its own")
-    parser.add_argument("--build", default="", help="more options of build")
-    parser.add_argument("--run", default="", help="more options of run")
+    parser.add_argument("--build", default="", help="more options of build, as --build=--network=host")
+    parser.add_argument("--run", default="", help="more options of run, likewise")
     options = parser.parse_args()
     engine = Engine(options.engine, options.run)
     form = ["--format", "docker"] if engine.is_podman else []  # the other one knows no health check
@@ -145,6 +155,7 @@ def main() -> None:
     finally:
         subprocess.run([*engine.command, "rm", "--force", "--volumes", NAME], capture_output=True, check=False)
         subprocess.run([*engine.command, "volume", "rm", "--force", NAME], capture_output=True, check=False)
+        subprocess.run([*engine.command, "rmi", "--force", IMAGE], capture_output=True, check=False)
     print("\n".join(broken) or "image: it keeps what it promises")
     sys.exit(1 if broken else 0)
 

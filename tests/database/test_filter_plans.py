@@ -33,6 +33,7 @@ FEW: list[tuple[Asked, str]] = [
     ((TicketListCRUD, TicketListFilters(assignee_id=5)), "ix_support_tickets_assignee_created"),
     ((TicketListCRUD, TicketListFilters(status="open")), "ix_support_tickets_status_created"),
     ((TicketListCRUD, TicketListFilters(waiting=True)), "ix_support_tickets_waiting"),
+    ((TicketListCRUD, TicketListFilters(answered=False)), "ix_support_tickets_unanswered"),
     ((StaffCRUD, StaffFilters(sort="name")), "ix_users_role"),
     ((StaffCRUD, StaffFilters(state="active", sort="-name")), "ix_users_role"),
 ]

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,22 @@ def test_a_container_has_settings_that_the_start_accepts(name: str) -> None:
     assert str(settings.data_dir) == "/app/data"
     assert settings.api_host in ("0.0.0.0", "127.0.0.1")
     assert settings.sandbox is (name == "dev")
+
+
+def test_the_bot_asks_the_school_beside_it() -> None:
+    """And not through the proxy in front of both, whose name may mean nothing inside."""
+    assert SERVICES["bot"]["environment"]["SCHOOL_API_URL"] == "http://web:8000"
+
+
+def test_the_image_opens_its_own_files_to_its_user(tmp_path: Path) -> None:
+    """Jinja's compiled templates are their maker's alone, and so is a clone under `umask 077`; data stay closed."""
+    (command,) = re.findall(r"&& (find .+ chmod .+)", DOCKERFILE)
+    for folder, name in (("templates", "page.jinja"), ("data", "lyceum.db")):
+        (tmp_path / folder).mkdir(mode=0o700)
+        (tmp_path / folder / name).touch(mode=0o600)
+    subprocess.run(shlex.split(command), cwd=tmp_path, check=True)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.rglob("*")}
+    assert modes == {"templates": "0o755", "page.jinja": "0o644", "data": "0o700", "lyceum.db": "0o600"}
 
 
 def default(value: str) -> str:

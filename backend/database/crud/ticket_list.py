@@ -62,6 +62,7 @@ class TicketListCRUD(TicketCRUD):
     seldom: ClassVar[Mapping[str, Container[Any]]] = {
         "waiting": (True,),
         "status": ("open", "in_progress"),
+        "answered": (False,),
         "taken": (),
         "assignee_id": ANY,
         "user_id": ANY,

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, t
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.core import clock
-from backend.database.base import Base, Identified, Timestamped, Versioned
+from backend.database.base import Base, Identified, Timestamped, Versioned, seldom
 from backend.database.models.orders import one_of
 from backend.database.models.users import User
 from backend.database.search import Searchable
@@ -38,6 +38,7 @@ class SupportTicket(Identified, Timestamped, Versioned, Searchable, Base):
         Index("ix_support_tickets_waiting", "waiting_since", "id"),
         Index("ix_support_tickets_last", "last_message_at", "id"),
         Index("ix_support_tickets_updated", "updated_at", "id"),
+        Index("ix_support_tickets_unanswered", "last_message_at", "id", **seldom("first_reply_at IS NULL")),
     )
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))

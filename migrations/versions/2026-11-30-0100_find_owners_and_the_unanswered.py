@@ -1,4 +1,4 @@
-"""what is owned comes first in the index of it: whoever has a lesson is found in the index alone"""
+"""whoever has a lesson is found in the index alone, and so are the tickets that nobody has answered yet"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "202611292230"
 branch_labels = None
 depends_on = None
 
+UNANSWERED = "ix_support_tickets_unanswered"
 LIVE = "status = 'completed' AND revoked_at IS NULL AND {} IS NOT NULL"
 
 
@@ -22,7 +23,11 @@ def _indexed(*order: str) -> None:
 
 def upgrade() -> None:
     _indexed("{}_id", "user_id")
+    rule = sa.text("first_reply_at IS NULL")
+    columns = ["last_message_at", "id"]
+    op.create_index(UNANSWERED, "support_tickets", columns, sqlite_where=rule, postgresql_where=rule)
 
 
 def downgrade() -> None:
+    op.drop_index(UNANSWERED, table_name="support_tickets")
     _indexed("user_id", "{}_id")
