@@ -256,7 +256,7 @@ GET    /dashboard/sales/payments/pick/{name}                               AMS
 GET    /dashboard/sales/payments/export.xlsx                               AMS!
 GET    /dashboard/sales/payments/export.csv                            AMS!
 GET    /dashboard/sales/payments/{payment_id}                          AMS
-POST   /dashboard/sales/payments/{payment_id}/retry                    AMS
+POST   /dashboard/sales/payments/{payment_id}/retry                    AMS!
 GET    /dashboard/sales/                                               AMS
 GET    /dashboard/sales/pick/{name}                                        AMS
 GET    /dashboard/sales/export.xlsx                                        AMS!

@@ -47,6 +47,21 @@ def test_who_is_asked_for_a_fresh_proof_stands_in_the_table(app: FastAPI) -> Non
     assert sorted(strong) == sorted(rule.name.rstrip("/") for rule in (*API, *PAGES) if rule.proof == "!!")
 
 
+# What only ends access is done at once: nobody should have to prove who they are to shut a door.
+SHUTS = {
+    "POST /dashboard/settings/tokens/{token_id}/revoke",
+    "POST /dashboard/settings/staff/{user_id}/sign-out",
+}
+DELICATE = {Permission.PURCHASES_REFUND, Permission.STAFF_WRITE, Permission.ROLES_WRITE, Permission.TOKENS_WRITE}
+
+
+def test_money_back_staff_roles_and_tokens_ask_for_a_fresh_proof(app: FastAPI) -> None:
+    """Whatever writes by such a right, also a route that is made tomorrow."""
+    writing = [r for r in routes_of(app) if any(DELICATE & group for group in r.policy.groups)]
+    left_out = {f"{method} {r.path}" for r in writing if not r.policy.recent for method in r.methods - {"GET", "HEAD"}}
+    assert left_out == SHUTS
+
+
 def admitted(status: int, location: str) -> bool:
     return status not in (401, 403) and not location.startswith("/login")
 

@@ -37,15 +37,17 @@ def _name(row: Any) -> str:
     return cells.name_of(row) or str(row.address or row.chat_id)
 
 
-def _fresh(row: Any) -> bool:
-    return row.expires_at is None or bool(row.expires_at > clock.now())
+def _may_leave_again(row: Any) -> bool:
+    fresh = row.expires_at is None or row.expires_at > clock.now()
+    return bool(row.state == "failed" and fresh and not row.refund_id)
 
 
 def _message(row: Any, _screen: Screen) -> str:
     said = escape(what(row))
-    if row.channel != EMAIL:
+    if row.channel != EMAIL and row.payment_id is None:
         return f'<span class="ly-cut d-block ly-what">{said}</span>'
-    return f'<a class="ly-cut d-block ly-what" href="{_page(row)}">{atoms.icon("mail", "icon-sm")} {said}</a>'
+    sign = atoms.icon("mail" if row.channel == EMAIL else "receipt-refund", "icon-sm")
+    return f'<a class="ly-cut d-block ly-what" href="{_page(row)}">{sign} {said}</a>'
 
 
 def _state(row: Any, screen: Screen) -> str:
@@ -65,6 +67,8 @@ def _state(row: Any, screen: Screen) -> str:
 def _page(row: Any) -> str:
     if row.channel == EMAIL:
         return f"/dashboard/outbox/letters/{row.id}"
+    if row.payment_id is not None:
+        return f"/dashboard/sales/payments/{row.payment_id}"
     return f"/dashboard/users/{row.user_id}" if row.user_id else "/dashboard/outbox/"
 
 
@@ -108,7 +112,7 @@ TABLE = Table(
         relation("user_id", N_("Student"), StudentCRUD),
     ),
     actions=(
-        Action("resend", N_("Send again"), "refresh", fits=lambda row: row.state == "failed" and _fresh(row)),
+        Action("resend", N_("Send again"), "refresh", fits=_may_leave_again),
         Action("cancel", N_("Cancel"), "x", fits=lambda row: row.state in ("pending", "failed") and not row.refund_id),
     ),
 )  # fmt: skip

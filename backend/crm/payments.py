@@ -5,7 +5,7 @@ from fastapi.responses import Response
 from markupsafe import escape
 
 from backend.core import atoms, text
-from backend.core.deps import Caller, Routes, crud, require
+from backend.core.deps import Caller, Routes, crud, recent, require
 from backend.core.i18n import N_, _
 from backend.core.permissions import Permission
 from backend.core.templating import flash, go_to, local_path, render
@@ -103,7 +103,7 @@ def detail(request: Request, caller: Caller, sales: Sales, payment_id: PaymentId
 @router.post(
     "/{payment_id}/retry",
     name="crm:payments:retry",
-    dependencies=[require(Permission.PURCHASES_REFUND)],
+    dependencies=[require(Permission.PURCHASES_REFUND), recent],
 )
 def retry(
     request: Request,

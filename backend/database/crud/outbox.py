@@ -11,10 +11,10 @@ from backend.core.i18n import _
 from backend.database.crud.base import Filter
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.letters import LetterCRUD
-from backend.database.crud.payments import RefundCRUD
 from backend.database.crud.tickets import TicketCRUD
 from backend.database.listing import AnySelect
 from backend.database.models.dispatches import Dispatch
+from backend.database.models.orders import Refund
 from backend.database.models.tickets import Chat, Message
 from backend.database.models.users import User
 from backend.database.schemas.base import ListParams
@@ -39,25 +39,30 @@ class OutboxCRUD(DispatchCRUD):
 
     @classmethod
     def list_statement(cls) -> AnySelect:
-        return select(
-            Dispatch.id,
-            Dispatch.state,
-            Dispatch.method,
-            Dispatch.params,
-            Dispatch.attempts,
-            Dispatch.error,
-            Dispatch.not_before,
-            Dispatch.created_at,
-            Dispatch.sent_at,
-            Dispatch.channel,
-            Dispatch.chat_id,
-            Dispatch.address,
-            Dispatch.expires_at,
-            Dispatch.user_id,
-            Dispatch.refund_id,
-            User.first_name,
-            User.last_name,
-        ).outerjoin(User, User.id == Dispatch.user_id)
+        return (
+            select(
+                Dispatch.id,
+                Dispatch.state,
+                Dispatch.method,
+                Dispatch.params,
+                Dispatch.attempts,
+                Dispatch.error,
+                Dispatch.not_before,
+                Dispatch.created_at,
+                Dispatch.sent_at,
+                Dispatch.channel,
+                Dispatch.chat_id,
+                Dispatch.address,
+                Dispatch.expires_at,
+                Dispatch.user_id,
+                Dispatch.refund_id,
+                Refund.payment_id,
+                User.first_name,
+                User.last_name,
+            )
+            .outerjoin_from(Dispatch, User, User.id == Dispatch.user_id)
+            .outerjoin(Refund, Refund.id == Dispatch.refund_id)
+        )
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = []
@@ -71,16 +76,18 @@ class OutboxCRUD(DispatchCRUD):
         return found
 
     def send_again(self, dispatch_id: int) -> None:
-        """Raises ConflictError unless it has failed and is of use still, NotFoundError."""
+        """Raises ConflictError unless it has failed and is of use still, NotFoundError.
+
+        Money is asked for on the page of its payment, by whoever may, after a proof.
+        """
         row = self.get_by_id(dispatch_id)
+        if row.refund_id is not None:
+            raise ConflictError(_("A refund is asked for again on the page of its payment."), code="refund")
         if row.expires_at is not None and row.expires_at <= clock.now():
             raise ConflictError(
                 _("This letter is too old to be of use. A new one has to be asked for."), code="expired"
             )
-        if row.refund_id is not None and row.state == "failed":
-            RefundCRUD(self.session).retry(row.refund_id)
-        else:
-            self.resend(dispatch_id)
+        self.resend(dispatch_id)
 
     def withdraw(self, dispatch_id: int) -> None:
         """Calls it off; an answer leaves its thread too. Raises ConflictError, NotFoundError."""
