@@ -23,7 +23,7 @@ test: setup-dev  ## run the tests, the story in a real browser among them (ARGS=
 prove: setup-dev  ## the long proofs, before a release or every night: a table of figures (ARGS="--quick", ARGS="-k money")
 	@scripts/chromium.sh
 	@$(PY) -m scripts.prove --workers $(WORKERS) --postgres "$(ON_POSTGRES) $(DOORS_ON_POSTGRES)" \
-	  --mutated $(DOORS),$(MONEY),backend/jobs/outbox.py $(ARGS)
+	  --mutated $(DOORS),$(MONEY) $(ARGS)
 
 COUNTS := .coverage
 ci:  ## everything that has to be green: tests on both databases, linters, migrations, coverage
@@ -42,7 +42,7 @@ fuzz: setup-dev  ## a million texts to all parsers, 10,000 requests to a school 
 	$(PY) scripts/with_postgres.py $(PY) scripts/fuzz.py $(ARGS)
 
 mutants: setup-dev  ## change 300 places of money and doors, one at a time: which of them no test notices (ARGS="--sample 0")
-	$(PY) -m scripts.mutants $(DOORS),$(MONEY),backend/jobs/outbox.py $(ARGS)
+	$(PY) -m scripts.mutants $(DOORS),$(MONEY) $(ARGS)
 
 demo:  ## fill an empty database with the demo school (ARGS=--remove takes it out again)
 	@scripts/setup.sh run
@@ -115,10 +115,16 @@ test-postgres: setup-dev
 DOORS := backend/core/auth.py,backend/core/security.py,backend/core/csrf.py,backend/core/permissions.py,$\
          backend/core/signin.py,backend/core/units.py,backend/core/deps.py,backend/database/crud/auth.py,$\
          backend/core/otp.py,backend/core/proof.py,backend/core/recovery.py,backend/core/signup.py,backend/core/viewing.py,$\
+         backend/core/factors.py,backend/core/passkeys.py,backend/core/oauth.py,backend/core/elsewhere.py,backend/core/ways.py,$\
          backend/database/crud/throttle.py,backend/database/crud/locks.py,backend/database/crud/rights.py,$\
-         backend/database/crud/links.py,backend/database/crud/places.py
+         backend/database/crud/links.py,backend/database/crud/places.py,backend/database/crud/credentials.py,$\
+         backend/database/crud/identities.py,backend/database/crud/recovery.py,backend/database/crud/registrations.py,$\
+         backend/database/crud/roles.py,backend/database/crud/staff.py,backend/database/crud/viewing.py,$\
+         backend/api/auth.py,backend/crm/auth.py,backend/crm/second.py,backend/crm/confirm.py,backend/crm/security.py,$\
+         backend/crm/forgotten.py,backend/crm/roles.py,backend/crm/register.py
 MONEY := backend/database/crud/orders.py,backend/database/crud/purchases.py,backend/database/crud/promo_codes.py,$\
          backend/database/crud/payments.py,backend/database/crud/ledger.py,backend/database/crud/entitlements.py,$\
-         backend/database/crud/dispatches.py,backend/database/crud/stars.py,backend/database/crud/revenue.py
+         backend/database/crud/dispatches.py,backend/database/crud/stars.py,backend/database/crud/revenue.py,$\
+         backend/database/crud/idempotency.py,backend/jobs/outbox.py
 coverage:
 	$(PY) -m scripts.covered $(COUNTS) --lines 95 --whole "$(DOORS),$(MONEY)"

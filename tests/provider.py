@@ -33,7 +33,9 @@ class FakeProvider:
     about: Claims = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)  # what lies elsewhere, by path
     moved_status: int = 302
+    user: object = None  # what /user says to whoever holds an access token of here, as GitHub does
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)  # Authorization headers that work
     asked: list[str] = field(default_factory=list)
 
     def __enter__(self) -> "FakeProvider":
@@ -69,9 +71,10 @@ class FakeProvider:
         if asked is None or not right:
             return 400, {"error": "invalid_grant"}
         access = secrets.token_urlsafe(16)
+        self.given.add(f"Bearer {access}")
         now = int(time.time())
-        claims = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": asked["nonce"], **self.person}
-        claims["at_hash"] = _half(access)
+        claims = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": asked.get("nonce")}
+        claims |= {**self.person, "at_hash": _half(access)}
         return 200, {"access_token": access, "token_type": "Bearer", "id_token": self.signed(self.claims(claims))}
 
     def signed(self, claims: Claims) -> str:
@@ -115,6 +118,8 @@ class Handler(BaseHTTPRequestHandler):
             endpoints = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
             about = {"issuer": own.url, **{name: f"{own.url}/{path}" for name, path in endpoints.items()}}
             self.say(200, {**about, "authorization_response_iss_parameter_supported": True, **own.about})
+        elif self.path == "/user" and self.headers["authorization"] in own.given:
+            self.say(200, own.user)
         else:
             self.say(404, {})
 
@@ -126,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.say(*self.provider.token({name: values[0] for name, values in sent.items()}))
 
-    def say(self, status: int, body: Claims, location: str = "") -> None:
+    def say(self, status: int, body: object, location: str = "") -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
         if location:

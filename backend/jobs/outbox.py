@@ -203,7 +203,7 @@ def record(session: Session, call: Call, outcome: Outcome | None) -> None:
                 _done(session, call)
         case Again() if not dispatches.last_try(call.attempt):
             dispatches.retry(call.id, call.attempt, outcome.error)
-        case Again() | Refused():
+        case _:
             _fail(session, call, outcome)
 
 

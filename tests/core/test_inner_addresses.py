@@ -226,6 +226,13 @@ def test_a_name_that_comes_to_mean_this_machine_gets_no_request(canary: Canary) 
     assert {heard[:1] for heard in canary.heard} == {b"\x16"}  # the hello of TLS, and nothing behind it
 
 
+def test_an_issuer_without_https_is_not_even_asked_about_itself(canary: Canary) -> None:
+    there = Elsewhere(Provider("oidc", "School ID", f"http://id.example:{canary.port}", CLIENT, SECRET))
+    with pytest.raises(UnreachableError, match="not the provider's"):
+        there.address(Trip.to("http://127.0.0.1:8000/login/from/oidc"), "state")
+    assert canary.heard == []
+
+
 def test_no_text_of_the_school_is_looked_up(canary: Canary, api: Api, admin: TestClient) -> None:
     """Whatever authors write is for the eyes of students; the school itself goes nowhere."""
     url = f"http://127.0.0.1:{canary.port}/inner"

@@ -277,6 +277,18 @@ def test_an_account_is_linked_and_unlinked_by_its_owner(
     ]  # fmt: skip
 
 
+def test_an_account_that_is_linked_once_more_stays_one_link(
+    admin: TestClient, provider: FakeProvider, db: Session
+) -> None:
+    for name in ("anna@elsewhere.example", "anna@renamed.example"):
+        provider.person = {"sub": "42", "email": name}
+        assert admin.get(provider.visit(leave(admin, f"{HERE}oidc/link"))).headers["location"] == HERE
+        assert "You can sign in with School ID now" in admin.get(HERE).text
+    assert db.scalars(select(AuthIdentity.name)).all() == ["anna@elsewhere.example"]
+    linked = select(SecurityEvent.id).where(SecurityEvent.kind == "authn_identity_linked")
+    assert len(db.scalars(linked).all()) == 1
+
+
 def test_a_provider_that_is_down_or_points_elsewhere_is_told(
     visitor: TestClient, app: FastAPI, provider: FakeProvider
 ) -> None:

@@ -4,27 +4,29 @@ import hashlib
 import json
 import secrets
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 from webauthn import generate_authentication_options
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url, encode_cbor, options_to_json_dict
 from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
 
-from backend.core import clock, signin
+from backend.core import clock, factors, passkeys, signin
 from backend.database.crud.throttle import ThrottleCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import AuthSession, Credential, RateBucket
 from backend.database.models.users import User
+from backend.database.session import Database
 from tests.codes import give_app
 from tests.conftest import PASSWORD
 from tests.crm.pages import one
@@ -150,6 +152,49 @@ def test_a_question_belongs_to_the_browser_that_was_asked(app: FastAPI, db: Sess
     challenge, ticket = question(visitor(app))
     answer = visitor(app).post("/login/passkey", data={"ticket": ticket, "answer": key.answer(challenge)})
     assert (answer.status_code, opened(db)) == (422, 0)
+
+
+def test_a_question_is_answered_within_five_minutes(
+    app: FastAPI, db: Session, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, start = visitor(app), clock.now()
+    monkeypatch.setattr(clock, "now", lambda: start)
+    challenge, ticket = question(client)
+    sent = {"ticket": ticket, "answer": key.answer(challenge)}
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(seconds=301))
+    late = client.post("/login/passkey", data=sent)
+    assert (late.status_code, "That took too long" in late.text, opened(db)) == (422, True, 0)
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(seconds=299))
+    assert client.post("/login/passkey", data=sent).status_code == 303
+    assert opened(db) == 1
+
+
+def test_an_answer_that_fitted_is_looked_at_again_when_it_is_used(
+    app: FastAPI, database: Database, db: Session, key: Key
+) -> None:
+    """A key and its copy answer at once, and a key is removed meanwhile: what fitted opens nothing any more."""
+    request = Request(
+        {
+            "type": "http", "app": app, "method": "POST", "scheme": "http", "server": ("localhost", 8000),
+            "path": "/login/passkey", "query_string": b"", "headers": [], "state": {"csrf_key": "a visitor"},
+        }
+    )  # fmt: skip
+    site = passkeys.site_of(request)
+    assert site is not None
+
+    def proof(count: int) -> factors.Proof:
+        asked = passkeys.ask(request, site)
+        answer = key.answer(json.loads(asked.options)["challenge"], count=count)
+        return factors.proof_of(request, database, asked.ticket, answer)
+
+    first, copy, later = proof(6), proof(6), proof(7)
+    database.run(first.spend)
+    with pytest.raises(factors.WrongFactorError, match="This passkey did not fit"):
+        database.run(copy.spend)
+    assert db.scalars(select(Credential.sign_count)).one() == 6
+    db.execute(delete(Credential))
+    with pytest.raises(factors.WrongFactorError, match="This passkey did not fit"):
+        database.run(later.spend)
 
 
 def test_anothers_passkey_is_no_second_step(app: FastAPI, db: Session, key: Key) -> None:

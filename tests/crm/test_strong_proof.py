@@ -10,9 +10,12 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.config import Settings
+from backend.core.context import ANONYMOUS, Principal
+from backend.core.ways import Ways, ways_of
 from backend.database.crud.credentials import CredentialCRUD
 from backend.database.models.auth import AuthIdentity, AuthSession, Credential
 from backend.database.models.users import User
+from backend.database.session import Database
 from tests.access import PAGES, everything
 from tests.codes import code, give_app, pending
 from tests.conftest import PASSWORD, SignIn
@@ -169,6 +172,17 @@ def test_whoever_has_nothing_to_prove_it_with_signs_in_again(staff: SignIn, db: 
     assert person.get("/login").status_code == 303
     late = person.post("/dashboard/settings/profile", data=OTHER_EMAIL)
     assert ("has to be typed again" in late.text, "What you filled in is kept" in late.text) == (True, False)
+
+
+@pytest.mark.usefixtures("admin")
+def test_whoever_is_nobody_here_has_no_way_to_prove_it(
+    database: Database, settings: Settings, queries: list[str]
+) -> None:
+    """A token without an owner has the ways of nobody, not of everybody."""
+    for nobody in (ANONYMOUS, Principal(kind="token", token_id=1)):
+        assert ways_of(database, settings, nobody) == Ways()
+    assert queries == []
+    assert ways_of(database, settings, Principal(kind="session", user_id=1)).password is True
 
 
 def test_a_linked_service_that_is_set_up_is_a_proof(

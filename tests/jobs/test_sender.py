@@ -1,6 +1,7 @@
 """The looks of the sender at its queue: the lease, the pause, how much is on its way, and how long it rests."""
 
 import asyncio
+import json
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -11,14 +12,19 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from backend.core import clock
-from backend.database.crud.dispatches import DispatchCRUD
+from backend.database.crud.dispatches import LEASE, DispatchCRUD
 from backend.database.crud.leases import LeaseCRUD
+from backend.database.crud.letters import LetterCRUD
 from backend.database.models.dispatches import EMAIL, TELEGRAM, Dispatch
 from backend.database.models.system import Lease
 from backend.database.session import Database
+from backend.jobs import outbox
 from backend.jobs.outbox import IN_FLIGHT, Outbox, record
 from backend.jobs.sending import UNREACHABLE, Again, Call, Outcome, Refused, Sent, Wait
 from tests.factories import make_user
+from tests.money.conftest import Later, later
+
+__all__ = ["later"]
 
 
 class Messenger:
@@ -243,6 +249,26 @@ def test_an_outcome_is_written_down_again_and_again(desk: Desk) -> None:
     assert desk.states() == [("sent", 1)]
 
 
+def test_what_could_not_be_written_down_is_sent_once_more_when_its_lease_is_over(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, later: Later, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(outbox, "RECORD_TRIES", 2)
+    desk.queue("a")
+    (row,) = DispatchCRUD(desk.db).claim()
+    call = Call.of(row)
+    desk.db.execute(text("ALTER TABLE dispatches RENAME TO dispatches_away"))
+    try:
+        asyncio.run(desk.sender._record(call, Sent(5)))
+    finally:
+        desk.db.execute(text("ALTER TABLE dispatches_away RENAME TO dispatches"))
+    logs = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line["id"]) for line in logs] == [("outbox.record", call.id)] * 2
+    assert (DispatchCRUD(desk.db).claim(), desk.states()) == ([], [("sending", 1)])
+
+    later(LEASE + timedelta(seconds=1))
+    assert [(found.id, found.attempts) for found in DispatchCRUD(desk.db).claim()] == [(call.id, 2)]
+
+
 def test_the_last_messages_on_their_way_wake_the_sender(desk: Desk) -> None:
     async def woken(others: int) -> bool:
         done = asyncio.create_task(asyncio.sleep(0))
@@ -310,3 +336,23 @@ def test_a_pause_lasts_as_long_as_telegram_said(desk: Desk) -> None:
     until = DispatchCRUD(desk.db).paused_until()
     assert until is not None
     assert (until - clock.now()).total_seconds() == about(30)
+
+
+def test_a_sender_that_lost_its_row_settles_nothing_of_what_it_sent(desk: Desk) -> None:
+    """Its successor sends the letter anew, and needs the link in it."""
+    link = "http://127.0.0.1:8000/reset/secret"
+    row = LetterCRUD(desk.db).post("reset", to="anna@pupils.example", language="en", name="Anna", link=link)
+    (claimed,) = DispatchCRUD(desk.db).claim(channel=EMAIL)
+    first = Call.of(claimed)
+    desk.db.execute(update(Dispatch).values(lease_until=clock.now() - timedelta(seconds=1)))
+    (claimed,) = DispatchCRUD(desk.db).claim(channel=EMAIL)
+    second = Call.of(claimed)
+
+    def kept() -> tuple[str, int, bool]:
+        found = desk.db.execute(select(Dispatch.state, Dispatch.attempts, Dispatch.params)).one()
+        return found.state, found.attempts, "sealed" in found.params
+
+    desk.database.run(lambda session: record(session, first, Sent()))
+    assert (row.id, kept()) == (second.id, ("sending", 2, True))
+    desk.database.run(lambda session: record(session, second, Sent()))
+    assert kept() == ("sent", 2, False)
