@@ -14,13 +14,13 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /app --shell /u
 COPY --from=packages /venv /venv
 WORKDIR /app
 COPY . .
-# Compiled templates are root's alone as they are made, and all files of a clone under a strict umask: the last line opens them.
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     API_HOST=0.0.0.0 \
     API_PORT=8000 \
     DATA_DIR=/app/data \
     DATABASE_URL=sqlite:////app/data/lyceum.db
+# Compiled templates are root's alone as they are made, and all files of a clone under a strict umask: the last line opens them.
 RUN python -m compileall -q backend migrations main.py \
     && python -c 'from backend.core import templating; templating.prepare(debug=False)' \
     && python scripts/sbom.py sbom.cdx.json \

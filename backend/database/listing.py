@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -207,32 +207,36 @@ def count_up_to(statement: AnySelect, cap: int) -> ScalarSelect[int]:
 
 def count_of(whole: AnySelect, conditions: Sequence[ColumnElement[bool]], cap: int) -> ScalarSelect[int]:
     """The same for a list whose statement is made once, narrowed by conditions: without what it only shows."""
-    source, base = _read_from(whole)
-    used = {column.table for one in conditions for column in visitors.iterate(one) if isinstance(column, Column)}
-    found = select(literal(1)).select_from(_needed(source, used | base)) if source is not None else whole
-    wheres = [whole.whereclause] if source is not None and whole.whereclause is not None else []
-    return count_up_to(found.where(*wheres, *conditions), cap)
+    source, own = _read_from(whole)
+    if source is None:
+        return count_up_to(whole.where(*conditions), cap)
+    found = select(literal(1)).select_from(_needed(source, _tables(*conditions) | _tables(*own)))
+    return count_up_to(found.where(*own, *conditions), cap)
 
 
 @lru_cache(maxsize=200)
-def _read_from(whole: AnySelect) -> tuple[Join | None, frozenset[Any]]:
-    """The joins of a list, None when there are none, and the tables that its own conditions ask."""
+def _read_from(whole: AnySelect) -> tuple[Join | None, list[ColumnElement[bool]]]:
+    """The joins of a list, None when there are none, and its own conditions."""
     froms = whole.get_final_froms()
-    if len(froms) != 1 or not isinstance(froms[0], Join):
-        return None, frozenset()
-    asked = visitors.iterate(whole.whereclause) if whole.whereclause is not None else ()
-    return froms[0], frozenset(column.table for column in asked if isinstance(column, Column))
+    joined = froms[0] if len(froms) == 1 and isinstance(froms[0], Join) else None
+    return joined, [whole.whereclause] if whole.whereclause is not None else []
 
 
-def _needed(source: Any, used: Collection[Any]) -> Any:
+def _tables(*clauses: Any) -> set[Any]:
+    """Whose columns stand in them."""
+    return {part.table for clause in clauses for part in visitors.iterate(clause) if isinstance(part, Column)}
+
+
+def _needed(source: Any, used: set[Any]) -> Any:
     """The joins without those that neither take rows away nor are asked: each row of a list is one record."""
     if not isinstance(source, Join):
         return source
     if (source.isouter or _is_always_there(source.onclause)) and source.right not in used:
         return _needed(source.left, used)
     assert source.onclause is not None
-    asked = {column.table for column in visitors.iterate(source.onclause) if isinstance(column, Column)}
-    return join(_needed(source.left, {*used, *asked}), source.right, source.onclause, isouter=source.isouter)
+    return join(
+        _needed(source.left, used | _tables(source.onclause)), source.right, source.onclause, isouter=source.isouter
+    )
 
 
 def _is_always_there(on: Any) -> bool:

@@ -1,6 +1,6 @@
 """Rows without their objects: what many of them at once are read from and written to."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from backend.core.errors import NotFoundError
 from backend.database import search
 from backend.database.base import Base, UTCDateTime
+from backend.database.listing import AnyRow, AnySelect, given
+from backend.database.session import ask
 
 CACHES = frozenset({"telegram_files"})  # rows that may go with what they are of
 
@@ -20,6 +22,12 @@ def among(session: Session, column: ColumnElement[int], ids: Collection[int]) ->
     if session.get_bind().dialect.name == "sqlite":
         return column.in_(ids)
     return column == any_(literal(list(ids), ARRAY(BigInteger)))
+
+
+def ask_within(session: Session, make: Callable[[bool], AnySelect], ids: Iterable[int]) -> Iterable[AnyRow]:
+    """The rows of a statement that is made once for each database (`listing.within`); `make` is told if on SQLite."""
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    return ask(session, make(sqlite), **given(ids, sqlite=sqlite))
 
 
 def with_keys(model: type[Base], values: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select
@@ -14,13 +14,13 @@ from backend.core.permissions import STUDENT
 from backend.database.crud import blockers
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.names import COLUMNS, Record, name_in, names
-from backend.database.listing import AnyRow, AnySelect, Dressed, Page, given, within
+from backend.database.listing import AnyRow, AnySelect, Dressed, Page, within
 from backend.database.models.auth import ApiToken
 from backend.database.models.history import Change, ChangeSet, ChangeSetPart
 from backend.database.models.users import Role, User
+from backend.database.rows import ask_within
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.history import ChangesPage, HistoryFilters
-from backend.database.session import ask
 
 TIMELINE = 50
 SHOWN = 3  # changes of a set that a list names
@@ -176,9 +176,8 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
 
     def _first(self, ids: Collection[int]) -> dict[int, list[AnyRow]]:
         """A few changes of each set, however many it has."""
-        sqlite = self.session.get_bind().dialect.name == "sqlite"
         found: dict[int, list[AnyRow]] = {}
-        for change in ask(self.session, _first_changes(self.kinds, sqlite), **given(ids, sqlite=sqlite)):
+        for change in ask_within(self.session, partial(_first_changes, self.kinds), ids):
             found.setdefault(change.change_set_id, []).append(change)
         return found
 

@@ -1,6 +1,6 @@
 """Lessons: the catalogue, its content, and who may read it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -17,17 +17,17 @@ from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.media import MediaCRUD
 from backend.database.crud.revenue import RevenueCRUD, Sales
 from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged, tags_of
-from backend.database.listing import API_CAP, AnyRow, AnySelect, Dressed, Page, given, within
+from backend.database.listing import API_CAP, AnySelect, Dressed, Page, within
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.lessons import Lesson
 from backend.database.models.media import Media, TelegramFile
 from backend.database.models.orders import OrderLine
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
+from backend.database.rows import ask_within
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.lessons import ToCourse
 from backend.database.schemas.media import MediaContent
-from backend.database.session import ask
 from backend.database.verbs import DELETE, Verb, named, switching
 
 COURSES_NAMED = 3
@@ -127,10 +127,8 @@ class LessonCRUD(BaseCRUD[Lesson]):
 
     def courses(self, lesson_ids: Sequence[int]) -> Mapping[int, Sequence[CourseName]]:
         """The courses that hold each lesson, by title."""
-        sqlite = self.session.get_bind().dialect.name == "sqlite"
         found: dict[int, tuple[CourseName, ...]] = {}
-        rows: Iterable[AnyRow] = ask(self.session, _courses(sqlite), **given(lesson_ids, sqlite=sqlite))
-        for lesson_id, course_id, title in rows:
+        for lesson_id, course_id, title in ask_within(self.session, _courses, lesson_ids):
             found[lesson_id] = (*found.get(lesson_id, ()), CourseName(course_id, title))
         return found
 

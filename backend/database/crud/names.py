@@ -1,21 +1,21 @@
 """What records are called, for pages that name records of every kind."""
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core.permissions import STUDENT
-from backend.database.listing import AnySelect, given, within
+from backend.database.listing import AnySelect, within
 from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
 from backend.database.models.media import Media
 from backend.database.models.promo_codes import PromoCode
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
-from backend.database.session import ask
+from backend.database.rows import ask_within
 
 Record = tuple[str, int]
 COLUMNS: Mapping[str, tuple[Any, ...]] = {
@@ -41,9 +41,8 @@ def names(session: Session, records: Iterable[Record]) -> dict[Record, str]:
     for table, row_id in records:
         wanted.setdefault(table, set()).add(row_id)
     found: dict[Record, str] = {}
-    sqlite = session.get_bind().dialect.name == "sqlite"
     for table in wanted.keys() & COLUMNS.keys():
-        for row in ask(session, _of(table, sqlite), **given(wanted[table], sqlite=sqlite)):
+        for row in ask_within(session, partial(_of, table), wanted[table]):
             found[table, row[0]] = " ".join(filter(None, row[1:]))
     return found
 

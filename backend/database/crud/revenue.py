@@ -8,7 +8,7 @@ is one statement: more may be closed at any moment.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -32,8 +32,9 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.database.base import BigInt, UTCDateTime, seconds_of
-from backend.database.listing import AnyRow, AnySelect, given, within
+from backend.database.listing import AnyRow, AnySelect, within
 from backend.database.models.purchases import ClosedQuarter, ClosedRevenue, ClosedSales, Purchase
+from backend.database.rows import ask_within
 from backend.database.session import ask
 
 HOLD = timedelta(days=21)  # Stars can be withdrawn after (telegram.md 7)
@@ -114,8 +115,7 @@ class RevenueCRUD:
 
     def by_thing(self, thing: Any, ids: Sequence[int]) -> Mapping[int, Sales]:
         """Sales of lessons or courses (`thing`: a column of Purchase) by id."""
-        sqlite = self.session.get_bind().dialect.name == "sqlite"
-        found: Iterable[AnyRow] = ask(self.session, _by_thing(thing.key, sqlite), **given(ids, sqlite=sqlite))
+        found = ask_within(self.session, partial(_by_thing, thing.key), ids)
         return {row_id: Sales(int(count), int(stars)) for row_id, count, stars in found if count}
 
     # -- closing
