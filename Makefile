@@ -121,7 +121,8 @@ DOORS := backend/core/auth.py,backend/core/security.py,backend/core/csrf.py,back
          backend/database/crud/identities.py,backend/database/crud/recovery.py,backend/database/crud/registrations.py,$\
          backend/database/crud/roles.py,backend/database/crud/staff.py,backend/database/crud/viewing.py,$\
          backend/api/auth.py,backend/crm/auth.py,backend/crm/second.py,backend/crm/confirm.py,backend/crm/security.py,$\
-         backend/crm/forgotten.py,backend/crm/roles.py,backend/crm/register.py
+         backend/crm/forgotten.py,backend/crm/roles.py,backend/crm/register.py,$\
+         backend/crm/staff.py,backend/crm/elsewhere.py,backend/crm/invitations.py
 MONEY := backend/database/crud/orders.py,backend/database/crud/purchases.py,backend/database/crud/promo_codes.py,$\
          backend/database/crud/payments.py,backend/database/crud/ledger.py,backend/database/crud/entitlements.py,$\
          backend/database/crud/dispatches.py,backend/database/crud/stars.py,backend/database/crud/revenue.py,$\

@@ -19,11 +19,12 @@ from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.users import User
 from backend.database.session import Database
+from backend.sandbox.testing import free_port
 from benchmarks.client import Wire, rate, request
 from benchmarks.fragments import deep, fragments
 from benchmarks.report import Line
 from benchmarks.school import ADMIN_LOGIN, Size
-from benchmarks.serving import APP, HANDMADE, Server, free_port, serving
+from benchmarks.serving import APP, HANDMADE, Server, serving
 
 ROUNDS, WARM = 7, 30
 SHARE = 0.55  # of what is reached by hand

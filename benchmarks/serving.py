@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.core.config import ROOT
+from backend.sandbox.testing import free_port
 from benchmarks.client import UnexpectedError, Wire, request
 from benchmarks.storage import FOLDER
 
@@ -85,12 +85,6 @@ def environment(url: str, port: int, more: Mapping[str, str]) -> dict[str, str]:
         "BOT_MODE": "off",
         **more,
     }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _starting(target: str, port: int) -> list[str]:

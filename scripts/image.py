@@ -9,7 +9,6 @@ import json
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -20,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import httpx
 
+from backend.sandbox.testing import free_port
 from scripts.leaks import ROOT, SAMPLES, leaks_of_files, samples
 
 IMAGE = NAME = "lyceum-tried"
@@ -102,9 +102,7 @@ def _read(archive: tarfile.TarFile, name: str) -> bytes:
 
 def broken_promises(engine: Engine) -> Iterator[str]:
     """Of a school that runs in it, one line each."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     settings = {"SECRET_KEY": "tried-once-0123456789-abcdefghijk", "BASE_URL": address, "API_PORT": str(port)}
     named = [part for key, value in settings.items() for part in ("--env", f"{key}={value}")]

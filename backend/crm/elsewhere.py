@@ -117,11 +117,9 @@ def _come_back(
     browser: str = request.state.csrf_key
     state, key = given.get("state", ""), there.provider.key
     try:
-        user_id, carried = database.run(lambda session: FlowCRUD(session).finish(state, key, browser))
+        user_id, carried = database.run(lambda session: FlowCRUD(session).finish(state, key, browser, me))
     except NotFoundError:
         raise RefusedError("no such trip of this browser") from None
-    if user_id is not None and user_id != me:
-        raise RefusedError("another person has come back")
     there.check_issuer(given.get("iss"))
     if "code" not in given:
         raise CancelledError("no code")

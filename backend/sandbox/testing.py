@@ -1,12 +1,13 @@
 """Real servers for tests: in a thread of this process, or as a process that can be killed."""
 
+import secrets
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -19,10 +20,15 @@ START_SECONDS = 90.0  # aiogram alone takes seconds to import on a busy machine
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port for a server that starts later, or once more.
+
+    Not one of those that the system hands to outgoing connections (32768 and up): one of these may have it by then.
+    """
+    while True:
+        port = 16_000 + secrets.randbelow(16_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager

@@ -102,11 +102,12 @@ def main(arguments: Sequence[str]) -> int:
     wanted, kinds = asked(arguments)
     outcomes, figures = prove([part for part in parts(wanted) if part.kind in kinds])
     narrowed = wanted.quick or bool(wanted.chosen)
-    found = rows(figures, set() if narrowed else kinds)
+    left = [outcome.open for outcome in outcomes if outcome.open]
+    found = rows(figures, set() if narrowed else kinds, left)
     told = report(began, outcomes, found)
     print("", *table(row for row in found if row.verdict != NOT_ASKED), "", sep="\n")
-    if unasked := [row.threat for row in found if row.verdict == NOT_ASKED]:
-        print("not asked:", *unasked, end="\n\n")
+    if unasked := [f"{row.threat} ({row.what})" for row in found if row.verdict == NOT_ASKED]:
+        print("not asked:", ", ".join(unasked), end="\n\n")
     for outcome in outcomes:
         print(f"{outcome.name}: {outcome.state}, {outcome.seconds:.0f} s")
     print("", *told["trouble"], f"Written to {keep(KEPT, began, told).relative_to(ROOT)}", sep="\n")

@@ -123,19 +123,23 @@ class Row:
         return number if of is None else f"{number} of {of:,}"
 
 
-def rows(figures: Iterable[Figure], asked: Collection[str]) -> list[Row]:
-    """In the order of the threats. `asked`: the kinds of parts that ran; a threat without any figure has a row too."""
+def rows(figures: Iterable[Figure], asked: Collection[str], left: Iterable[tuple[str, str]] = ()) -> list[Row]:
+    """In the order of the threats. `asked`: the kinds of parts that ran; a threat without any figure has a row too.
+
+    `left`: threats and figures that nobody could be asked about, whatever else is known of these threats.
+    """
     made: dict[tuple[str, str, str], Row] = {}
     for figure in figures:
         key = figure.threat, figure.what, figure.goal
         made.setdefault(key, Row(*key)).add(figure)
-    told = {threat for threat, _what, _goal in made}
+    unknown = [Row(threat, what, verdict=NOT_ASKED) for threat, what in left]
+    told = {row.threat for row in (*made.values(), *unknown)}
     empty = [
         Row(threat.number, threat.name, verdict=NO_FIGURE if threat.kind in asked else NOT_ASKED)
         for threat in THREATS
         if threat.number not in told
     ]
-    return sorted([*made.values(), *empty], key=lambda row: (ORDER[row.threat], row.what))
+    return sorted([*made.values(), *unknown, *empty], key=lambda row: (ORDER[row.threat], row.what))
 
 
 def table(found: Iterable[Row]) -> Iterator[str]:

@@ -13,10 +13,8 @@ from scripts.prove.figures import POSTGRESQL, SQLITE, Figure
 ROOT = Path(__file__).parents[2]
 KINDS = ("checks", "tests", "fuzz", "benchmarks", "mutants")
 PASSED, FAILED, NOT_ASKED = "passed", "FAILED", "not asked"
-NO_TESTS, NO_ANSWER = (
-    5,
-    2,
-)  # exit codes: of pytest when a choice leaves none, of scripts/advisories.py without a network
+# Exit codes: of pytest when a choice leaves none, of scripts/advisories.py without a network.
+NO_TESTS, NO_ANSWER = 5, 2
 ON_POSTGRES = (sys.executable, "scripts/with_postgres.py")
 # Of the whole: a look at it all in minutes.
 QUICK_CASES, QUICK_TEXTS = 500, 20_000
@@ -94,13 +92,14 @@ def mutants(said: str, _code: int) -> list[Figure]:
 
 @dataclass(frozen=True)
 class Part:
-    """`unasked`: the exit code that says there was nobody to ask."""
+    """`unasked`: the exit code that says there was nobody to ask; `about`: the threat and figure it leaves open."""
 
     name: str
     kind: str
     command: tuple[str, ...]
     read: Reader = nothing
     unasked: int | None = None
+    about: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,8 @@ class Outcome:
     state: str
     seconds: float
     figures: list[Figure]
+    open: tuple[str, str] | None = None
+    """The threat and figure that nobody could be asked about."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,13 @@ def checks() -> list[Part]:
     python = sys.executable
     bandit = (python, "-m", "bandit", "-q", "-f", "custom", "--msg-template", "{relpath}:{line}: {test_id} {msg}")
     places = ("-c", "pyproject.toml", "-r", "backend", "main.py", "scripts")
-    known = findings("D3", "known vulnerabilities of what is locked")
+    known = "D3", "known vulnerabilities of what is locked"
     changed = findings("D3", "files of others that are not as locked")
     return [
         Part("leaks", "checks", (python, "scripts/leaks.py"), findings("B18", "secrets in the files or the history")),
         Part("bandit", "checks", (*bandit, *places), findings("B13", "findings of bandit")),
         Part("vendor", "checks", (python, "scripts/vendor.py", "check"), changed),
-        Part("advisories", "checks", (python, "-m", "scripts.advisories"), known, unasked=NO_ANSWER),
+        Part("advisories", "checks", (python, "-m", "scripts.advisories"), findings(*known), NO_ANSWER, known),
     ]
 
 
@@ -189,4 +190,5 @@ def run(part: Part, environment: Mapping[str, str]) -> Outcome:
     code = process.returncode
     state = PASSED if code == 0 else NOT_ASKED if code == part.unasked else FAILED
     found = [] if state == NOT_ASKED else part.read(said.decode("utf-8", "replace"), code)
-    return Outcome(part.name, state, round(time.monotonic() - began, 1), found)
+    seconds = round(time.monotonic() - began, 1)
+    return Outcome(part.name, state, seconds, found, part.about if state == NOT_ASKED else None)

@@ -83,7 +83,7 @@ function single(event) {
   return row;
 }
 
-document.addEventListener("keydown", (event) => {
+function heard(event) {
   if (event.altKey || event.repeat || event.isComposing) return;
   if (event.ctrlKey || event.metaKey) {
     if (event.code !== "KeyK" || event.shiftKey) return;
@@ -93,7 +93,11 @@ document.addEventListener("keydown", (event) => {
   if (typing(event.target) || document.querySelector("dialog:modal") || works?.checked === false) return;
   const row = single(event);
   if (row && actions[row.dataset.action](row)) event.preventDefault();
-});
+}
+
+document.addEventListener("keydown", heard);
+document.removeEventListener("keydown", window.early.keep);
+window.early.keys.forEach(heard);
 
 // The arrow keys walk too, where they would scroll nothing: in the queue of tickets, or once a row has the focus.
 document.addEventListener("keydown", (event) => {

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from backend.sandbox.testing import served
+from backend.sandbox.testing import free_port, served
 from tests.browser.chromium import chromium
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +35,7 @@ class School:
 @pytest.fixture(scope="module")
 def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
     folder = tmp_path_factory.mktemp("school")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     kept = ("PATH", "HOME", "LANG", "TMPDIR")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= {"API_PORT": str(port), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "REGISTRATION": "1"}

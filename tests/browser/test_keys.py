@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from backend.database.models.users import User
 from tests.browser.axe import violations
-from tests.factories import make_lesson, make_purchase, make_ticket, make_user
+from tests.factories import make_course, make_lesson, make_purchase, make_ticket, make_user
 
 pytestmark = pytest.mark.browser
 CTRL, SHIFT = 2, 8
@@ -61,11 +61,25 @@ def test_the_palette_fills_for_who_opens_it_before_the_page_is_ready(page: Page)
     held: list[Route] = []
     page.route("**/htmx.min.js*", lambda route: held.append(route))  # noqa: PLW0108 - Playwright calls functions only
     page.goto("/dashboard/lessons/", wait_until="commit")
-    while not page.locator("#palette").is_visible():  # the keys listen before htmx has come
-        press(page, "KeyK", "л", CTRL)
-    expect(page.locator("#palette input")).to_be_focused()
+    expect(page.locator("#find")).to_be_visible()
+    press(page, "KeyK", "л", CTRL)
+    expect(page.locator("#palette input")).to_be_focused()  # the keys listen before htmx has come
     held[0].continue_()
     expect(page.locator("#palette [aria-selected=true] .ly-cut").first).to_have_text("Overview")
+
+
+def test_a_key_that_comes_before_its_script_is_not_lost(page: Page, db: Session) -> None:
+    """Whoever knows the way presses the next key as soon as the page shows."""
+    course = make_course(db, [])
+    held: list[Route] = []
+    page.route("**/app.js*", lambda route: held.append(route), times=1)  # noqa: PLW0108 - as above
+    page.goto(f"/dashboard/courses/{course.id}", wait_until="commit")
+    expect(page.locator("h1")).to_be_visible()
+    press(page, "KeyE", "у")
+    held[0].continue_()
+    page.wait_for_url(f"**/dashboard/courses/{course.id}/edit")
+    press(page, "KeyJ", "о")  # heard once, and only while nothing is typed
+    expect(page.locator("#course-form")).to_be_visible()
 
 
 def test_the_palette_takes_a_verb_with_its_number(page: Page, db: Session) -> None:

@@ -1,7 +1,6 @@
 """The parts that every page shares in a real browser, under a strict CSP, on made-up data."""
 
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, expect
 
+from backend.sandbox.testing import free_port
 from tests.core.gallery import make_gallery
 
 pytestmark = pytest.mark.browser
@@ -19,9 +19,7 @@ THINGS = "/dashboard/things/"
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     server = uvicorn.Server(uvicorn.Config(make_gallery(), port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -19,6 +19,7 @@ from backend.core.config import Settings
 from backend.core.permissions import expand_scopes
 from backend.database.crud.auth import ApiTokenCRUD
 from backend.database.crud.throttle import Limit, ThrottleCRUD
+from backend.sandbox.testing import free_port
 from main import create_app
 from tests.conftest import make_settings
 from tests.doors import BASE, ask_tokens, bearer, program
@@ -176,9 +177,7 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
     program_file = shutil.which("redis-server")
     if program_file is None:
         pytest.skip("redis-server is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
     server = subprocess.Popen([program_file, *arguments], stdout=subprocess.DEVNULL)
     for _ in range(100):

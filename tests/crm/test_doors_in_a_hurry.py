@@ -6,13 +6,16 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
-from sqlalchemy import select
+from sqlalchemy import Connection, select, update
 from sqlalchemy.orm import Session
 
+from backend.core import clock
 from backend.core.permissions import MANAGER
 from backend.crm.elsewhere import TRIPS
 from backend.database.models.audit import SecurityEvent
+from backend.database.models.auth import AuthSession, OneTimeToken
 from backend.database.models.users import Role, User
+from backend.database.session import Database
 from tests.conftest import SignIn, make_settings
 from tests.crm.pages import english_admin, errors
 from tests.crm.test_confirm import CONFIRM, age
@@ -24,6 +27,7 @@ from tests.crm.test_roles import HERE as ROLES
 from tests.crm.test_staff import HERE as STAFF
 from tests.crm.test_staff import hire, invited, role_id
 from tests.crm.test_view_as import look
+from tests.database.rivals import overtaken
 from tests.doors import browser, sign_in
 from tests.factories import save
 from tests.provider import FakeProvider
@@ -46,6 +50,21 @@ def test_of_those_who_take_one_invitation_at_once_one_comes_in(app: FastAPI, adm
     assert statuses == [303, 404, 404, 404]
     db.expire_all()
     assert (db.get_one(User, person.id).login or "").startswith("vera")
+
+
+def test_an_invitation_taken_while_the_password_was_hashed_is_none(
+    app: FastAPI, database: Database, admin: TestClient, db: Session
+) -> None:
+    person, address = invited(admin, db)
+
+    def rival(connection: Connection) -> None:
+        connection.execute(update(OneTimeToken).values(used_at=clock.now()))
+
+    with overtaken(database.engine, "UPDATE one_time_tokens", rival):
+        answer = browser(app).post(address, data={"login": "vera", "password": NEW, "repeat": NEW})
+    assert (answer.status_code, "This invitation does not work any more" in answer.text) == (404, True)
+    db.expire_all()
+    assert (db.get_one(User, person.id).login, db.get_one(User, person.id).password_hash) == (person.login, None)
 
 
 def test_two_who_choose_one_login_at_once_do_not_share_it(app: FastAPI, admin: TestClient, db: Session) -> None:
@@ -89,6 +108,22 @@ def test_of_ways_back_at_once_one_comes_to_ones_own_account(app: FastAPI, sign_i
     with ThreadPoolExecutor(8) as pool:
         places = list(pool.map(back, range(8)))
     assert sorted(place.partition("?")[0] for place in places) == [f"{STAFF}{boris.id}", *["/login"] * 7]
+
+
+def test_the_way_back_leads_to_the_door_once_another_tab_has_gone_it(
+    database: Database, sign_in: SignIn, db: Session
+) -> None:
+    boris, admin = hire(db, MANAGER, "boris"), english_admin(sign_in, db)
+    look(admin, boris)
+
+    def rival(connection: Connection) -> None:
+        connection.execute(
+            update(AuthSession).where(AuthSession.impersonator_id.is_not(None)).values(revoked_at=clock.now())
+        )
+
+    with overtaken(database.engine, "UPDATE sessions SET revoked_at", rival) as tried:
+        answer = admin.post("/dashboard/return")
+    assert (answer.status_code, answer.headers["location"], bool(tried)) == (303, "/login", True)
 
 
 def test_the_way_back_from_nobodys_eyes_is_the_overview(admin: TestClient) -> None:

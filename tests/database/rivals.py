@@ -7,16 +7,16 @@ from sqlalchemy import Connection, Engine, event
 
 
 @contextmanager
-def overtaken(engine: Engine, table: str, rival: Callable[[Connection], None]) -> Iterator[list[str]]:
-    """Right before the first row goes into `table`, `rival` has its turn; gives the INSERTs that were tried."""
+def overtaken(engine: Engine, statement: str, rival: Callable[[Connection], None]) -> Iterator[list[str]]:
+    """Right before the first statement that begins like this `rival` has its turn; gives those that were tried."""
     tried: list[str] = []
     at_work = False
 
-    def note(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+    def note(connection: Connection, _cursor: object, said: str, *_rest: object) -> None:
         nonlocal at_work
-        if at_work or not statement.startswith(f"INSERT INTO {table} "):
+        if at_work or not said.startswith(statement):
             return
-        tried.append(statement)
+        tried.append(said)
         if len(tried) == 1:
             at_work = True
             rival(connection)

@@ -55,7 +55,7 @@ def test_of_twins_the_later_one_waits_for_the_answer_of_the_first(database: Data
         database.run(work)
 
     keys = IdempotencyCRUD(db)
-    with overtaken(database.engine, "idempotency_keys", first), pytest.raises(ConflictError) as refused:
+    with overtaken(database.engine, "INSERT INTO idempotency_keys", first), pytest.raises(ConflictError) as refused:
         keys.claim("token:1", "order-7", "body")
 
     assert (refused.value.code, refused.value.headers) == ("idempotency_running", {"Retry-After": "1"})

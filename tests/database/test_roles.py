@@ -24,7 +24,7 @@ def test_whoever_is_overtaken_while_making_roles_begins_again(database: Database
         with database.engine.begin() as other:
             made.append(other.execute(insert(Role).values(values).returning(Role.id)).scalar_one())
 
-    with overtaken(database.engine, "roles", make) as tried:
+    with overtaken(database.engine, "INSERT INTO roles", make) as tried:
         ensure_roles(database)
 
     rows = db.execute(select(Role.name, Role.permissions, Role.is_system).order_by(Role.id)).all()

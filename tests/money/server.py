@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from backend.sandbox.testing import free_port
 from tests.conftest import SECRET
 
 T = TypeVar("T")
@@ -22,9 +23,7 @@ class Server:
     """One web process on a free port."""
 
     def __init__(self, database_url: str, data_dir: Path, **settings: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             "PATH": os.environ["PATH"],

@@ -140,6 +140,21 @@ def part(code: str, **more: object) -> Part:
     return Part("a part", "checks", (sys.executable, "-c", code), parts.findings("B18", "secrets"), **more)  # type: ignore[arg-type] # named by the tests
 
 
+def test_what_nobody_could_be_asked_about_is_told_beside_what_is_known() -> None:
+    """The files of others are as locked, while nobody tells whether they have holes."""
+    holes = "D3", "known vulnerabilities"
+    sound, away = (part(f"raise SystemExit({code})", unasked=2, about=holes) for code in (0, 2))
+    assert [run(each, {}).open for each in (sound, away)] == [None, holes]
+    found = rows([Figure("D3", "changed files", 0, "0")], {"checks"}, [holes])
+    assert of("D3", found) == [
+        ("D3", "changed files", "0", "0", "–", HOLDS),
+        ("D3", "known vulnerabilities", "", "–", "–", figures.NOT_ASKED),
+    ]
+    assert not any("D3" in line for line in trouble([], found))
+    [known] = [each for each in parts.checks() if each.name == "advisories"]
+    assert (known.unasked, known.about and known.about[0]) == (2, "D3")
+
+
 def test_a_part_runs_is_shown_and_may_fail(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     sound = run(part("print('nothing found')"), {})
     failed = run(part("print('one'); print('two'); raise SystemExit(1)"), {})

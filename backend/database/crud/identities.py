@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection
 from datetime import timedelta
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import contains_eager
 
 from backend.core import clock, security
@@ -41,10 +41,10 @@ class FlowCRUD(BaseCRUD[SignInFlow]):
         )
         return state
 
-    def finish(self, state: str, provider: str, browser: str) -> tuple[int | None, dict[str, str]]:
+    def finish(self, state: str, provider: str, browser: str, me: int | None) -> tuple[int | None, dict[str, str]]:
         """(whose account is to be linked or None, what was carried), once, for the same browser and provider.
 
-        Raises NotFoundError.
+        Raises NotFoundError, also for the account of anybody but `me`, who has come back.
         """
         found = self.session.execute(
             update(SignInFlow)
@@ -52,6 +52,7 @@ class FlowCRUD(BaseCRUD[SignInFlow]):
                 SignInFlow.state_hash == security.digest(state),
                 SignInFlow.provider == provider,
                 SignInFlow.browser == security.digest(browser),
+                or_(SignInFlow.user_id.is_(None), SignInFlow.user_id == me),
                 SignInFlow.used_at.is_(None),
                 SignInFlow.expires_at > clock.now(),
             )
