@@ -1,12 +1,20 @@
 """Helpers for whoever stands before the sign-in: browsers and API clients from any address."""
 
 import re
+from datetime import timedelta
 
 import httpx2
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
+from backend.core import clock, security
+from backend.database.crud.auth import SIGN_IN
+from backend.database.crud.links import INVITE, RESET, VERIFY
+from backend.database.models.auth import OneTimeToken
+from backend.database.models.doors import Registration
 from tests.conftest import ORIGIN, PASSWORD
+from tests.factories import save
 
 BASE = "http://127.0.0.1:8000"
 # What every answer carries.
@@ -54,3 +62,17 @@ def ask_tokens(client: TestClient, password: str = PASSWORD, login: str = "admin
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+PURPOSES = {"enter": SIGN_IN, "invite": INVITE, "reset": RESET, "confirm": VERIFY}
+
+
+def make_link(db: Session, kind: str, secret: str, user_id: int = 1) -> None:
+    """One that works, of whatever the first word of its address says."""
+    row = {"token_hash": security.digest(secret), "expires_at": clock.now() + timedelta(minutes=15)}
+    if kind in PURPOSES:
+        data = {"email": "new@school.example"}
+        save(db, OneTimeToken(user_id=user_id, purpose=PURPOSES[kind], data=data, **row))
+    else:
+        who = {"email": "new@school.example", "first_name": "Ольга", "language": "ru", "password_hash": "x"}
+        save(db, Registration(**who, **row))

@@ -1,7 +1,6 @@
 """Every column of every table, sent to every route that writes: nothing is set that the route does not name (B12)."""
 
-from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -10,14 +9,13 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.core.deps import UnitRoute
 from backend.database.base import Base
 from backend.database.schemas.base import Input, kinds
 from tests.access import API, PAGES, Rule, everything
 from tests.conftest import Api
 from tests.contents import digest
 from tests.figures import Figure
-from tests.routes import routes_of
+from tests.routes import Schemas, schemas_of
 
 ROLES = ("role", "is_admin", "permissions", "is_superuser", "scopes", "__class__", "admin", "is_staff", "user.role_id")
 EVERYTHING = {
@@ -66,31 +64,9 @@ FOLLOWS = {
 }  # fmt: skip
 
 
-def schemas(dependant: Any) -> Iterator[type[BaseModel]]:
-    """What a route reads its form or body with."""
-    for dependency in dependant.dependencies:
-        for cell in getattr(dependency.call, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, type) and issubclass(cell.cell_contents, Input):
-                yield cell.cell_contents
-        yield from schemas(dependency)
-    for field in dependant.body_params:
-        kind = field.field_info.annotation
-        for one in (kind, *get_args(kind)):  # or an optional body
-            if isinstance(one, type) and issubclass(one, BaseModel):
-                yield one
-
-
 @pytest.fixture
-def read(app: FastAPI) -> dict[str, list[type[BaseModel]]]:
-    found: dict[str, list[type[BaseModel]]] = {}
-    for route in routes_of(app):
-        assert isinstance(route, UnitRoute)
-        for method in route.methods:
-            found[f"{method} {route.path.rstrip('/')}"] = list(schemas(route.dependant))
-    return found
-
-
-Schemas = dict[str, list[type[BaseModel]]]
+def read(app: FastAPI) -> Schemas:
+    return schemas_of(app)
 
 
 def of(read: Schemas, rule: Rule) -> list[type[BaseModel]]:

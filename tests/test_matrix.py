@@ -9,14 +9,18 @@ from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.core import clock
+from backend.core import clock, csrf, security
 from backend.core.auth import create_access_token
 from backend.core.permissions import AUTHOR, MANAGER, SYSTEM_ROLES, Permission
+from backend.core.signin import Device
 from backend.crm.matrix import opens
 from backend.database.crud.auth import API_ABSOLUTE, SIGN_IN, ApiTokenCRUD, OneTimeTokenCRUD, SessionCRUD
+from backend.database.crud.credentials import CredentialCRUD
+from backend.database.crud.identities import FlowCRUD
 from backend.database.crud.links import INVITE, RESET, VERIFY
 from backend.database.crud.users import UserCRUD
 from backend.database.models.auth import ApiToken, AuthIdentity, AuthSession, Credential
+from backend.database.models.doors import Registration
 from backend.database.models.jobs import Job
 from backend.database.models.users import Role
 from backend.database.session import Database
@@ -91,7 +95,21 @@ def secrets_of(app: FastAPI, database: Database) -> dict[str, str]:
             "invitation": links.issue(1, INVITE, timedelta(days=7)),
             "reset": links.issue(1, RESET, timedelta(minutes=15)),
             "confirmation": links.issue(1, VERIFY, timedelta(days=1)),
+            "welcome": registered(session),
+            "trip": FlowCRUD(session).begin("github", cookie, 1, {}),
+            "recovery code": CredentialCRUD(session).renew_codes(1)[0],
+            "trusted device": Device().with_person(1).seal(app.state.settings),
+            "token of forms": csrf.make_token(app.state.settings, cookie),
         }
+
+
+def registered(session: Session) -> str:
+    """The secret of a student who has still to open the letter."""
+    secret = security.new_token()
+    who = {"email": "new@school.example", "first_name": "Ольга", "language": "ru", "password_hash": "x"}
+    row = {"token_hash": security.digest(secret), "expires_at": clock.now() + timedelta(days=1)}
+    session.add(Registration(**who, **row))
+    return secret
 
 
 def test_no_secret_opens_the_api_but_its_own_two(app: FastAPI, database: Database, db: Session, figure: Figure) -> None:

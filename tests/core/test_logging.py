@@ -13,19 +13,14 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 from uvicorn.config import LOGGING_CONFIG
 
-from backend.core import clock, security
 from backend.core import logging as ours
 from backend.core.deps import Routes, public
 from backend.database.base import Base
 from backend.database.crud.auth import SIGN_IN, OneTimeTokenCRUD
-from backend.database.crud.links import INVITE, RESET, VERIFY
-from backend.database.models.auth import OneTimeToken
-from backend.database.models.doors import Registration
 from backend.database.models.users import User
 from tests.access import PAGES, Rule
 from tests.conftest import PASSWORD, SECRET
-from tests.doors import ask_tokens, bearer, browser, program, sign_in, token_of
-from tests.factories import save
+from tests.doors import ask_tokens, bearer, browser, make_link, program, sign_in, token_of
 from tests.figures import Figure
 
 BOT_TOKEN = "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
@@ -186,20 +181,6 @@ def test_no_secret_of_a_request_reaches_logs_errors_metrics_or_the_database(
 def tables_with(db: Session, secret: str) -> list[str]:
     tables = Base.metadata.sorted_tables
     return [table.name for table in tables if secret in str(db.execute(select(table)).all())]
-
-
-PURPOSES = {"enter": SIGN_IN, "invite": INVITE, "reset": RESET, "confirm": VERIFY}
-
-
-def make_link(db: Session, kind: str, secret: str) -> None:
-    """One that works, of whatever the first word of its address says."""
-    row = {"token_hash": security.digest(secret), "expires_at": clock.now() + timedelta(minutes=15)}
-    if kind in PURPOSES:
-        data = {"email": "new@school.example"}
-        save(db, OneTimeToken(user_id=1, purpose=PURPOSES[kind], data=data, **row))
-    else:
-        who = {"email": "new@school.example", "first_name": "Ольга", "language": "ru", "password_hash": "x"}
-        save(db, Registration(**who, **row))
 
 
 @pytest.mark.parametrize("rule", [rule for rule in PAGES if "{token}" in rule.path], ids=lambda rule: rule.name)
