@@ -3,6 +3,8 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -13,6 +15,7 @@ from backend.database.models.users import User
 from backend.database.schemas.users import StudentFilters
 from backend.database.search import SearchIndex
 from backend.database.search.index import pieces
+from backend.database.search.lookup import Formula, stands, widest
 from backend.database.session import Database
 from tests.factories import make_user
 
@@ -120,3 +123,31 @@ def test_a_cursor_of_another_order_is_refused(db: Session) -> None:
     make_user(db, first_name="Ян")
     beyond = StudentFilters(q="ян", cursor=Cursor("best", 99, 1).encode())
     assert StudentCRUD(db).get_all(beyond).items == []
+
+
+TEXTS = st.text(alphabet="ab ", min_size=1, max_size=4)
+
+
+@given(st.lists(st.lists(st.lists(TEXTS, min_size=1, max_size=2), min_size=1, max_size=2), max_size=4), TEXTS, TEXTS)
+def test_fewer_groups_of_texts_find_the_same(formula: Formula, begin: str, end: str) -> None:
+    fewer = widest(formula)
+    assert all(group in formula for group in fewer)
+    assert stands(fewer, begin + end) is stands(formula, begin + end)
+
+
+def test_a_typo_is_looked_for_where_it_leaves_most() -> None:
+    left = [[["valova"]], [["alova"]], [[" ko"], ["lova"]], [[" kov"], ["ova"]], [[" kova"], ["va "]], [[" koval"]]]
+    assert widest(left) == [[["alova"]], [[" ko"], ["lova"]], [[" kov"], ["ova"]]]
+
+
+@pytest.mark.parametrize(("q", "asked"), [("сафин", 2), ("орлова", 2), ("сафмн", 2), ("918273", 1)])
+def test_who_fits_is_found_once_before_typos_are_forgiven(
+    school: Session, queries: list[str], q: str, asked: int
+) -> None:
+    """SQLite's index: for one who fits, for many (a few, then the newest), for a typo, for a number of nobody."""
+    if school.get_bind().dialect.name != "sqlite":
+        pytest.skip("PostgreSQL chooses by itself")
+    make_user(school, first_name="Тимур", last_name="Сафин")
+    queries.clear()
+    StudentCRUD(school).get_all(StudentFilters(q=q))
+    assert sum(" MATCH " in each for each in queries) == asked

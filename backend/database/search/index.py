@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from backend.database.listing import AnyRow, AnySelect
 from backend.database.search import near
 from backend.database.search.keys import HANDLE_MARK, TRIGRAM, Term, ways
-from backend.database.search.lookup import Formula, Found, Lookup, keys_of, stands
+from backend.database.search.lookup import Formula, Found, Lookup, keys_of, stands, widest
 from backend.database.session import ask
 from backend.database.walking import unindexed
 
@@ -113,6 +113,8 @@ class SearchIndex:
     ) -> Sequence[AnyRow]:
         """The ids and keys of the statement's newest rows that fit at this level or a better one."""
         if not self.letters:
+            if self.lookup.sqlite and level == PART and len(self._first()) < ENOUGH:
+                return self.lookup.of_these(statement, self._first())
             return self.lookup.newest(statement, self._formula(level), number, seldom=seldom).all()
         found = keys_of(statement, self.model).where(self._exact(level))
         few = self.lookup.sqlite and self.hits() <= SOME
@@ -182,7 +184,9 @@ class SearchIndex:
         return found[:NEAREST]
 
     def _first(self) -> list[int]:
-        """A few ids of those who fit exactly."""
+        """A few ids of those who fit exactly, or all of them when they are fewer than ENOUGH."""
+        if self._exact_ids is None and self.lookup.sqlite and not self.letters:
+            self._exact_ids = self.lookup.some(self._formula(PART), ENOUGH)
         if self._exact_ids is None:
             found, _order = self.newest(select(self.model.id))
             if not self.lookup.sqlite:
@@ -201,11 +205,13 @@ class SearchIndex:
         """Rows that fit but for a typo in one term hold what the typo leaves of it."""
         way = self.ways[-1] if self.ways else ()
         exact = [pieces(term, PART) for term in way]
-        return [
-            [*exact[:place], *([text] for text in left), *exact[place + 1 :]]
-            for place, term in enumerate(way)
-            for left in near.remains(term)
-        ]
+        return widest(
+            [
+                [*exact[:place], *([text] for text in texts), *exact[place + 1 :]]
+                for place, term in enumerate(way)
+                for texts in near.remains(term)
+            ]
+        )
 
 
 @cache

@@ -1,5 +1,6 @@
 """Which texts stand in a key, as SQL: through the trigram index of either database, or read from the row itself."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from backend.database.listing import AnySelect
+from backend.database.listing import AnyRow, AnySelect
 from backend.database.search.keys import TRIGRAM
 from backend.database.session import ask
 from backend.database.walking import unindexed
@@ -74,6 +75,18 @@ class Lookup:
             return ask(self.session, found.order_by(order.desc()).limit(number))
         return ask(self.session, _matching(statement, self.model), text=_matched(formula), number=number)
 
+    def some(self, formula: Formula, number: int) -> list[int]:
+        """So many ids that fit, whichever are met first; on SQLite."""
+        if all(_is_indexed(texts) for group in formula for texts in group):
+            return list(ask(self.session, _some(self.model), text=_matched(formula), number=number).scalars())
+        found, _order = self.joined(select(self.model.id), formula)
+        return list(self.session.scalars(found.limit(number)))
+
+    def of_these(self, statement: AnySelect, ids: list[int]) -> Sequence[AnyRow]:
+        """The ids and keys of those that are among the statement's rows, the newest first."""
+        found = keys_of(statement, self.model).where(self.model.id.in_(ids)).order_by(self.model.id.desc())
+        return self.session.execute(found).all() if ids else []
+
     def is_seldom(self, formula: Formula, number: int) -> bool:
         """Whether so many are better all found first than met by a walk from the newest row on, as the newest rows say.
 
@@ -124,6 +137,20 @@ def stands(formula: Formula, key: str) -> bool:
     return False
 
 
+def widest(formula: Formula) -> Formula:
+    """The same rows from fewer groups: without those whose rows another group holds as well."""
+    kept: Formula = []
+    for group in formula:
+        if not any(_is_within(group, other) for other in kept):
+            kept = [*(other for other in kept if not _is_within(other, group)), group]
+    return kept
+
+
+def _is_within(group: list[list[str]], wider: list[list[str]]) -> bool:
+    """Wherever all of `group` stands, all of `wider` does."""
+    return all(any(all(any(part in text for part in wide) for text in texts) for texts in group) for wide in wider)
+
+
 # A list that nothing narrows is the same statement every time; to put a query together takes longer than to run it.
 
 
@@ -139,6 +166,12 @@ def _matching(statement: AnySelect, model: Any) -> AnySelect:
     joined = model.id == unindexed(index.c.rowid)
     found = keys_of(statement, model).where(index.c[index.name].match(bindparam("text")), joined)
     return found.order_by(index.c.rowid.desc()).limit(bindparam("number"))
+
+
+@lru_cache(maxsize=100)
+def _some(model: Any) -> AnySelect:
+    index = _index(model)
+    return select(index.c.rowid).where(index.c[index.name].match(bindparam("text"))).limit(bindparam("number"))
 
 
 @lru_cache(maxsize=100)
