@@ -2,6 +2,7 @@
 const panes = document.querySelector("[data-sandbox]");
 const scroll = document.getElementById("scroll");
 const SAID_MS = 4500;
+const HELD_MS = 3000;
 const SWAPPED = ["contacts", "log", "listening", "faults", "head", "compose"];
 const given = new Map(); // what the server last sent for a region, to leave alone what has not changed
 
@@ -18,6 +19,7 @@ async function refresh() {
   running = true;
   try {
     const page = await fetched(location.href);
+    await lifted;
     if (page) take(page);
   } finally {
     running = false;
@@ -26,6 +28,17 @@ async function refresh() {
       refresh();
     }
   }
+}
+
+// What is under a pressed finger stays until it is lifted: replaced in between, a button would never hear of its click.
+let lifted = Promise.resolve();
+
+function press() {
+  lifted = new Promise((resolve) => {
+    const lift = () => setTimeout(resolve); // the click comes first
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, lift, { once: true });
+    setTimeout(resolve, HELD_MS); // lifted outside of the window
+  });
 }
 
 async function fetched(url) {
@@ -170,6 +183,7 @@ async function offer(link) {
 // --- binding
 
 function bind() {
+  document.addEventListener("pointerdown", press);
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("[data-act]")) return;
     event.preventDefault();

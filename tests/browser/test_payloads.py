@@ -23,8 +23,7 @@ from tests.browser.watching import FINDINGS, Watch
 from tests.conftest import make_settings
 from tests.figures import Figure
 from tests.payloads import HIT, PAYLOADS, TEMPLATES, TEXTS
-from tests.routes import routes_of
-from tests.test_mass_assignment import schemas
+from tests.routes import routes_of, schemas
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

@@ -26,8 +26,8 @@ from backend.database.session import Database
 from tests.access import API, PAGES, Rule, everything
 from tests.conftest import Api
 from tests.figures import Figure
-from tests.routes import routes_of
-from tests.test_mass_assignment import FILLED, schemas
+from tests.routes import routes_of, schemas
+from tests.test_mass_assignment import FILLED
 
 MARK = "8675309"  # figures: whatever folds or spells a text leaves them
 ERRORS = (

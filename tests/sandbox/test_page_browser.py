@@ -150,3 +150,19 @@ def test_a_phone_shows_one_pane(context: BrowserContext, page: Page, desk: Desk)
     expect(page.locator("#contacts")).to_be_hidden()
     page.get_by_role("link", name="To the list").click()
     expect(page.locator("#contacts")).to_be_visible()
+
+
+def test_a_button_that_is_pressed_while_the_page_changes_is_heard(page: Page, desk: Desk) -> None:
+    """The keyboard that comes with the bot's answer would replace the form right under the finger."""
+    desk.olga.start()
+    desk.olga.wait("Hello")
+    open_chat(page, desk)
+    expect(page.locator("#listening")).to_have_text("bot connected")
+    page.locator("#say").fill("pressed")
+    page.get_by_role("button", name="Send", exact=True).hover()
+    page.mouse.down()
+    desk.olga.ask("from elsewhere", "You said from elsewhere")
+    page.wait_for_timeout(500)  # long enough for the page to have fetched itself
+    page.mouse.up()
+    expect(page.locator("#chat")).to_contain_text("You said pressed")
+    expect(page.get_by_role("button", name="Menu", exact=True).last).to_be_visible()
