@@ -51,7 +51,7 @@ def expected(db: Session, q: str) -> list[int]:
         read = [*index.ways, *(way for way in index.letters if any(key.startswith(text) for text in pieces(way[0], 2)))]
         fitting = [way for way in read if all(any(text in key for text in pieces(term, 3)) for term in way)]
         if fitting or not index.asks:
-            places.append((index.level_of(key) if index.asks else 0, -row_id))
+            places.append((index.level_of(row_id, key) if index.asks else 0, -row_id))
     return [-row_id for _level, row_id in sorted(places)]
 
 

@@ -24,6 +24,7 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
     """A person: a student known by telegram_id, a member of staff by login or e-mail, or both."""
 
     __tablename__ = "users"
+    __handle__ = "username"
     __history__ = True
     __history_skip__ = frozenset(
         {"password_hash", "login_key", "email_key", "token_version", "last_seen_at", "seen_at", "purchases", "spent"}

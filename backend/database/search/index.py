@@ -6,10 +6,10 @@ sorting: each level is read from the index in the order of ids until the page is
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, func, literal, not_, or_, select, true
 from sqlalchemy.orm import Session
 
 from backend.database.listing import AnyRow, AnySelect
@@ -30,8 +30,6 @@ CANDIDATES, NEAREST = 300, 50
 
 def pieces(words: Term, level: int) -> list[str]:
     """What stands in the key of a row where one of the words fits at this level."""
-    if level == HANDLE:
-        return [f" {HANDLE_MARK}{words[0].lstrip(HANDLE_MARK)} "]
     if level == WHOLE:
         return [f" {word} " for word in words]
     if level == START:
@@ -51,12 +49,12 @@ class SearchIndex:
         self.letters = [way for way in read if all(len(term[0]) == 1 for term in way)]
         self.ways = [way for way in read if way not in self.letters]
         self.asks = bool(read)
-        self.levels = self._levels()
         self._hits: int | None = None
         self._exact_ids: list[int] | None = None
         self._better: list[tuple[int, Formula]] | None = None
 
-    def _levels(self) -> list[int]:
+    @cached_property
+    def levels(self) -> list[int]:
         """Those at which rows can fit, the best first."""
         terms = [term for way in self.ways for term in way]
         if not terms:
@@ -65,12 +63,23 @@ class SearchIndex:
         if len(terms) > 1 or not USERNAME.fullmatch(word):
             return [WHOLE, START, PART, NEAR]
         # What can be nothing but a username is no whole word besides.
-        return [HANDLE, START, PART, NEAR] if "_" in word or word != terms[0][0] else [HANDLE, WHOLE, START, PART, NEAR]
+        whole = [] if "_" in word or word != terms[0][0] else [WHOLE]
+        return [*([HANDLE] if self.called else []), *whole, START, PART, NEAR]
 
-    def level_of(self, key: str) -> int:
-        """How well a key fits that is known to fit exactly."""
+    @cached_property
+    def called(self) -> list[int]:
+        """The ids of those whose username is the word that was typed: the trigrams of a username are everybody's."""
+        word = next((term[0].removeprefix(HANDLE_MARK) for way in self.ways for term in way), "")
+        if not self.model.__handle__ or not USERNAME.fullmatch(word):
+            return []
+        return list(ask(self.session, _called(self.model), word=word).scalars())
+
+    def level_of(self, row_id: int, key: str) -> int:
+        """How well a row fits whose key is known to fit exactly."""
         if self._better is None:
-            self._better = [(level, self._formula(level)) for level in self.levels if level < PART]
+            self._better = [(level, self._formula(level)) for level in self.levels if HANDLE < level < PART]
+        if HANDLE in self.levels and row_id in self.called:
+            return HANDLE
         for level, formula in self._better:
             if stands(formula, key):
                 return level
@@ -104,7 +113,7 @@ class SearchIndex:
 
     def newest(self, statement: AnySelect, level: int = PART) -> Found:
         """The statement's rows that fit at this level or a better one, and the id in whose order they are read."""
-        if self.letters:
+        if self.letters or level == HANDLE:
             return statement.where(self._exact(level)), self.model.id
         return self.lookup.joined(statement, self._formula(level))
 
@@ -112,6 +121,8 @@ class SearchIndex:
         self, statement: AnySelect, level: int, number: int, *, seldom: bool | None = None
     ) -> Sequence[AnyRow]:
         """The ids and keys of the statement's newest rows that fit at this level or a better one."""
+        if level == HANDLE:
+            return self.lookup.of_these(statement, self.called)
         if not self.letters:
             if self.lookup.sqlite and level == PART and len(self._first()) < ENOUGH:
                 return self.lookup.of_these(statement, self._first())
@@ -128,12 +139,14 @@ class SearchIndex:
         return found.where(*better), order
 
     def _exact(self, level: int) -> ColumnElement[bool]:
-        if not self.lookup.sqlite or self.hits() > SOME:
+        if level == HANDLE or not self.lookup.sqlite or self.hits() > SOME:
             return self._read(level)
         found = [self.lookup.looked_up(self._formula(level))] if self.ways else []
         return or_(*found, *self._begun(level, few=True))
 
     def _read(self, level: int) -> ColumnElement[bool]:
+        if level == HANDLE:
+            return self.model.id.in_(self.called)  # type: ignore[no-any-return] # a column's method
         return or_(self.lookup.read(self._formula(level)), *self._begun(level, few=False))
 
     def _begun(self, level: int, *, few: bool) -> list[ColumnElement[bool]]:
@@ -217,6 +230,11 @@ class SearchIndex:
 @cache
 def _all(model: Any) -> AnySelect:
     return select(model.id)
+
+
+@cache
+def _called(model: Any) -> AnySelect:
+    return select(model.id).where(func.lower(getattr(model, model.__handle__)) == bindparam("word"))
 
 
 def asks(q: str) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, String, event
 from sqlalchemy.orm import Mapped, Mapper, mapped_column
@@ -84,6 +84,9 @@ def ways(q: str) -> tuple[Way, ...]:
 
 class Searchable:
     """A model that people look for by text; `search_text()` says what of it they may type."""
+
+    # The column of usernames, of which lower(column) has an index.
+    __handle__: ClassVar[str] = ""
 
     search_key: Mapped[str] = mapped_column(Key, default="", index=True)
 

@@ -55,26 +55,25 @@ class Check:
     """Says of keys whether all terms of a way are there but for a typo in one."""
 
     def __init__(self, way: Way) -> None:
-        self.way = way
-        self._known: dict[Term, dict[str, bool]] = {term: {} for term in way}  # names are what keys have in common
+        self.formulas = {term: [[list(term)]] for term in way}
+        self.typed = {term: tuple(dict.fromkeys((term[0], sound(term[0])))) for term in way}
+        # Names are what keys have in common: what fits is known, and what does not.
+        self._known: dict[Term, tuple[set[str], set[str]]] = {term: (set(), set()) for term in way}
 
     def __call__(self, key: str) -> bool:
-        missing = [term for term in self.way if not stands([[list(term)]], key)]
+        missing = [term for term, formula in self.formulas.items() if not stands(formula, key)]
         if len(missing) != 1:
             return False
-        known = self._known[missing[0]]
-        for word in WORDS.findall(key):
-            found = known.get(word)
-            if found is None:
-                found = known[word] = _begins_near(missing[0], word)
-            if found:
-                return True
-        return False
+        near, far = self._known[missing[0]]
+        words = set(WORDS.findall(key)) - far
+        for word in words - near:
+            (near if _begins_near(self.typed[missing[0]], word) else far).add(word)
+        return not near.isdisjoint(words)
 
 
-def _begins_near(term: Term, word: str) -> bool:
+def _begins_near(spellings: tuple[str, ...], word: str) -> bool:
     """The whole word, or its beginning when enough of the term was typed."""
-    for typed in dict.fromkeys((term[0], sound(term[0]))):
+    for typed in spellings:
         # One typo leaves the first or the second letter in one of the first two places.
         if word[:1] == typed[:1] or word[:1] == typed[1:2] or word[1:2] in (typed[:1], typed[1:2]):
             beginnings = range(len(typed) - 1, len(typed) + 2) if len(typed) > SHORTEST else ()

@@ -79,7 +79,7 @@ class Ranking:
     def _read_newest(self) -> list[Place]:
         if self._newest is None:
             rows = self.index.read_newest(self.statement, PART, self.read + 1, seldom=self.seldom)
-            self._newest = [(self.index.level_of(row.search_key), row.id) for row in rows]
+            self._newest = [(self.index.level_of(row.id, row.search_key), row.id) for row in rows]
         return self._newest
 
     def _near(self) -> list[Place]:
