@@ -26,6 +26,7 @@ from backend.database.crud.registrations import RegistrationCRUD
 from backend.database.crud.revenue import RevenueCRUD
 from backend.database.crud.throttle import ThrottleCRUD
 from backend.database.models.auth import OneTimeToken
+from backend.database.search.upkeep import put_together
 from backend.database.session import Database
 
 log = structlog.get_logger()
@@ -82,6 +83,7 @@ CHORES = (
     Chore("alert", 10, alert),
     Chore("expire-orders", 30, expire_orders),
     Chore("close-letters", 60, close_letters),
+    Chore("put-searches-together", 600, put_together),
     Chore("purge", 3600, purge),
     Chore("close-books", 3600, close_books),
 )
