@@ -21,6 +21,7 @@ TRIES = 3
 BUSY_SECONDS = 5
 STATEMENT_SECONDS = 20
 MAPPED = 0x7FFF0000  # bytes, the most that SQLite maps
+STATEMENTS_KEPT = 24  # prepared by each connection of SQLite: some 20 KB each, of 128 without being told
 # Serialisation failure, deadlock, lock not available (PostgreSQL); a lost connection is seen by its flag.
 TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
 
@@ -153,7 +154,7 @@ def _engine(url: str, pool_size: int, *, reading: bool = False) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         hide_parameters=True,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": STATEMENTS_KEPT},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -180,6 +181,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _refuse_writes(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA query_only=ON")
+    connection.execute("PRAGMA cache_size=-500")
 
 
 def _begin_sqlite(connection: Connection) -> None:
