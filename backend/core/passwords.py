@@ -56,7 +56,8 @@ def problem(password: str, *personal: str | None) -> str | None:
     plain = text.casefold()
     if len(set(plain)) < FEW or _repeats(plain) or _is_walk(plain):
         return _("This is a pattern that is guessed at once. Take several words that do not belong together.")
-    if any(_mostly(plain, known.casefold()) for known in personal if known):
+    known = {word for given in personal if given for word in (given.casefold(), *given.casefold().split())}
+    if any(_mostly(plain, word) for word in known):
         return _("This is too close to your name, login or school.")
     if _is_common(plain) or _is_guessed(plain):
         return _("Many people use this password, so it is tried first. Take several words that do not belong together.")

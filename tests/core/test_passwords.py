@@ -58,6 +58,7 @@ PERSONAL = "This is too close to your name, login or school."
         ("anna-smirnova1", PERSONAL),
         ("annasmirnova!", PERSONAL),
         ("sunlight.2026", PERSONAL),
+        ("Smirnova1985", PERSONAL),  # a word of the name is enough
     ],
 )
 def test_what_guessers_try_first_is_refused(password: str, expected: str | None) -> None:

@@ -178,6 +178,7 @@ ATTACKS: dict[str, Attack] = {
     "state at another provider": other_provider,
     "wrong aud": changed(aud="another-client"),
     "wrong iss": changed(iss="https://evil.example"),
+    "no iss": changed(iss=None),
     "wrong nonce": changed(nonce="another"),
     "no nonce": changed(nonce=None),
     "no sub": changed(sub=None),
