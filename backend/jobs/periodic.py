@@ -26,8 +26,8 @@ from backend.database.crud.registrations import RegistrationCRUD
 from backend.database.crud.revenue import RevenueCRUD
 from backend.database.crud.throttle import ThrottleCRUD
 from backend.database.models.auth import OneTimeToken
-from backend.database.search.upkeep import put_together
 from backend.database.session import Database
+from backend.database.upkeep import put_together
 
 log = structlog.get_logger()
 

@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
+from backend.database import upkeep
 from backend.database.crud.users import StudentCRUD, UserCRUD
 from backend.database.models.users import User
 from backend.database.schemas.users import StudentFilters
-from backend.database.search import upkeep
 from backend.database.session import Database
 from backend.jobs.periodic import CHORES
 from tests.factories import make_user
