@@ -35,8 +35,12 @@ let lifted = Promise.resolve();
 
 function press() {
   lifted = new Promise((resolve) => {
-    const lift = () => setTimeout(resolve); // the click comes first
-    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, lift, { once: true });
+    const over = new AbortController();
+    const lift = () => {
+      over.abort();
+      setTimeout(resolve); // the click comes first
+    };
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, lift, { signal: over.signal });
     setTimeout(resolve, HELD_MS); // lifted outside of the window
   });
 }

@@ -83,6 +83,13 @@ def looked_at(look: Page, url: str, status: int, looks: Looks) -> Iterator[str]:
     if answer is None or answer.status != status:
         yield f"status {answer and answer.status}"
         return
+    yield from seen(look, looks)
+
+
+def seen(look: Page, looks: Looks) -> Iterator[str]:
+    """The same of the page that stands there."""
+    look.set_viewport_size(WIDE)
+    look.emulate_media(color_scheme="light")
     if (titles := look.locator("h1").count()) != 1:
         yield f"{titles} titles"
     paper = look.evaluate(PAPER)

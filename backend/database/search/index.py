@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from backend.database.listing import AnyRow, AnySelect
 from backend.database.search import near
 from backend.database.search.keys import HANDLE_MARK, TRIGRAM, Term, ways
-from backend.database.search.lookup import Formula, Found, Lookup, keys_of, stands, widest
+from backend.database.search.lookup import Formula, Found, Lookup, is_indexed, keys_of, stands, widest
 from backend.database.session import ask
 from backend.database.walking import unindexed
 
@@ -198,7 +198,7 @@ class SearchIndex:
 
     def _first(self) -> list[int]:
         """A few ids of those who fit exactly, or all of them when they are fewer than ENOUGH."""
-        if self._exact_ids is None and self.lookup.sqlite and not self.letters:
+        if self._exact_ids is None and self.lookup.sqlite and not self.letters and is_indexed(self._formula(PART)):
             self._exact_ids = self.lookup.some(self._formula(PART), ENOUGH)
         if self._exact_ids is None:
             found, _order = self.newest(select(self.model.id))

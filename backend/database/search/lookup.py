@@ -67,7 +67,7 @@ class Lookup:
 
     def newest(self, statement: AnySelect, formula: Formula, number: int, *, seldom: bool | None = None) -> Result[Any]:
         """The ids and keys of so many of the statement's rows that fit, the newest first. `seldom`: None: not known."""
-        if not self.sqlite or not all(_is_indexed(texts) for group in formula for texts in group):
+        if not self.sqlite or not is_indexed(formula):
             found, order = self.joined(keys_of(statement, self.model), formula)
             if not self.sqlite and (self.is_seldom(formula, number) if seldom is None else seldom):
                 few = found.cte("few").prefix_with("MATERIALIZED")
@@ -76,11 +76,8 @@ class Lookup:
         return ask(self.session, _matching(statement, self.model), text=_matched(formula), number=number)
 
     def some(self, formula: Formula, number: int) -> list[int]:
-        """So many ids that fit, whichever are met first; on SQLite."""
-        if all(_is_indexed(texts) for group in formula for texts in group):
-            return list(ask(self.session, _some(self.model), text=_matched(formula), number=number).scalars())
-        found, _order = self.joined(select(self.model.id), formula)
-        return list(self.session.scalars(found.limit(number)))
+        """So many ids that fit an indexed formula, whichever are met first; on SQLite."""
+        return list(ask(self.session, _some(self.model), text=_matched(formula), number=number).scalars())
 
     def of_these(self, statement: AnySelect, ids: list[int]) -> Sequence[AnyRow]:
         """The ids and keys of those that are among the statement's rows, the newest first."""
@@ -118,9 +115,14 @@ class Lookup:
 
     def _letters(self, formula: Formula) -> list[ColumnElement[bool]]:
         """What trigrams cannot say: single letters are read from the rows that the rest has found."""
-        if all(_is_indexed(texts) for group in formula for texts in group):
+        if is_indexed(formula):
             return []
         return [self.read(formula)]
+
+
+def is_indexed(formula: Formula) -> bool:
+    """Whether trigrams say all of it: single letters have none."""
+    return all(_has_trigrams(texts) for group in formula for texts in group)
 
 
 def stands(formula: Formula, key: str) -> bool:
@@ -190,14 +192,14 @@ def _index(model: Any) -> Any:
     return table(name, column("rowid"), column(name))
 
 
-def _is_indexed(texts: list[str]) -> bool:
+def _has_trigrams(texts: list[str]) -> bool:
     return all(len(text) >= TRIGRAM for text in texts)
 
 
 def _matched(formula: Formula) -> str:
     """The formula in FTS5's words."""
     groups = [
-        " AND ".join(f"({' OR '.join(map(_quoted, texts))})" for texts in group if _is_indexed(texts))
+        " AND ".join(f"({' OR '.join(map(_quoted, texts))})" for texts in group if _has_trigrams(texts))
         for group in formula
     ]
     return " OR ".join(f"({group})" for group in groups)
