@@ -22,12 +22,13 @@ from backend.database.crud.users import init_roles
 from backend.database.models.promo_codes import PromoCode
 from backend.database.models.users import User
 from backend.database.session import Database
-from backend.demo import catalogue, journal, sales, students, support
+from backend.demo import catalogue, journal, sales, students, support, tags
 from backend.demo.catalogue import Catalogue
 from backend.demo.content import MEDIA, dice
 from backend.demo.sales import Sale
 from backend.demo.summary import KEY, SCHOOL, Summary, to_ranges
 from backend.demo.support import Thread
+from backend.demo.tags import Mark
 
 Files = dict[str, StoredFile]
 
@@ -38,6 +39,7 @@ class School:
     students: list[User]
     sales: list[Sale]
     threads: list[Thread]
+    marks: list[Mark]
 
 
 def load(database: Database, settings: Settings, now: datetime | None = None) -> Summary:
@@ -75,7 +77,7 @@ def _load(session: Session, folder: MediaFolder, files: Files, now: datetime, *,
     sold = sales.build(now, made, people)
     threads = support.build(now, people, sold, made.staff["support"])
     students.settle_down(dice("leaving"), people, now)
-    school = School(made, people, sold, threads)
+    school = School(made, people, sold, threads, tags.build(session, made, sold, now))
     RevenueCRUD(session).reopen()
     rows = list(_write(session, school))
     EntitlementCRUD(session).recount([student.id for student in people])
@@ -105,9 +107,10 @@ def _write(session: Session, school: School) -> Iterator[Base]:
         *(promo for promo, _entry in school.catalogue.promos),
         *(sale.order for sale in school.sales if sale.order),
         *(thread.ticket for thread in school.threads),
+        *(mark.tag for mark in school.marks),
     ]
     yield from _add(session, first)
-    yield from _add(session, list(_second(school.sales)))
+    yield from _add(session, [*_second(school.sales), *(mark.settle() for mark in school.marks)])
 
 
 def _second(sold: list[Sale]) -> Iterator[Base]:
@@ -137,3 +140,4 @@ def _steps(school: School) -> Iterator[journal.Step]:
     yield from sales.steps(school.sales, staff["support"], staff["manager"])
     for thread in school.threads:
         yield from thread.steps
+    yield from (mark.step() for mark in school.marks)

@@ -30,6 +30,7 @@ from backend.database.models.orders import Order, OrderLine, Payment, Refund
 from backend.database.models.promo_codes import PromoCode, PromoRedemption
 from backend.database.models.purchases import Purchase
 from backend.database.models.system import BotChat, Setting
+from backend.database.models.tags import TAGGED, LessonTag, Tag, UserTag
 from backend.database.models.tickets import Chat, Message, SupportTicket
 from backend.database.models.users import User
 from backend.database.session import Database
@@ -81,6 +82,7 @@ class _Removal:
         self._threads()
         self._catalogue()
         self._people()
+        self._tags()
         folder = Path(remembered["media_dir"])
         paths += [folder / name for name in sorted(self._files())]
         with redacting(self.session, Event.DEMO_REMOVED) as redactor:
@@ -157,6 +159,7 @@ class _Removal:
         lessons = self._unnamed(Lesson, OrderLine.lesson_id, Purchase.lesson_id, named=inside)
         places = self._of(CourseLesson.course_id, courses) | self._of(CourseLesson.lesson_id, lessons)
         self._remove(CourseLesson, places)
+        self._remove(LessonTag, self._of(LessonTag.row_id, lessons))
         self._remove(Course, courses)
         self._remove(Lesson, lessons)
         self._remove(PromoCode, self._unnamed(PromoCode, Order.promo_id))
@@ -165,7 +168,14 @@ class _Removal:
         people = self._unnamed(User, Order.user_id, Purchase.user_id)
         chats = self._values(User.telegram_id, User.id, people)
         self._delete(BotChat, BotChat.telegram_id, chats)
+        self._remove(UserTag, self._of(UserTag.row_id, people))
         self._remove(User, people)
+
+    def _tags(self) -> None:
+        """The words that nothing carries any more."""
+        mine = self.demo.get("tags", Ids())
+        carried = (self._values(link.tag_id, link.tag_id, mine) for link in TAGGED.values())
+        self._remove(Tag, mine.difference(*carried))
 
     def _files(self) -> set[str]:
         """Removes the videos that no lesson shows any more; their paths."""

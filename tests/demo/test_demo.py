@@ -17,6 +17,7 @@ from backend.database.chain.sealing import HEAD, seal
 from backend.database.chain.verifying import verify
 from backend.database.crud.history import HistoryCRUD
 from backend.database.crud.ledger import LedgerCRUD
+from backend.database.crud.tags import TagCRUD
 from backend.database.crud.tickets import TicketCRUD
 from backend.database.models.courses import Course, CourseLesson
 from backend.database.models.history import Change, ChangeSet, ChangeSetPart
@@ -26,6 +27,7 @@ from backend.database.models.orders import Order, OrderLine, Payment, Refund
 from backend.database.models.promo_codes import PromoCode, PromoRedemption
 from backend.database.models.purchases import Purchase
 from backend.database.models.system import Setting
+from backend.database.models.tags import Tag
 from backend.database.models.tickets import Message, SupportTicket
 from backend.database.models.users import User
 from backend.database.session import Database
@@ -103,6 +105,18 @@ def check_every_form_of_code_and_ticket(db: Session) -> None:
     }
 
 
+def check_lessons_and_students_are_tagged(db: Session) -> None:
+    lessons, students = TagCRUD(db).of("lessons", range(1, 10_000)), TagCRUD(db).of("users", range(1, 10_000))
+    assert len(lessons) == 12
+    assert ["портрет", "свет"] in lessons.values()
+    told = Counter(name for names in students.values() for name in names)
+    assert (told["отзыв в канале"], told["разбор работ"]) == (11, 7)
+    paid = select(Purchase.user_id).where(Purchase.amount > 0, Purchase.status == "completed")
+    often = db.scalars(paid.group_by(Purchase.user_id).having(func.count() >= 4)).all()
+    assert {row_id for row_id, names in students.items() if "постоянный" in names} == set(often)
+    assert len(often) > 5
+
+
 def check_tickets_say_what_their_threads_say(database: Database) -> None:
     names = ("admin_response", "first_reply_at", "waiting_since", "last_message_at")
     with database.transaction() as session:
@@ -152,6 +166,7 @@ def test_it_is_a_believable_school(loaded: Summary, database: Database, settings
     assert LedgerCRUD(db).problems() == []
     check_it_is_as_large_as_promised(loaded, db)
     check_every_form_of_code_and_ticket(db)
+    check_lessons_and_students_are_tagged(db)
     check_tickets_say_what_their_threads_say(database)
     check_nothing_happens_in_the_future_or_before_its_cause(db)
     check_sales_grow_and_follow_the_week(db)
@@ -224,7 +239,8 @@ def test_a_failed_load_leaves_no_file(
 
 def check_each_record_tells_its_own_history(db: Session) -> None:
     lesson = db.scalars(select(Lesson).where(Lesson.title == "Свет из окна")).one()
-    changed, made = HistoryCRUD(db).of_record("lessons", lesson.id)
+    changed, portrait, light, made = HistoryCRUD(db).of_record("lessons", lesson.id)
+    assert [(step.change_set.label, step.changes[0].op) for step in (light, portrait)] == [("tag", "create")] * 2
     assert [made.change_set.door, made.change_set.at] == ["demo", lesson.created_at]
     assert made.change_set.actor is not None
     assert made.change_set.actor.name == "Вера Лунина"
@@ -321,7 +337,8 @@ def test_what_real_stars_bought_stays_off_sale(
     assert db.get_one(PromoCode, code.id).current_uses == 0
     assert len(list(settings.media_dir.iterdir())) == 1  # the video of the lesson that was sold
     assert LedgerCRUD(db).problems() == []
-    assert load(database, settings, NOW).rows == loaded.rows
+    # What stayed keeps its tags, and they are used again.
+    assert load(database, settings, NOW).rows == {**loaded.rows, "tags": loaded.rows["tags"] - 6}
 
 
 def test_a_code_that_the_school_has_already_is_no_obstacle(database: Database, settings: Settings, db: Session) -> None:
@@ -342,3 +359,13 @@ def test_the_dashboard_shows_it(admin: TestClient, database: Database, settings:
     student = db.scalars(select(User).where(User.last_name == "Ковалёва")).first()
     assert student is not None
     assert admin.get(f"/dashboard/users/{student.id}").status_code == 200
+
+
+def test_a_tag_that_the_school_has_already_stays_its_own(database: Database, settings: Settings, db: Session) -> None:
+    lesson = make_lesson(db)
+    TagCRUD(db).put("lessons", [lesson.id], "Свет")
+    db.commit()
+    load(database, settings, NOW)
+    remove(database)
+    assert db.scalars(select(Tag.name)).all() == ["Свет"]
+    assert TagCRUD(db).of("lessons", [lesson.id]) == {lesson.id: ["Свет"]}
