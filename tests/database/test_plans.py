@@ -22,6 +22,7 @@ from backend.database.listing import PAGE_CAP
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from backend.database.schemas.users import StudentFilters
+from backend.database.search.lookup import Lookup
 
 
 def lists(cls: type[Any] = BaseCRUD) -> Iterator[type[Any]]:
@@ -183,3 +184,19 @@ def test_whatever_refers_to_a_row_is_found_by_an_index() -> None:
     ]
     assert [f"{table.name}.{column}" for table, column in references if not leads(table, column)] == []
     assert len(references) > 40
+
+
+def test_the_newest_who_fit_are_found_in_the_index_of_the_search(db: Session) -> None:
+    """Of a million people: PostgreSQL reads those of the newest groups of ids, not all who fit. SQLite reads in order."""
+    if db.get_bind().dialect.name == "sqlite":
+        return
+    sent: list[str] = []
+    event.listen(db.get_bind(), "before_cursor_execute", lambda *sql: sent.append(sql[2] % sql[3]))
+    lookup = Lookup(db, User)
+    found, _order = lookup.joined(select(User.id), [[["ova "]]])
+    assert lookup.among_newest(found, 3, top=1_000_000) == []
+    avoided = ("seqscan", "indexscan", "indexonlyscan")
+    for statement, groups in zip(list(sent), ("{244,243}", "{1099511627806,1099511627805}"), strict=True):
+        (searched,) = (line for line in explained(db, statement, *avoided) if "Index Cond" in line)
+        assert "~~ '%ova %'" in searched
+        assert f"&& '{groups}'::bigint[]" in searched

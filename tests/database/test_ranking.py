@@ -27,8 +27,9 @@ ASKED = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def school(db: Session, database: Database) -> Session:
+@pytest.fixture(params=[0, 2_000], ids=["near", "far"])
+def school(db: Session, database: Database, request: pytest.FixtureRequest) -> Session:
+    """With ids one after another, and as far from each other as those of a small part of a large school."""
     dice = random.Random(5)
     with database.transaction() as session:
         role = UserCRUD(session).student_role_id()
@@ -37,6 +38,8 @@ def school(db: Session, database: Database) -> Session:
             username = dice.choice((None, f"anna_{number}", f"oleg{number}", "li"))
             telegram_id = 418_220_000 + number
             person = User(role_id=role, first_name=first, last_name=last, username=username, telegram_id=telegram_id)
+            if request.param:
+                person.id = (number + 1) * request.param
             session.add(person)
             session.flush()
     return db

@@ -7,6 +7,7 @@ sorting: each level is read from the index in the order of ids until the page is
 import re
 from collections.abc import Sequence
 from functools import cache, cached_property
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, literal, not_, or_, select, true
@@ -49,8 +50,8 @@ class SearchIndex:
         self.letters = [way for way in read if all(len(term[0]) == 1 for term in way)]
         self.ways = [way for way in read if way not in self.letters]
         self.asks = bool(read)
+        self.many = ENOUGH if self.lookup.sqlite else FEW
         self._hits: int | None = None
-        self._exact_ids: list[int] | None = None
         self._better: list[tuple[int, Formula]] | None = None
 
     @cached_property
@@ -92,13 +93,13 @@ class SearchIndex:
         if not self.asks:
             return true()
         typos = self.near(_all(self.model))
-        return self.model.id.in_([*self._first(), *typos]) if typos else self._exact(PART)
+        return self.model.id.in_([*self.few, *typos]) if typos else self._exact(PART)
 
     def sought(self, statement: AnySelect) -> tuple[AnySelect, AnySelect, bool]:
         """The statement's rows that fit, for any order; the same to count; whether SQLite better finds them first."""
         typos = self.near(_all(self.model))
         if typos:
-            found = statement.where(self.model.id.in_([*self._first(), *typos]))
+            found = statement.where(self.model.id.in_([*self.few, *typos]))
             return found, found, self.lookup.sqlite
         found, _order = self.newest(statement)
         few = self.lookup.sqlite and self.hits() <= FEW
@@ -117,20 +118,34 @@ class SearchIndex:
             return statement.where(self._exact(level)), self.model.id
         return self.lookup.joined(statement, self._formula(level))
 
-    def read_newest(
-        self, statement: AnySelect, level: int, number: int, *, seldom: bool | None = None
-    ) -> Sequence[AnyRow]:
+    def read_newest(self, statement: AnySelect, level: int, number: int) -> Sequence[AnyRow]:
         """The ids and keys of the statement's newest rows that fit at this level or a better one."""
         if level == HANDLE:
-            return self.lookup.of_these(statement, self.called)
+            return self.lookup.of_these(statement, self.called, number)
         if not self.letters:
-            if self.lookup.sqlite and level == PART and len(self._first()) < ENOUGH:
-                return self.lookup.of_these(statement, self._first())
-            return self.lookup.newest(statement, self._formula(level), number, seldom=seldom).all()
+            formula = self._formula(level)
+            return (
+                list(self.lookup.newest(statement, formula, number))
+                if level < PART
+                else self._fitting(statement, number)
+            )
         found = keys_of(statement, self.model).where(self._exact(level))
         few = self.lookup.sqlite and self.hits() <= SOME
         order = unindexed(self.model.id) if few else self.model.id  # a walk would meet few at its end
         return ask(self.session, found.order_by(order.desc()).limit(number)).all()
+
+    def _fitting(self, statement: AnySelect, number: int) -> Sequence[AnyRow]:
+        """By the ids of all who fit, where they are few."""
+        formula = self._formula(PART)
+        found, _order = self.lookup.joined(keys_of(statement, self.model), formula)
+        rows = self.lookup.among_newest(found, number)
+        if len(rows) == number:
+            return rows
+        if len(rows) < ENOUGH and len(self.few) < self.many:
+            return self.lookup.of_these(statement, self.few, number)
+        if self.lookup.sqlite:
+            return list(self.lookup.newest(statement, formula, number))
+        return self.lookup.of_all(found, number)
 
     def only(self, statement: AnySelect, level: int) -> Found:
         """The same without those who fit better."""
@@ -181,33 +196,28 @@ class SearchIndex:
 
     # -- typos
 
-    def near(self, statement: AnySelect, *, seldom: bool | None = None) -> list[int]:
+    def near(self, statement: AnySelect) -> list[int]:
         """The statement's ids that fit but for one typo, the newest first.
 
         Nobody while enough fit exactly, whatever else the statement asks.
         """
         formula = self._mistyped()
-        if not formula or len(self._first()) >= ENOUGH:
+        if not formula or len(self.few) >= ENOUGH:
             return []
-        check, found = near.Check(self.ways[-1]), list[int]()
-        for rows in self.lookup.newest(statement, formula, CANDIDATES, seldom=seldom).partitions(NEAREST):
-            found += [row.id for row in rows if check(row.search_key)]
-            if len(found) >= NEAREST:
-                break
-        return found[:NEAREST]
+        check = near.Check(self.ways[-1])
+        found = (row.id for row in self.lookup.newest(statement, formula, CANDIDATES) if check(row.search_key))
+        return list(islice(found, NEAREST))
 
-    def _first(self) -> list[int]:
-        """A few ids of those who fit exactly, or all of them when they are fewer than ENOUGH."""
-        if self._exact_ids is None and self.lookup.sqlite and not self.letters and is_indexed(self._formula(PART)):
-            self._exact_ids = self.lookup.some(self._formula(PART), ENOUGH)
-        if self._exact_ids is None:
-            found, _order = self.newest(select(self.model.id))
-            if not self.lookup.sqlite:
-                # To find a few, PostgreSQL reads the whole table where there are none; to find many it asks the index.
-                many = found.limit(SOME + 1).cte("many").prefix_with("MATERIALIZED")
-                found = select(many.c.id)
-            self._exact_ids = list(self.session.scalars(found.limit(ENOUGH)))
-        return self._exact_ids
+    @cached_property
+    def few(self) -> list[int]:
+        """The ids of all who fit exactly; when they are `many`, of so many."""
+        formula = self._formula(PART)
+        if self.lookup.sqlite and not self.letters and is_indexed(formula):
+            return self.lookup.some(formula, self.many)
+        found, _order = self.newest(_all(self.model))
+        if self.lookup.sqlite:
+            return list(self.session.scalars(found.limit(self.many)))
+        return [row.id for row in self.lookup.of_all(found.limit(SOME), self.many)]
 
     # -- formulas
 

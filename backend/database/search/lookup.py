@@ -1,24 +1,10 @@
 """Which texts stand in a key, as SQL: through the trigram index of either database, or read from the row itself."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
-    Result,
-    String,
-    and_,
-    any_,
-    bindparam,
-    column,
-    false,
-    func,
-    or_,
-    select,
-    table,
-)
+from sqlalchemy import ColumnElement, and_, bindparam, column, false, func, literal_column, or_, select, table
 from sqlalchemy.orm import Session
 
 from backend.database.listing import AnyRow, AnySelect
@@ -26,8 +12,10 @@ from backend.database.search.keys import TRIGRAM
 from backend.database.session import ask
 from backend.database.walking import unindexed
 
-PROBED, WALKED = 200, 10_000  # rows that say how many fit; rows that may be walked through
-TEXTS = ARRAY(String)
+# PostgreSQL's index of trigrams says of each row in which group of ids it stands, of 4,096, of 32,768 and of 262,144:
+# the newest rows that fit are found without reading all that do. KIND tells a group's number from one of another size.
+SHIFTS, KIND = (12, 15, 18), 1 << 40
+SMALL = 8  # a fourth of the rows is hardly read faster than all
 LAST = "\U0010ffff"
 # Any of: all of: any of these texts, somewhere in the key.
 Formula = list[list[list[str]]]
@@ -65,37 +53,52 @@ class Lookup:
         found = statement.where(index.c[index.name].match(_matched(formula)), joined)
         return found.where(*self._letters(formula)), index.c.rowid
 
-    def newest(self, statement: AnySelect, formula: Formula, number: int, *, seldom: bool | None = None) -> Result[Any]:
-        """The ids and keys of so many of the statement's rows that fit, the newest first. `seldom`: None: not known."""
-        if not self.sqlite or not is_indexed(formula):
-            found, order = self.joined(keys_of(statement, self.model), formula)
-            if not self.sqlite and (self.is_seldom(formula, number) if seldom is None else seldom):
-                few = found.cte("few").prefix_with("MATERIALIZED")
-                found, order = select(few), few.c.id
+    def newest(self, statement: AnySelect, formula: Formula, number: int) -> Iterable[AnyRow]:
+        """The ids and keys of so many of the statement's rows that fit, the newest first; read as asked for."""
+        if self.sqlite and is_indexed(formula):
+            return ask(self.session, _matching(statement, self.model), text=_matched(formula), number=number)
+        found, order = self.joined(keys_of(statement, self.model), formula)
+        return self.first(found, order, number)
+
+    def first(
+        self, found: AnySelect, order: ColumnElement[int], number: int, top: int | None = None
+    ) -> Iterable[AnyRow]:
+        """So many of these rows, the greatest ids first; none is greater than `top`."""
+        if self.sqlite:
             return ask(self.session, found.order_by(order.desc()).limit(number))
-        return ask(self.session, _matching(statement, self.model), text=_matched(formula), number=number)
+        rows = self.among_newest(found, number, top)
+        return rows if len(rows) == number else self.of_all(found, number)
+
+    def among_newest(self, found: AnySelect, number: int, top: int | None = None) -> Sequence[AnyRow]:
+        """So many of these rows, or fewer when they are seldom, for PostgreSQL.
+
+        It does not guess well how many there are, and either reads all of them or walks through the whole table.
+        """
+        rows: Sequence[AnyRow] = ()
+        for groups in () if self.sqlite else _groups(self.greatest if top is None else top):
+            if len(rows) < number:
+                near = found.where(_is_in(self.model, groups)).order_by(self.model.id.desc())
+                rows = ask(self.session, near.limit(number)).all()
+        return rows
+
+    def of_all(self, found: AnySelect, number: int) -> Sequence[AnyRow]:
+        """The same of all rows: found first, then sorted; on PostgreSQL."""
+        few = found.cte("few").prefix_with("MATERIALIZED")
+        return ask(self.session, select(few).order_by(few.c.id.desc()).limit(number)).all()
+
+    @cached_property
+    def greatest(self) -> int:
+        """The greatest id of all."""
+        return ask(self.session, _greatest(self.model)).scalar_one() or 0
 
     def some(self, formula: Formula, number: int) -> list[int]:
         """So many ids that fit an indexed formula, whichever are met first; on SQLite."""
         return list(ask(self.session, _some(self.model), text=_matched(formula), number=number).scalars())
 
-    def of_these(self, statement: AnySelect, ids: list[int]) -> Sequence[AnyRow]:
-        """The ids and keys of those that are among the statement's rows, the newest first."""
+    def of_these(self, statement: AnySelect, ids: list[int], number: int) -> Sequence[AnyRow]:
+        """The ids and keys of those that are among the statement's rows, the newest first, so many at most."""
         found = keys_of(statement, self.model).where(self.model.id.in_(ids)).order_by(self.model.id.desc())
-        return self.session.execute(found).all() if ids else []
-
-    def is_seldom(self, formula: Formula, number: int) -> bool:
-        """Whether so many are better all found first than met by a walk from the newest row on, as the newest rows say.
-
-        PostgreSQL guesses, and walks through tens of thousands of rows where its index would find a thousand.
-        """
-        texts = {
-            f"texts_{place}_{nth}": [f"%{_escaped(text)}%" for text in texts]
-            for place, group in enumerate(formula)
-            for nth, texts in enumerate(group)
-        }
-        fit: int = ask(self.session, _probe(self.model, tuple(map(len, formula))), **texts).scalar_one()
-        return fit * WALKED < number * PROBED
+        return self.session.execute(found.limit(number)).all() if ids else []
 
     def begins(self, text: str, *, few: bool) -> ColumnElement[bool]:
         """The key begins so. `few`: through its index; otherwise a list's own order is walked."""
@@ -177,14 +180,23 @@ def _some(model: Any) -> AnySelect:
 
 
 @lru_cache(maxsize=100)
-def _probe(model: Any, terms: tuple[int, ...]) -> AnySelect:
-    """How many of the newest rows fit a formula of groups of so many terms."""
-    newest = select(model.search_key).order_by(model.id.desc()).limit(PROBED).subquery()
-    groups = (
-        and_(*(newest.c.search_key.like(any_(bindparam(f"texts_{place}_{nth}", type_=TEXTS))) for nth in range(number)))
-        for place, number in enumerate(terms)
-    )
-    return select(func.count()).select_from(newest).where(or_(false(), *groups))
+def _greatest(model: Any) -> AnySelect:
+    return select(func.max(model.id))
+
+
+def _groups(top: int) -> Iterator[tuple[int, int]]:
+    """The two newest groups of each size that hold a small part of the rows only."""
+    for kind, shift in enumerate(SHIFTS):
+        newest = top >> shift
+        if newest >= SMALL:
+            yield newest | kind * KIND, newest - 1 | kind * KIND
+
+
+def _is_in(model: Any, groups: tuple[int, int]) -> ColumnElement[bool]:
+    """Word by word as the index has it (migration 202611301000)."""
+    name = f"{model.__tablename__}.id"
+    held = ", ".join(f"({name} >> {shift}) | {kind * KIND}::bigint" for kind, shift in enumerate(SHIFTS))
+    return literal_column(f"ARRAY[{held}] && ARRAY[{groups[0]}, {groups[1]}]::bigint[]")
 
 
 def _index(model: Any) -> Any:

@@ -1,11 +1,11 @@
 """The rows of a list by how well they fit, a page at a time; the place of a row is (level, id)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import literal, select
 
 from backend.database import listing
-from backend.database.listing import AnySelect, Cursor, Page
+from backend.database.listing import AnyRow, AnySelect, Cursor, Page
 from backend.database.search.index import ENOUGH, NEAR, PART, SearchIndex
 from backend.database.search.lookup import keys_of
 
@@ -20,8 +20,6 @@ class Ranking:
     def __init__(self, index: SearchIndex, statement: AnySelect, read: int = READ) -> None:
         self.index = index
         self.read = read
-        # A few rows of each kind of record are not worth a question of their own, whether the text is seldom.
-        self.seldom = None if read >= READ else False
         self.session = index.session
         self.statement = statement
         self._newest: list[Place] | None = None
@@ -78,13 +76,13 @@ class Ranking:
 
     def _read_newest(self) -> list[Place]:
         if self._newest is None:
-            rows = self.index.read_newest(self.statement, PART, self.read + 1, seldom=self.seldom)
+            rows = self.index.read_newest(self.statement, PART, self.read + 1)
             self._newest = [(self.index.level_of(row.id, row.search_key), row.id) for row in rows]
         return self._newest
 
     def _near(self) -> list[Place]:
         if self._mistyped is None:
-            ids = self.index.near(self.statement, seldom=self.seldom) if len(self._read_newest()) < ENOUGH else []
+            ids = self.index.near(self.statement) if len(self._read_newest()) < ENOUGH else []
             self._mistyped = [(NEAR, row_id) for row_id in ids]
         return self._mistyped
 
@@ -95,8 +93,7 @@ class Ranking:
         if len(known) >= wanted or level == NEAR:
             return (self._near() if level == NEAR else known)[:wanted]
         ids = {row_id for _level, row_id in better}
-        seldom = True if self.seldom is None and not known else self.seldom
-        rows = self.index.read_newest(self.statement, level, limit, seldom=seldom)
+        rows = self.index.read_newest(self.statement, level, limit)
         return [(level, row.id) for row in rows if row.id not in ids][:wanted]
 
     def _at(self, level: int, limit: int, *, past: int | None = None, back: bool = False) -> list[Place]:
@@ -105,7 +102,11 @@ class Ranking:
             found = [at for at in self._near() if past is None or (at[1] > past if back else at[1] < past)]
             return found[::-1][:limit] if back else found[:limit]
         statement, order = self.index.only(keys_of(self.statement, self.index.model), level)
-        if past is not None:
-            statement = statement.where(order > past if back else order < past)
-        rows = self.session.execute(statement.order_by(order.asc() if back else order.desc()).limit(limit))
+        if back:
+            rows: Iterable[AnyRow] = self.session.execute(
+                (statement.where(order > past) if past is not None else statement).order_by(order).limit(limit)
+            )
+        else:
+            behind = statement.where(order < past) if past is not None else statement
+            rows = self.index.lookup.first(behind, order, limit, top=past)
         return [(level, row.id) for row in rows]
