@@ -157,9 +157,8 @@ def _engine(url: str, pool_size: int, *, reading: bool = False) -> Engine:
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": STATEMENTS_KEPT},
     )
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", _for_reading if reading else _for_writing)
     event.listen(engine, "begin", _begin_sqlite)
-    if reading:
-        event.listen(engine, "connect", _refuse_writes)
     return engine
 
 
@@ -173,15 +172,18 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         # Pages are read in the file's mapping, which all processes share; a cache of its own would hold them again in
         # each connection of each process.
         f"mmap_size={MAPPED}",
-        "cache_size=-2000",
         "temp_store=MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _refuse_writes(connection: Any, _record: object) -> None:
+def _for_reading(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA query_only=ON")
     connection.execute("PRAGMA cache_size=-500")
+
+
+def _for_writing(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA cache_size=-2000")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,12 +1,11 @@
 """SQLite's trigram index falls into pieces as rows are written, and a search asks each: they are put together again."""
 
-from typing import Any
-
 from sqlalchemy import ColumnClause, column, func, insert, select, table
 from sqlalchemy.orm import Session
 
 from backend.database.base import Base
 from backend.database.search.keys import Searchable
+from backend.database.search.lookup import index_name
 
 PAGES = 200  # written in one transaction, of 4 KB each: others wait 30 ms
 IDLE = 1  # "row" of a merge that does nothing: https://sqlite.org/fts5.html#the_merge_command
@@ -23,8 +22,8 @@ def put_together(session: Session) -> bool:
 
 
 def indexes() -> list[str]:
-    models: list[Any] = [mapper.class_ for mapper in Base.registry.mappers]
-    return sorted(f"{model.__tablename__}_search" for model in models if issubclass(model, Searchable))
+    models = [mapper.class_ for mapper in Base.registry.mappers]
+    return sorted(index_name(model) for model in models if issubclass(model, Searchable))
 
 
 def _in_pieces(session: Session, name: str) -> bool:

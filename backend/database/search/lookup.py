@@ -199,8 +199,13 @@ def _is_in(model: Any, groups: tuple[int, int]) -> ColumnElement[bool]:
     return literal_column(f"ARRAY[{held}] && ARRAY[{groups[0]}, {groups[1]}]::bigint[]")
 
 
+def index_name(model: Any) -> str:
+    """Of a searchable model, on both databases: a table on SQLite."""
+    return f"{model.__tablename__}_search"
+
+
 def _index(model: Any) -> Any:
-    name = f"{model.__tablename__}_search"
+    name = index_name(model)
     return table(name, column("rowid"), column(name))
 
 
