@@ -187,7 +187,7 @@ def test_whatever_refers_to_a_row_is_found_by_an_index() -> None:
 
 
 def test_the_newest_who_fit_are_found_in_the_index_of_the_search(db: Session) -> None:
-    """Of a million people: PostgreSQL reads those of the newest groups of ids, not all who fit. SQLite reads in order."""
+    """Of a million people: PostgreSQL reads those of the newest groups of ids, not all. SQLite reads in order."""
     if db.get_bind().dialect.name == "sqlite":
         return
     sent: list[str] = []
