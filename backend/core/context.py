@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Door(StrEnum):
-    """Through what a change came in; stored with every change set."""
+    """Via a change came in; stored with every change set."""
 
     WEB = "web"
     API = "api"

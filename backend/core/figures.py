@@ -26,7 +26,8 @@ def nice_top(*series: Sequence[float]) -> int:
     if largest <= 3:  # noqa: PLR2004 - three parts, so three is the least that has whole marks
         return 3
     step = int(10 ** floor(log10(largest / 3)))
-    return next(3 * step * factor for factor in (1, 2, 3, 4, 5, 10) if 3 * step * factor >= largest)
+    halves = (2, 3, 4, 6, 8, 10, 20) if step > 1 else (2, 4, 6, 8, 10, 20)
+    return next(3 * step * half // 2 for half in halves if 3 * step * half // 2 >= largest)
 
 
 def sparse(labels: Sequence[T], most: int) -> list[T]:

@@ -47,7 +47,7 @@ REACH = {BY_EVERYONE: "everyone", BY_ADDRESS: "address", "login": "account"}
 
 class InvalidCredentialsError(NotAuthenticatedError):
     code = "invalid_credentials"
-    default = N_("Login or password did not fit. Check the keyboard layout and Caps Lock.")
+    default = N_("Wrong login or password. Check the keyboard layout and Caps Lock.")
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     return f"{number(share * 100, digits)}{gap}%"
 
 
+def ref(row_id: int) -> str:
+    """What a record without a name is called: "№ 12" (ru) or "#12" (en)."""
+    return _("#%(number)s") % {"number": row_id}
+
+
 def capped(total: int | None, cap: int = 1000) -> str:
     """A count as a list shows it; None means that there are more than `cap`: "1 000+"."""
     return f"{number(cap)}+" if total is None else number(total)
@@ -307,6 +312,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "money_text": money_text,
     "percent": percent,
     "capped": capped,
+    "ref": ref,
     "filesize": filesize,
     "ago": ago,
     "ago_text": ago_text,

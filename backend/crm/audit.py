@@ -119,7 +119,7 @@ TABLE = Table(
         Column("what", N_("What"), _what),
         Column("who", N_("About whom"), _person, "ly-no-sm"),
         Column("actor", N_("Who did it"), _by, "ly-quiet ly-sm ly-col-lg"),
-        Column("door", N_("Through what"), lambda row, _s: escape(wording.door(row.door)), "ly-quiet ly-sm ly-col-lg"),
+        Column("door", N_("Via"), lambda row, _s: escape(wording.door(row.door)), "ly-quiet ly-sm ly-col-lg"),
         Column("ip", N_("From where"), cells.plain("ip"), "ly-quiet ly-sm ly-col-md"),
         Column("at", N_("When"), cells.ago("at"), "is-end ly-quiet ly-sm", "at", desc=True),
         NUMBER,
@@ -127,7 +127,7 @@ TABLE = Table(
     filters=(
         choice("kind", N_("What happened"), *((kind.value, label) for kind, label in LABELS.items())),
         relation("user_id", N_("Person"), ActorCRUD),
-        choice("door", N_("Through what"), *wording.DOORS.items()),
+        choice("door", N_("Via"), *wording.DOORS.items()),
         between("at", N_("Date"), "since", "until", kind="date"),
     ),
     export={

@@ -1,6 +1,6 @@
 """Changes as a page shows them: records with names and links, columns and values in words, texts word by word."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -9,10 +9,11 @@ from backend.core import wording
 from backend.core.context import Principal
 from backend.core.i18n import _
 from backend.core.permissions import ROLE_TITLES, Permission
-from backend.core.text import number
+from backend.core.templating import env
+from backend.core.text import number, ref
 from backend.core.textdiff import Piece, compare
-from backend.database.crud.history import CAP, Line
-from backend.database.crud.names import NAMED, Record, name_in, names, without_page
+from backend.database.crud.history import CAP, LINKS, Entry, Line
+from backend.database.crud.names import NAMED, Record, name_in, named_in, names, without_page
 from backend.database.history import NOISE
 
 if TYPE_CHECKING:
@@ -91,13 +92,13 @@ def numbered(table: str, row_id: int, name: str = "") -> str:
     """What a record is called; by its number when it has no name, and by its kind when it is the only one."""
     if table == "roles" and name in ROLE_TITLES:
         return _(ROLE_TITLES[name])
-    return name or (f"{wording.entity(table)} № {row_id}" if row_id else wording.entity(table))
+    return name or (f"{wording.entity(table)} {ref(row_id)}" if row_id else wording.entity(table))
 
 
 def records(session: "Session", changes: Iterable[Any]) -> list[Shown]:
     """Changes that follow each other on one record stand together."""
     changes = list(changes)
-    standing = names(session, _named(changes))
+    standing = names(session, named_in(changes) | {(change.root, change.root_id) for change in changes})
     called = {(c.root, c.root_id): name_in(c.root, c.before | c.after) for c in changes if c.entity == c.root}
     hidden, shown = without_page(session, standing), []
     for root, some in groupby(changes, key=lambda change: (change.root, change.root_id)):
@@ -109,15 +110,6 @@ def records(session: "Session", changes: Iterable[Any]) -> list[Shown]:
         personal = f"{record_url(*root)}/personal" if deleted else ""
         shown.append(Shown(root[0], numbered(*root, name), url, rows, personal))
     return shown
-
-
-def _named(changes: Iterable[Any]) -> set[Record]:
-    found = {(change.root, change.root_id) for change in changes}
-    for change in changes:
-        for name, value in (*change.before.items(), *change.after.items()):
-            if name in NAMED and isinstance(value, int):
-                found.add((NAMED[name], value))
-    return found
 
 
 def _row(change: Any, standing: Mapping[Record, str]) -> Row:
@@ -148,6 +140,22 @@ def said(name: str, value: Any, standing: Mapping[Record, str]) -> str:
     if table is None or not isinstance(value, int):
         return wording.value(value, name)
     return numbered(table, value, standing.get((table, value), ""))
+
+
+def told(entry: Entry) -> Iterator[Field]:
+    """What the history of one record says of a change set: what changed, and whom a link came or went to."""
+    for change in entry.changes:
+        if change.op == "update":
+            for name, after in change.after.items():
+                before = change.before.get(name)
+                yield Field(wording.column(name), said(name, before, entry.names), said(name, after, entry.names))
+        elif change.entity in LINKS:
+            name = LINKS[change.entity]
+            known = said(name, (change.before or change.after).get(name), entry.names)
+            yield Field(wording.column(name), *((known, "") if change.op == "delete" else ("", known)))
+
+
+env.globals["told"] = told
 
 
 def who(line: Line) -> str:

@@ -81,7 +81,7 @@ TABLE = Table(
     columns=(
         Column("what", N_("What"), _what),
         Column("who", N_("Who"), _who, "ly-no-sm"),
-        Column("door", N_("Through what"), _door, "ly-quiet ly-sm ly-col-lg"),
+        Column("door", N_("Via"), _door, "ly-quiet ly-sm ly-col-lg"),
         Column("state", N_("State"), _state, "ly-col-md"),
         Column("at", N_("When"), cells.ago("at"), "is-end ly-quiet ly-sm", "at", desc=True),
         Column("ip", N_("From where"), cells.plain("ip"), "ly-quiet ly-sm ly-col-lg", hidden=True),
@@ -91,7 +91,7 @@ TABLE = Table(
         relation("actor_id", N_("Who"), ActorCRUD),
         choice("kind", N_("Kind of record"), *KINDS),
         Filter("record", N_("Number of the record"), ("record",)),
-        choice("door", N_("Through what"), *wording.DOORS.items()),
+        choice("door", N_("Via"), *wording.DOORS.items()),
         between("at", N_("Date"), "since", "until", kind="date"),
     ),
     export={

@@ -54,7 +54,7 @@ def _state(job: Any, _screen: Screen | None) -> str:
 
 def _progress(job: Any, _screen: Screen) -> str:
     done = _("%(done)s of %(total)s") % {"done": text.number(job.position), "total": text.number(job.total)}
-    named = escape(f"{wording.verb(job.verb)} № {job.id}")
+    named = escape(f"{wording.verb(job.verb)} {text.ref(job.id)}")
     bar = f'<progress class="ly-progress is-mini" max="{job.total or 1}" value="{job.position}" aria-label="{named}">'
     refused = escape(_("refused: %(num)s") % {"num": text.number(job.failed)}) if job.failed else ""
     note = f'<small class="d-block ly-xs ly-quiet">{refused}</small>' if refused else ""

@@ -46,7 +46,7 @@ from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.lessons import LessonCRUD
 from backend.database.crud.media import MediaCRUD
 from backend.database.crud.settings import SettingCRUD
-from backend.database.crud.tags import TagCRUD
+from backend.database.crud.tags import LessonTagCRUD
 from backend.database.models.lessons import Lesson
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.lessons import LessonDraft, LessonForm, LessonListFilters, LessonUpdate, Switch
@@ -107,7 +107,7 @@ TABLE = Table(
         between("price", N_("Price"), "price_min", "price_max", unit=" ★"),
         empty("video", N_("Video"), N_("without a video"), N_("with a video")),
         relation("course_id", N_("Course"), CourseCRUD),
-        relation("tag", N_("Tag"), TagCRUD),
+        relation("tag", N_("Tag"), LessonTagCRUD),
     ),
     actions=(
         Action("put_on_sale", N_("Put on sale"), "eye", fits=lambda row: not row.is_active),

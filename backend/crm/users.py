@@ -33,7 +33,7 @@ from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.lessons import LessonCRUD
 from backend.database.crud.recovery import RecoveryCRUD
 from backend.database.crud.students import StudentPageCRUD
-from backend.database.crud.tags import TagCRUD
+from backend.database.crud.tags import UserTagCRUD
 from backend.database.crud.users import StudentCRUD
 from backend.database.models.users import User, full_name
 from backend.database.schemas.base import MAX_ID
@@ -98,7 +98,7 @@ TABLE = Table(
         empty("username", N_("Username"), N_("has none"), N_("has one")),
         relation("lesson_id", N_("Bought the lesson"), LessonCRUD),
         relation("course_id", N_("Bought the course"), CourseCRUD),
-        relation("tag", N_("Tag"), TagCRUD),
+        relation("tag", N_("Tag"), UserTagCRUD),
     ),
     actions=(
         Action("open_access", N_("Open access"), "lock-open", fits=lambda row: not row.is_active),

@@ -204,7 +204,7 @@ async def back(request: Request) -> Response:
 
 @router.get("/login", name="auth:login")
 def door(request: Request, refused: bool = False) -> Response:
-    why = {"": "Login or password did not fit. Check the layout and Caps Lock."} if refused else {}
+    why = {"": "Wrong login or password. Check the layout and Caps Lock."} if refused else {}
     form: Form[Params] = Form(values={"username": "anna"}, errors=why)
     about: dict[str, Any] = {
         "next": "/dashboard/",

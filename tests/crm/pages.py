@@ -40,3 +40,8 @@ def errors(page: str) -> dict[str, str]:
     """The messages at the fields of a form."""
     found = HTMLParser(page).css(".invalid-feedback")
     return {node.id.removesuffix("-error"): node.text().strip() for node in found if node.id}
+
+
+def told(page: str) -> list[str]:
+    """What the history of a record says of each change, the newest first."""
+    return [words(found) for found in HTMLParser(page).css("#record-history .ly-diff > div")]

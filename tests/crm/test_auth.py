@@ -114,7 +114,7 @@ def test_a_wrong_password_and_an_unknown_login_read_the_same(app: FastAPI, usern
     client = browser(app)
     answer = sign_in(client, password, username)
     assert answer.status_code == 401
-    assert "Login or password did not fit. Check the keyboard layout and Caps Lock." in answer.text
+    assert "Wrong login or password. Check the keyboard layout and Caps Lock." in answer.text
     assert f'value="{username}"' in answer.text
     assert password not in answer.text.replace(username, "")
     assert "set-cookie" not in answer.headers

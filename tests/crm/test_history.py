@@ -7,7 +7,8 @@ from backend.core.permissions import AUTHOR, SUPPORT
 from backend.database.crud.history import HistoryCRUD
 from backend.database.models.lessons import Lesson
 from tests.conftest import SignIn
-from tests.factories import make_lesson, make_purchase, make_user
+from tests.crm.pages import told
+from tests.factories import make_course, make_lesson, make_purchase, make_ticket, make_user
 
 
 def last(db: Session, table: str, row_id: int) -> str:
@@ -50,3 +51,14 @@ def test_what_was_deleted_since_is_said(admin: TestClient, db: Session) -> None:
 
     assert (answer.status_code, "has been deleted since" in answer.text) == (409, True)
     assert titles(db) == []
+
+
+def test_a_record_tells_whom_it_was_given_to_and_what_came_into_it(admin: TestClient, db: Session) -> None:
+    """By their names, not by their numbers."""
+    lesson, course = make_lesson(db, title="Свет из окна"), make_course(db, [make_lesson(db, title="Лицо в тени")])
+    ticket = make_ticket(db, make_user(db))
+    admin.post(f"/dashboard/courses/{course.id}/lessons", data={"lesson_id": lesson.id})
+    admin.post(f"/dashboard/courses/{course.id}/lessons/{lesson.id}/remove")
+    admin.post(f"/dashboard/tickets/{ticket.id}/assign", data={"assignee_id": 1})
+    assert told(admin.get(f"/dashboard/courses/{course.id}").text) == [*["LessonСвет из окна"] * 2, "LessonЛицо в тени"]
+    assert told(admin.get(f"/dashboard/tickets/{ticket.id}/history").text) == ["Assigneeempty Анна"]

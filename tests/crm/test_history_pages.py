@@ -62,7 +62,7 @@ def test_what_has_no_name_is_left_out_beside_what_has_one(admin: TestClient, db:
     make_ticket(db, make_user(db), subject="Where is it?")
     assert (rows(admin)[0], named(admin)[0]) == ("Created ticket, thread, message", "Where is it?")
     make_purchase(db, make_user(db), make_lesson(db))
-    assert named(admin)[0] == "payment № 1, purchase № 1"
+    assert named(admin)[0] == "payment #1, purchase #1"
 
 
 def test_a_change_taken_back_and_done_again_is_not_undone(admin: TestClient, db: Session) -> None:

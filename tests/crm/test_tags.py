@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from backend.core.permissions import SUPPORT
 from backend.database.models.tags import LessonTag, Tag, UserTag
 from tests.conftest import SignIn
+from tests.crm.pages import told
 from tests.factories import make_lesson, make_user
 
 
@@ -24,6 +25,8 @@ def test_a_student_gets_a_tag_and_loses_it(admin: TestClient, db: Session) -> No
     assert "&lt;b&gt;VIP&lt;/b&gt;" in shown
     assert "Tag added" in shown
     assert '<b class="ly-strong">Tag added</b>' in shown  # in the history
+    assert told(shown) == ["Tag<b>VIP</b>"]
+    assert told(admin.get(page).text) == ["Tag<b>VIP</b>"] * 2
     assert db.scalars(select(UserTag.id)).all() == []
     assert "&lt;b&gt;VIP&lt;/b&gt;</span><button" not in admin.get(page).text
 

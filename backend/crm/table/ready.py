@@ -14,4 +14,4 @@ def when(name: str, label: str, cls: str = "ly-col-lg", *, sort: bool = True, hi
 
 CREATED = when("created_at", N_("Created"))
 CHANGED = when("updated_at", N_("Changed"), sort=False, hidden=True)
-NUMBER = Column("id", "№", cells.number("id"), f"{QUIET} ly-num ly-col-lg", "id", hidden=True)
+NUMBER = Column("id", N_("Number"), cells.number("id"), f"{QUIET} ly-num ly-col-lg", "id", hidden=True)

@@ -17,7 +17,7 @@ from backend.core.deps import Current, read_query
 from backend.core.i18n import _, current_language
 from backend.core.links import set_filters, url_with
 from backend.core.templating import render_list
-from backend.core.text import current_timezone, zone
+from backend.core.text import current_timezone, ref, zone
 from backend.crm.table.cells import pencil
 from backend.crm.table.declare import Column, Filter, Table
 from backend.database import listing
@@ -125,7 +125,7 @@ class Screen:
         for each in self.table.filters:
             if each.find and each.name in on:
                 named = each.find(self.caller.session).options("", on[each.name])
-                on[each.name] = named[0][1] if named else f"№ {on[each.name]}"
+                on[each.name] = named[0][1] if named else ref(on[each.name])
         return [(each, each.shown(on)) for each in self.table.filters]
 
     def rows(self, items: Iterable[Any]) -> Markup:

@@ -13,7 +13,7 @@ from backend.core.i18n import _
 from backend.core.permissions import STUDENT
 from backend.database.crud import blockers
 from backend.database.crud.base import BaseCRUD, Filter, exact
-from backend.database.crud.names import COLUMNS, Record, name_in, names
+from backend.database.crud.names import COLUMNS, Record, name_in, named_in, names
 from backend.database.listing import AnyRow, AnySelect, Dressed, Page, within
 from backend.database.models.auth import ApiToken
 from backend.database.models.history import Change, ChangeSet, ChangeSetPart
@@ -25,6 +25,7 @@ from backend.database.schemas.history import ChangesPage, HistoryFilters
 TIMELINE = 50
 SHOWN = 3  # changes of a set that a list names
 CAP = 1000  # a set with more has "1 000+" changes
+LINKS = {"course_lessons": "lesson_id", "user_tags": "tag_id", "lesson_tags": "tag_id"}  # and what they lead to
 RARE = 2000  # sets of a kind; of more, walking all of them by time finds a page soon enough
 LOOKER = aliased(User)  # who was at the keyboard while the actor's account was borrowed
 
@@ -34,13 +35,15 @@ class Entry:
     """One change set as a record's page shows it, with the changes of that record only.
 
     `why`: why it cannot be undone; "" when it can. `taken`: it was undone, though perhaps done again since.
+    `names`: of the records that what changed names.
     """
 
     change_set: ChangeSet
     changes: Sequence[Change]
     undone: bool
     why: str
-    taken: bool = False
+    taken: bool
+    names: Mapping[Record, str]
 
 
 class HistoryCRUD:
@@ -72,9 +75,18 @@ class HistoryCRUD:
         for change in self.session.scalars(touched):
             changes.setdefault(change.change_set_id, []).append(change)
         times, why = (self.times_undone(ids), blockers.reasons(self.session, sets)) if undo and ids else ({}, {})
+        told = (change for some in changes.values() for change in some)
+        known = names(self.session, named_in(one for one in told if one.op == "update" or one.entity in LINKS))
         return [
-            Entry(found, changes[found.id], times.get(found.id, 0) % 2 == 1, why.get(found.id, ""), found.id in times)
-            for found in sets
+            Entry(
+                made,
+                changes[made.id],
+                undone=times.get(made.id, 0) % 2 == 1,
+                why=why.get(made.id, ""),
+                taken=made.id in times,
+                names=known,
+            )
+            for made in sets
         ]
 
     def undone(self, ids: Collection[int]) -> set[int]:

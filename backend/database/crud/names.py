@@ -13,6 +13,7 @@ from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
 from backend.database.models.media import Media
 from backend.database.models.promo_codes import PromoCode
+from backend.database.models.tags import Tag
 from backend.database.models.tickets import SupportTicket
 from backend.database.models.users import Role, User
 from backend.database.rows import ask_within
@@ -26,13 +27,21 @@ COLUMNS: Mapping[str, tuple[Any, ...]] = {
     "media": (Media.id, Media.filename),
     "promo_codes": (PromoCode.id, PromoCode.code),
     "support_tickets": (SupportTicket.id, SupportTicket.subject),
+    "tags": (Tag.id, Tag.name),
 }
 # What a column of any table names.
 NAMED = {
     "user_id": "users", "assignee_id": "users", "sender_id": "users", "uploader_id": "users", "role_id": "roles",
     "lesson_id": "lessons", "course_id": "courses", "media_id": "media", "promo_id": "promo_codes",
-    "ticket_id": "support_tickets",
+    "ticket_id": "support_tickets", "tag_id": "tags",
 }  # fmt: skip
+
+
+def named_in(changes: Iterable[Any]) -> set[Record]:
+    """The records that the columns of these changes name."""
+    images = (image for change in changes for image in (change.before, change.after))
+    told = ((name, value) for image in images for name, value in image.items())
+    return {(NAMED[name], value) for name, value in told if name in NAMED and isinstance(value, int)}
 
 
 def names(session: Session, records: Iterable[Record]) -> dict[Record, str]:

@@ -1,7 +1,7 @@
 """Tags: a word put on many records, to find them again by it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import ScalarSelect, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -19,7 +19,10 @@ OFFERED = 200
 
 
 class TagCRUD(BaseCRUD[Tag]):
+    """`target`: the table whose tags are offered; "" is all."""
+
     model = Tag
+    target: ClassVar[str] = ""
 
     def find(self, name: str) -> Tag | None:
         return self.session.scalars(select(Tag).where(Tag.name_key == name.strip().casefold())).one_or_none()
@@ -38,6 +41,9 @@ class TagCRUD(BaseCRUD[Tag]):
 
     def options(self, q: str, row_id: int | None = None) -> list[tuple[int, str]]:
         statement = select(Tag.id, Tag.name).order_by(Tag.name_key).limit(CHOICES)
+        if self.target and row_id is None:
+            link: Any = TAGGED[self.target]
+            statement = statement.where(select(link.id).where(link.tag_id == Tag.id).exists())
         if row_id is not None:
             statement = statement.where(Tag.id == row_id)
         elif q:
@@ -100,6 +106,14 @@ class TagCRUD(BaseCRUD[Tag]):
                 for row in images
             ],
         )
+
+
+class UserTagCRUD(TagCRUD):
+    target = "users"
+
+
+class LessonTagCRUD(TagCRUD):
+    target = "lessons"
 
 
 def tags_of(model: Any) -> ScalarSelect[str | None]:
