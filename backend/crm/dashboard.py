@@ -8,6 +8,7 @@ from backend.core.deps import Caller, Routes, require
 from backend.core.permissions import Permission
 from backend.core.templating import render
 from backend.core.text import zone
+from backend.crm.waiting import waited
 from backend.database.crud.analytics import AnalyticsCRUD, Period
 from backend.database.crud.revenue import HOLD
 
@@ -42,5 +43,5 @@ def index(
         context["students"] = figures.students(period)
     if me.may(Permission.TICKETS_READ):
         waiting, longest = figures.waiting()
-        context |= {"reply": figures.first_reply(period), "waiting": waiting, "longest": longest}
+        context |= {"reply": figures.first_reply(period), "waiting": waiting, "longest": longest, "waited": waited}
     return render(request, "dashboard/index.html", **context)

@@ -69,6 +69,19 @@ def test_a_persons_token_never_does_more_than_the_person(app: FastAPI, db: Sessi
     assert client.get("/api/auth/me", headers=bearer(text)).status_code == 401
 
 
+def test_a_token_is_answered_in_the_language_that_it_asks_for(api: Api) -> None:
+    client, told = api("lessons:read"), []
+    for language in ("ru", "en"):
+        headers = {"Accept-Language": language}
+        found = client.get("/api/auth/me", headers=headers).json()
+        refused = client.get("/api/users/", headers=headers)
+        told.append((found["language"], refused.status_code, refused.json()["error"]["message"]))
+    assert told == [
+        ("ru", 403, "У вас нет права на это действие."),
+        ("en", 403, "You do not have the right to do this."),
+    ]
+
+
 def test_use_of_a_token_is_noted(api: Api, db: Session) -> None:
     client = api("lessons:read")
     client.get("/api/auth/me")

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import httpx2
 import pytest
+import time_machine
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
@@ -21,7 +22,7 @@ from backend.database.models.users import User
 from tests.access import API, PAGES, everything
 from tests.codes import code, give_app, wrong_code
 from tests.conftest import PASSWORD, Api, SignIn
-from tests.doors import bearer, browser, program, token_of
+from tests.doors import bearer, browser, program, sign_in, token_of
 from tests.factories import make_lesson, make_purchase, make_user
 
 CONFIRM = "/dashboard/confirm/"
@@ -210,3 +211,19 @@ def test_whoever_has_no_password_sets_one_only_just_after_coming_in(staff: SignI
     age(db, 1)
     assert person.post("/dashboard/settings/password", data=new).status_code == 303
     assert browser(person.app).get("/login").status_code == 200
+
+
+@pytest.mark.parametrize(("remember", "lasts"), [("true", ["Max-Age=2592000"]), ("", [])])
+def test_a_fresh_proof_keeps_those_signed_in_who_stay_so_and_nobody_else(
+    app: FastAPI, db: Session, remember: str, lasts: list[str]
+) -> None:
+    object.__setattr__(app.state.settings, "remember_days", 30)
+    client = browser(app)
+    with time_machine.travel(clock.now(), tick=False):  # a session as long as an ordinary one may be, and no longer
+        assert sign_in(client, remember=remember).status_code == 303
+    client.headers["X-CSRF-Token"] = token_of(client.get("/dashboard/settings/"))
+    age(db)
+    answer = client.post(CONFIRM, data={"password": PASSWORD, "next": "/dashboard/"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/")
+    [cookie] = [each for each in answer.headers.get_list("set-cookie") if each.startswith("lyceum=")]
+    assert [part for part in cookie.split("; ") if part.startswith("Max-Age")] == lasts

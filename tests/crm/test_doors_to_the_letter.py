@@ -13,12 +13,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from webauthn.helpers import bytes_to_base64url
 
-from backend.core import clock, otp
+from backend.core import clock, otp, security
 from backend.core.context import Principal
 from backend.core.permissions import ADMIN, MANAGER, SYSTEM_ROLES
 from backend.core.units import has_what_it_takes
 from backend.database.crud.credentials import CredentialCRUD
 from backend.database.models.audit import SecurityEvent
+from backend.database.models.auth import OneTimeToken
 from backend.database.models.users import User
 from tests.codes import SECRET, code
 from tests.conftest import SignIn, make_settings
@@ -28,9 +29,9 @@ from tests.crm.test_elsewhere import browser as guest
 from tests.crm.test_elsewhere import leave, provider, running
 from tests.crm.test_forged_passkeys import Key
 from tests.crm.test_new_passkeys import NEW, SECURITY, person, set_up
-from tests.crm.test_staff import invited
+from tests.crm.test_staff import hire, invited
 from tests.doors import ask_tokens, bearer, browser, program
-from tests.factories import make_user
+from tests.factories import make_user, save
 from tests.provider import FakeProvider
 
 __all__ = ["person", "provider", "running"]  # fixtures
@@ -112,6 +113,21 @@ def test_a_refused_proof_says_when_to_try_again(admin: TestClient, db: Session) 
     answers = [admin.post(CONFIRM, data={"password": f"a wrong password {n}"}) for n in range(6)]
     assert ["retry-after" in answer.headers for answer in answers] == [False] * 5 + [True]
     assert 0 < int(answers[-1].headers["retry-after"]) <= 15 * 60
+
+
+@pytest.mark.parametrize(
+    ("purpose", "address"), [("sign_in", "enter"), ("invite", "invite"), ("reset", "reset"), ("verify", "confirm")]
+)
+def test_links_that_went_out_before_an_update_open_after_it(
+    app: FastAPI, db: Session, purpose: str, address: str
+) -> None:
+    """They lie in the database by these words, and a link of one kind opens nothing of another."""
+    boris = hire(db, MANAGER, "boris")
+    row = {"token_hash": security.digest("secret"), "expires_at": clock.now() + timedelta(minutes=15)}
+    save(db, OneTimeToken(user_id=boris.id, purpose=purpose, data={"email": "new@school.example"}, **row))
+    places = ("enter", "invite", "reset", "confirm")
+    opened = [place for place in places if browser(app).get(f"/{place}/secret").status_code == 200]
+    assert opened == [address]
 
 
 # -- accounts elsewhere

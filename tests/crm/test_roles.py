@@ -128,6 +128,14 @@ def test_a_copy_begins_with_the_rights_of_another(admin: TestClient, db: Session
     assert {box.attributes["value"] for box in page.css("[name=rights]")} == {*Permission} - {"bot", "purchases:write"}
 
 
+def test_a_new_role_begins_with_what_everyone_needs(admin: TestClient) -> None:
+    page = HTMLParser(admin.get(f"{HERE}new").text)
+    assert [box.attributes["value"] for box in page.css("[name=rights][checked]")] == BASIC
+    sets = {words(each.css("legend")[0]): each.css("[name=rights]") for each in page.css("fieldset.ly-field")}
+    assert [box.attributes["value"] for box in sets["Everyone of the staff"]] == BASIC
+    assert "Other" not in sets
+
+
 def test_what_does_not_fit_stays_in_the_form(admin: TestClient) -> None:
     for name in ("Админ", "admin", "АДМИН", "Manager"):
         refused = admin.post(HERE, data={"name": name, "rights": [*BASIC, "users:read"]})
@@ -151,6 +159,21 @@ def test_what_does_not_fit_stays_in_the_form(admin: TestClient) -> None:
     assert told == [mixed] * 3 + [alike] * 7
     for right in ("bot", "purchases:write", "everything"):
         assert admin.post(HERE, data={"name": "X", "rights": right}).status_code == 422
+
+
+def test_a_role_is_renamed_to_what_no_other_is_called(admin: TestClient, db: Session) -> None:
+    role = make(admin, db, "Куратор")
+    make(admin, db, "Наставник")
+    taken, alike = "There is a role of this name already.", "This name looks like that of another role."
+    for name, told in (("Админ", taken), ("MANAGER", taken), ("наставник", taken), ("Менеджёр", alike)):
+        refused = admin.post(f"{HERE}{role.id}", data={"name": name, "rights": BASIC})
+        assert (refused.status_code, errors(refused.text)) == (422, {"name": told}), name
+        db.expire_all()
+        assert role.name == "Куратор"
+    for name in ("КУРАТОР", "Куратор.", "Куратор"):  # what reads like its own name is nobody else's
+        assert admin.post(f"{HERE}{role.id}", data={"name": name, "rights": BASIC}).status_code == 303, name
+        db.expire_all()
+        assert role.name == name
 
 
 def test_the_roles_of_the_program_stay(admin: TestClient, db: Session) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from backend.core import clock
 from backend.core.permissions import ADMIN, MANAGER, SUPPORT
 from backend.core.security import hash_password
+from backend.database.crud.auth import ABSOLUTE, SessionCRUD
 from backend.database.crud.staff import has_login
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import OneTimeToken
@@ -17,10 +18,11 @@ from backend.database.models.dispatches import Dispatch
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from tests.conftest import PASSWORD, SignIn
+from tests.crm.files import USERS, check, start, table, upload
 from tests.crm.pages import one, words
 from tests.crm.test_staff import HERE, NEW, again, hire, lead, role_id
 from tests.crm.test_takeovers import forget, path
-from tests.doors import browser
+from tests.doors import BASE, browser
 from tests.doors import sign_in as sign_in_with
 from tests.factories import make_lesson, make_purchase, make_user
 
@@ -134,6 +136,55 @@ def test_a_password_from_before_does_not_open_the_staffs_account(app: FastAPI, a
     assert sign_in_with(browser(app), PASSWORD, "olga@pupils.example").status_code == 401
     assert browser(app).post(path(db, "invite"), data={"password": NEW, "repeat": NEW}).status_code == 303
     assert sign_in_with(browser(app), NEW, "olga@pupils.example").status_code == 303
+
+
+def test_only_an_address_that_the_student_confirmed_and_nobody_else_wrote_stays(
+    admin: TestClient, sign_in: SignIn, db: Session
+) -> None:
+    """Whoever writes an address of their own into an account can confirm it as well."""
+    hire(db, MANAGER, "boris")
+    boris = sign_in("boris")
+    own = make_user(db, email="own@pupils.example", email_verified_at=clock.now())
+    unsure = make_user(db, email="unsure@pupils.example")
+    file = upload(
+        boris, USERS, table(["telegram_id", "first_name", "email"], [700100400, "Вера", "made@thief.example"])
+    )
+    check(boris, file)
+    start(boris, file)
+    begun = db.scalars(select(User).where(User.email == "made@thief.example")).one()
+    changed = make_user(db, email="old@pupils.example", email_verified_at=clock.now())
+    sent = {"first_name": "Ольга", "email": "new@thief.example", "is_active": "true"}
+    assert boris.post(f"/dashboard/users/{changed.id}", data=sent).status_code == 303
+    for each in (begun, again(db, changed)):
+        each.email_verified_at = clock.now()
+    db.commit()
+
+    students = (own, unsure, begun, changed)
+    told = ["The e-mail is taken off" in card(admin, student) for student in students]
+    for student in students:
+        answer = admin.post(f"{HERE}{student.id}/take-in", data={"role_id": role_id(db, SUPPORT)})
+        assert answer.status_code == 201
+    assert [again(db, student).email for student in students] == ["own@pupils.example", None, None, None]
+    assert told == [False, True, True, True]
+
+
+def test_a_session_from_before_is_not_one_of_the_staff(app: FastAPI, admin: TestClient, db: Session) -> None:
+    """Whoever came in as the student, by whatever address stood there, does not work at the school with it."""
+    olga = make_user(db)
+    secrets = []
+    for kind in ("cookie", "api"):
+        session, secret = SessionCRUD(db).open(olga, kind=kind, user_agent="", ip="", lifetime=ABSOLUTE)
+        secrets.append((session.id, secret))
+    db.commit()
+    theirs = TestClient(app, base_url=BASE, cookies={"lyceum": secrets[0][1]}, follow_redirects=False)
+    assert theirs.get("/dashboard/tickets/").status_code == 403
+    assert len(SessionCRUD(db).of_user(olga.id)) == 2
+
+    assert admin.post(f"{HERE}{olga.id}/take-in", data={"role_id": role_id(db, SUPPORT)}).status_code == 201
+
+    assert theirs.get("/dashboard/tickets/").headers["location"].startswith("/login")
+    assert SessionCRUD(db).find_api_session(secrets[1][0]) is None
+    assert SessionCRUD(db).of_user(olga.id) == []
 
 
 def test_a_friend_renamed_to_the_one_who_is_awaited_is_told_apart(
