@@ -78,6 +78,7 @@ def test_who_waits_longest_comes_first(admin: TestClient, db: Session) -> None:
 
     card = page.css_first("section[aria-labelledby=waiting]")
     assert [link.text() for link in card.css("ul a")] == ["First", "Second"]
+    assert [badge.text().strip() for badge in card.css("ul .badge")] == ["2 h", "5 min"]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_owners_are_told_of_what_worries_once_and_in_their_language(
             pass
     found = told(db)
     assert [(to, what) for to, what, _details in found] == [
-        ("olga@okno.example", "Использованный refresh-токен пришёл снова"),
+        ("olga@okno.example", "Использованный токен обновления пришёл снова"),
         ("olga@okno.example", "Роль изменена"),
     ]
     assert found[0][2].startswith("Анна · ")

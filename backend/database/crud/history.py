@@ -13,7 +13,7 @@ from backend.core.i18n import _
 from backend.core.permissions import STUDENT
 from backend.database.crud import blockers
 from backend.database.crud.base import BaseCRUD, Filter, exact
-from backend.database.crud.names import COLUMNS, Record, name_in, named_in, names
+from backend.database.crud.names import COLUMNS, NAMED, Record, name_in, named_in, names
 from backend.database.listing import AnyRow, AnySelect, Dressed, Page, within
 from backend.database.models.auth import ApiToken
 from backend.database.models.history import Change, ChangeSet, ChangeSetPart
@@ -75,8 +75,7 @@ class HistoryCRUD:
         for change in self.session.scalars(touched):
             changes.setdefault(change.change_set_id, []).append(change)
         times, why = (self.times_undone(ids), blockers.reasons(self.session, sets)) if undo and ids else ({}, {})
-        told = (change for some in changes.values() for change in some)
-        known = names(self.session, named_in(one for one in told if one.op == "update" or one.entity in LINKS))
+        known = names(self.session, _named(change for some in changes.values() for change in some))
         return [
             Entry(
                 made,
@@ -101,6 +100,18 @@ class HistoryCRUD:
         chain = chain.union_all(select(chain.c.set_id, undo.id).join(undo, undo.undoes_id == chain.c.last))
         counted = self.session.execute(select(chain.c.set_id, func.count()).group_by(chain.c.set_id))
         return dict(counted.all())
+
+
+def _named(changes: Iterable[Change]) -> set[Record]:
+    """The records that a record's page names: in what changed, and at the other end of a link."""
+    found, changed = set[Record](), list[Change]()
+    for change in changes:
+        if change.op == "update":
+            changed.append(change)
+        elif change.entity in LINKS:
+            column = LINKS[change.entity]
+            found.add((NAMED[column], (change.after or change.before)[column]))
+    return found | named_in(changed)
 
 
 @dataclass(frozen=True)
