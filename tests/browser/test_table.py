@@ -10,12 +10,13 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.core import clock
+from backend.database.crud.tags import TagCRUD
 from backend.database.models.auth import AuthSession
 from backend.database.models.lessons import Lesson
 from tests.browser.axe import violations
 from tests.browser.test_keys import press
 from tests.conftest import PASSWORD
-from tests.factories import make_course, make_lesson
+from tests.factories import make_course, make_lesson, make_user
 
 pytestmark = pytest.mark.browser
 LESSONS = "/dashboard/lessons/"
@@ -140,6 +141,24 @@ def test_columns_are_chosen_and_stay_in_the_address(page: Page, db: Session) -> 
     expect(page.locator("thead")).not_to_contain_text("Revenue")
     page.go_back()
     expect(page.locator("thead")).to_contain_text("Revenue")
+
+
+def test_what_is_seldom_asked_unfolds_and_is_ready_to_type(page: Page, db: Session) -> None:
+    person, _other = make_user(db, first_name="Vera"), make_user(db)
+    TagCRUD(db).put("users", [person.id], "VIP")
+    TagCRUD(db).put("lessons", [make_lesson(db).id], "Light")  # of no student
+    db.commit()
+    page.goto("/dashboard/users/")
+    chip = page.get_by_role("button", name="Tag", exact=True)
+    expect(page.get_by_role("button", name="Bought", exact=True)).to_be_visible()
+    expect(chip).to_be_hidden()
+    page.get_by_text("More filters").click()
+    chip.click()
+    expect(page.locator("#filter-tag-find")).to_be_focused()
+    expect(page.locator("#filter-tag-found a")).to_have_text(["VIP"])
+    page.locator("#filter-tag-found a").click()
+    expect(page.locator("#list-rows tr")).to_have_count(1)
+    expect(page.locator("#list .ly-filters > .ly-chip.is-on")).to_contain_text("Tag: VIP")
 
 
 def test_a_relation_is_looked_for_in_its_chip(page: Page, db: Session) -> None:
