@@ -13,6 +13,7 @@ from backend.core import clock
 from backend.database.crud.tags import TagCRUD
 from backend.database.models.auth import AuthSession
 from backend.database.models.lessons import Lesson
+from backend.database.session import Database
 from tests.browser.axe import violations
 from tests.browser.test_keys import press
 from tests.conftest import PASSWORD
@@ -143,11 +144,12 @@ def test_columns_are_chosen_and_stay_in_the_address(page: Page, db: Session) -> 
     expect(page.locator("thead")).to_contain_text("Revenue")
 
 
-def test_what_is_seldom_asked_unfolds_and_is_ready_to_type(page: Page, db: Session) -> None:
-    person, _other = make_user(db, first_name="Vera"), make_user(db)
-    TagCRUD(db).put("users", [person.id], "VIP")
-    TagCRUD(db).put("lessons", [make_lesson(db).id], "Light")  # of no student
+def test_what_is_seldom_asked_unfolds_and_is_ready_to_type(page: Page, db: Session, database: Database) -> None:
+    person, _other, lesson = make_user(db, first_name="Vera"), make_user(db), make_lesson(db)
     db.commit()
+    with database.transaction() as session:
+        TagCRUD(session).put("users", [person.id], "VIP")
+        TagCRUD(session).put("lessons", [lesson.id], "Light")  # of no student
     page.goto("/dashboard/users/")
     chip = page.get_by_role("button", name="Tag", exact=True)
     expect(page.get_by_role("button", name="Bought", exact=True)).to_be_visible()

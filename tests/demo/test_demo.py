@@ -363,8 +363,9 @@ def test_the_dashboard_shows_it(admin: TestClient, database: Database, settings:
 
 def test_a_tag_that_the_school_has_already_stays_its_own(database: Database, settings: Settings, db: Session) -> None:
     lesson = make_lesson(db)
-    TagCRUD(db).put("lessons", [lesson.id], "Свет")
     db.commit()
+    with database.transaction() as session:
+        TagCRUD(session).put("lessons", [lesson.id], "Свет")
     load(database, settings, NOW)
     remove(database)
     assert db.scalars(select(Tag.name)).all() == ["Свет"]
