@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Door(StrEnum):
-    """Via a change came in; stored with every change set."""
+    """Through what a change came in; stored with every change set."""
 
     WEB = "web"
     API = "api"

@@ -128,10 +128,13 @@ def _row(change: Any, standing: Mapping[Record, str]) -> Row:
 
 
 def _changed(name: str, before: Any, after: Any, standing: Mapping[Record, str]) -> Field:
-    label = wording.column(name)
     if isinstance(before, str) and isinstance(after, str) and max(len(before), len(after)) > LONG:
-        return Field(label, pieces=compare(before, after))
-    return Field(label, said(name, before, standing), said(name, after, standing))
+        return Field(wording.column(name), pieces=compare(before, after))
+    return _from_to(name, before, after, standing)
+
+
+def _from_to(name: str, before: Any, after: Any, standing: Mapping[Record, str]) -> Field:
+    return Field(wording.column(name), said(name, before, standing), said(name, after, standing))
 
 
 def said(name: str, value: Any, standing: Mapping[Record, str]) -> str:
@@ -147,8 +150,7 @@ def told(entry: Entry) -> Iterator[Field]:
     for change in entry.changes:
         if change.op == "update":
             for name, after in change.after.items():
-                before = change.before.get(name)
-                yield Field(wording.column(name), said(name, before, entry.names), said(name, after, entry.names))
+                yield _from_to(name, change.before.get(name), after, entry.names)
         elif change.entity in LINKS:
             name = LINKS[change.entity]
             known = said(name, (change.before or change.after).get(name), entry.names)

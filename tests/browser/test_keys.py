@@ -72,7 +72,7 @@ def test_a_key_that_comes_before_its_script_is_not_lost(page: Page, db: Session)
     """Whoever knows the way presses the next key as soon as the page shows."""
     course = make_course(db, [])
     held: list[Route] = []
-    page.route("**/app.js*", lambda route: held.append(route), times=1)  # noqa: PLW0108 - it calls functions only
+    page.route("**/app.js*", lambda route: held.append(route), times=1)  # noqa: PLW0108 - Playwright calls functions only
     page.goto(f"/dashboard/courses/{course.id}", wait_until="commit")
     expect(page.locator("h1")).to_be_visible()
     press(page, "KeyE", "у")

@@ -137,14 +137,16 @@ class SearchIndex:
     def _fitting(self, statement: AnySelect, number: int) -> Sequence[AnyRow]:
         """By the ids of all who fit, where they are few."""
         formula = self._formula(PART)
+        if self.lookup.sqlite:
+            if len(self.few) < self.many:
+                return self.lookup.of_these(statement, self.few, number)
+            return list(self.lookup.newest(statement, formula, number))
         found, _order = self.lookup.joined(keys_of(statement, self.model), formula)
         rows = self.lookup.among_newest(found, number)
         if len(rows) == number:
             return rows
         if len(rows) < ENOUGH and len(self.few) < self.many:
             return self.lookup.of_these(statement, self.few, number)
-        if self.lookup.sqlite:
-            return list(self.lookup.newest(statement, formula, number))
         return self.lookup.of_all(found, number)
 
     def only(self, statement: AnySelect, level: int) -> Found:
