@@ -3,6 +3,7 @@ database each time.
 """
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 from fastapi import Request
@@ -100,6 +101,11 @@ def visitor_key(request: Request, settings: Settings) -> str:
     return key if VISITOR_KEY.fullmatch(key) else ""
 
 
+def stranger(request: Request) -> Principal:
+    """Who asks, before anybody has looked: what an error is drawn for, which has no form."""
+    return Principal(language=current_language.get(), theme=_theme(request))
+
+
 def visitor(request: Request, settings: Settings) -> Principal:
     """A signed-out browser.
 
@@ -107,8 +113,7 @@ def visitor(request: Request, settings: Settings) -> Principal:
     """
     key = visitor_key(request, settings) or getattr(request.state, "new_visitor", "")
     request.state.csrf_key = key
-    token = csrf.make_token(settings, key) if key else ""
-    return Principal(language=current_language.get(), csrf_token=token, theme=_theme(request))
+    return replace(stranger(request), csrf_token=csrf.make_token(settings, key) if key else "")
 
 
 def _theme(request: Request) -> str:

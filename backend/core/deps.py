@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
-from backend.core import csrf
+from backend.core import csrf, direct
 from backend.core.config import Settings
 from backend.core.context import Actor, Principal
 from backend.core.errors import UnsupportedMediaError
@@ -81,7 +81,7 @@ class UnitRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         declared, self.dependant = self.dependant, _lean(self.dependant)
-        inner = super().get_route_handler()
+        inner = direct.handler(self.dependant) or super().get_route_handler()
         self.dependant = declared
 
         async def handle(request: Request) -> Response:

@@ -8,40 +8,46 @@ from starlette.types import Receive, Scope, Send
 
 from backend.core.deps import UnitRoute
 
+Shape = tuple[tuple[str, ...], int]
 
-def beginning(path: str) -> str:
-    """The first two segments: "/dashboard/users" of "/dashboard/users/5"."""
-    return "/".join(path.split("/", 3)[:3])
+
+def shape(path: str) -> Shape:
+    """The first two segments and the number of slashes: (("dashboard", "users"), 3) of "/dashboard/users/5"."""
+    return tuple(path.split("/", 3)[1:3]), path.count("/")
 
 
 class Finder:
-    """Stands before a router and lets it look only at the routes that begin as the address does, in their order."""
+    """Stands before a router and lets it look only at the routes of the address' shape, in their order."""
 
     def __init__(self, router: APIRouter) -> None:
         self.router = router
         self.known = 0
-        self.parts: dict[str, APIRouter] = {}
+        self.parts: dict[Shape, APIRouter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if len(self.router.routes) != self.known:
             self._sort()
         scope["router"] = self.router  # addresses are made of all routes
-        part = None if scope.get("root_path") else self.parts.get(beginning(scope.get("path", "")))
+        part = None if scope.get("root_path") else self.parts.get(shape(scope.get("path", "")))
         await (part or self.router).app(scope, receive, send)
 
     def _sort(self) -> None:
-        named = [(_fixed(route), route) for route in self.router.routes]
-        self.known = len(named)
+        routes = self.router.routes
+        self.known = len(routes)
         self.parts = {}
-        for name in {name for name, _route in named if name}:
-            part = self.parts[name] = copy.copy(self.router)
-            part.routes = [route for fixed, route in named if fixed in ("", name)]
+        for one in {shape(route.path) for route in routes if isinstance(route, UnitRoute)}:
+            part = self.parts[one] = copy.copy(self.router)
+            part.routes = [route for route in routes if _can_mean(route, one)]
 
 
-def _fixed(route: BaseRoute) -> str:
-    """How every address of a route begins; "" when that is not known, as of a folder of files."""
-    name = beginning(route.path_format) if isinstance(route, UnitRoute) else ""
-    return "" if "{" in name else name
+def _can_mean(route: BaseRoute, asked: Shape) -> bool:
+    """Whether an address of this shape may belong to the route; of others than ours, as a folder of files, who knows."""
+    if not isinstance(route, UnitRoute) or ":path}" in route.path:
+        return True
+    segments, slashes = shape(route.path)
+    return slashes == asked[1] and all(
+        "{" in ours or ours == theirs for ours, theirs in zip(segments, asked[0], strict=True)
+    )
 
 
 def install(router: APIRouter) -> None:

@@ -66,6 +66,6 @@ def _characters(key: tuple[object, ...]) -> int:
     return found
 
 
-def with_token(page: str, token: str) -> str:
-    """The page as its reader gets it."""
-    return page.replace(TOKEN, token)
+def with_token(page: str, token: str) -> bytes:
+    """The page as its reader gets it. Bytes are looked through several times as fast as Cyrillic text is."""
+    return page.encode().replace(TOKEN.encode(), token.encode())

@@ -32,12 +32,17 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Labels are route templates, never what a client typed, so their number is bounded."""
         known = method if method in METHODS else "OTHER"
-        self.requests.labels(known, route, str(status)).inc()
-        self.seconds.labels(known, route).observe(seconds)
+        found = self._known.get((known, route, status))
+        if found is None:
+            counted, timed = self.requests.labels(known, route, str(status)), self.seconds.labels(known, route)
+            found = self._known[known, route, status] = counted, timed
+        found[0].inc()
+        found[1].observe(seconds)
 
     def render(self) -> bytes:
         return generate_latest(self.registry)

@@ -17,6 +17,7 @@ from backend.core.context import ANONYMOUS, request_id_var
 from backend.core.errors import AppError, TooLargeError, TooManyRequestsError
 from backend.core.handlers import respond
 from backend.core.hosts import is_loopback
+from backend.core.logging import answered
 from backend.core.metrics import Metrics
 from backend.core.ratelimit import RateLimiter
 from backend.core.units import is_api
@@ -71,9 +72,8 @@ class Outermost:
         self.settings = settings
         self.metrics = metrics
         self.limiter = limiter
-        self.headers = dict(SECURITY_HEADERS)
-        if settings.https:
-            self.headers["Strict-Transport-Security"] = HSTS
+        headers = SECURITY_HEADERS | ({"Strict-Transport-Security": HSTS} if settings.https else {})
+        self.headers = tuple((name.lower().encode(), value.encode()) for name, value in headers.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,7 +88,8 @@ class Outermost:
         request_id_var.set(request_id)
         i18n.current_language.set(self._language(request))
         self._meet(request)
-        watched = _Watched(request, send, self.settings, {**self.headers, "X-Request-ID": request_id}, method)
+        headers = (*self.headers, (b"x-request-id", request_id.encode()))
+        watched = _Watched(request, send, self.settings, headers, method)
         started = time.perf_counter()
         try:
             await self._guarded(request, receive, watched)
@@ -148,7 +149,7 @@ class Outermost:
             return
         if not auth.visitor_key(request, self.settings):
             request.state.new_visitor = security.new_token()
-        request.state.me = auth.visitor(request, self.settings)
+        request.state.me = auth.stranger(request)
 
     def _language(self, request: Request) -> str:
         chosen = request.cookies.get(auth.cookie_name(self.settings, auth.LANGUAGE_COOKIE), "")
@@ -158,14 +159,11 @@ class Outermost:
         route = request.scope.get("route")
         path = request.scope["path"]
         self.metrics.observe(method, getattr(route, "path", None) or "unmatched", status, seconds)
-        note = log.debug if path in QUIET and status < BAD else log.info
-        note(
-            "request",
-            method=method,
-            path=SECRET_PATH.sub(r"\1***", path),
-            status=status,
-            ms=round(seconds * 1000, 1),
-        )
+        shown, taken = SECRET_PATH.sub(r"\1***", path), round(seconds * 1000, 1)
+        if path in QUIET and status < BAD:
+            log.debug("request", method=method, path=shown, status=status, ms=taken)
+        else:
+            answered(method, shown, status, taken)
 
 
 def _forget_host(request: Request) -> None:
@@ -176,7 +174,9 @@ def _forget_host(request: Request) -> None:
 class _Watched:
     """`send` that adds the headers, remembers the status and drops the body of a HEAD answer."""
 
-    def __init__(self, request: Request, send: Send, settings: Settings, headers: dict[str, str], method: str) -> None:
+    def __init__(
+        self, request: Request, send: Send, settings: Settings, headers: tuple[tuple[bytes, bytes], ...], method: str
+    ) -> None:
         self.request = request
         self.send = send
         self.settings = settings
@@ -205,8 +205,8 @@ class _Watched:
         await self.send(message)
 
     def _dress(self, headers: MutableHeaders) -> None:
-        for name, value in self.headers.items():
-            headers.setdefault(name, value)
+        own = {name for name, _value in headers.raw}
+        headers.raw.extend(header for header in self.headers if header[0] not in own)
         if not self.private and self.status == OK:
             return
         headers.setdefault("Cache-Control", "no-store")

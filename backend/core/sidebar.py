@@ -50,7 +50,7 @@ class Sidebar:
 
 def drawn(request: Request, me: Principal, links: Links) -> Sidebar:
     badges: dict[str, int] = getattr(request.state, "badges", {})
-    current = _current(request.url.path, links, me.permissions)
+    current = _current(request.scope["path"], links, me.permissions)
     return Sidebar(me.permissions, current, tuple(badges.items()), _pins(request, links), links)
 
 

@@ -230,7 +230,8 @@ def here() -> str:
     current = request.headers.get("HX-Current-URL", "")
     if current and request.headers.get("HX-Request") == "true":
         return local_path("/" + current.split("://", 1)[-1].partition("/")[2])
-    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else str(path)
 
 
 def navigation() -> sidebar.Sidebar:
@@ -255,10 +256,13 @@ def mended(error: AppError) -> str:
 
 def key_of(action: str) -> Markup:
     """The attributes of a button that a key presses too (core.shortcuts); none for whoever has switched keys off."""
-    if not principal(_request.get()).single_keys:
-        return Markup()
+    return _key_of(action, _("Key")) if principal(_request.get()).single_keys else Markup()
+
+
+@lru_cache
+def _key_of(action: str, label: str) -> Markup:
     key = shortcuts.cap(action)
-    return Markup(' aria-keyshortcuts="{}" title="{}: {}"').format(key, _("Key"), key)
+    return Markup(' aria-keyshortcuts="{}" title="{}: {}"').format(key, label, key)
 
 
 def view_menu(list_url: str, list_name: str, params: BaseModel) -> saved.Menu | None:

@@ -36,7 +36,7 @@ def closed() -> ForbiddenError:
 
 def admit(me: Principal, request: Request, *, recent: bool) -> None:
     """Raises ForbiddenError. `recent`: the route asks for a proof, and the person who could give it is not there."""
-    path = request.url.path
+    path = request.scope["path"]
     if me.impersonator_id is None or path in OUT:
         return
     inside = path in ALONE or (path.startswith(OPEN) and not f"{path}/".startswith(CLOSED))

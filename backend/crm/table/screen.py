@@ -156,7 +156,7 @@ def screen_of(table: Table) -> Any:
     return Depends(build)
 
 
-_drawn: dict[tuple[Any, ...], str] = {}
+_drawn: dict[tuple[Any, ...], dict[tuple[Any, ...], str]] = {}  # by how they look, then by their values
 DRAWN = 4_000  # rows, about 8 MB
 
 
@@ -171,19 +171,20 @@ def _once(screen: Screen, draw: Callable[[Any], str]) -> Callable[[Any], str]:
         current_language.get(), current_timezone.get(), minute,
     )  # fmt: skip
 
+    if sum(map(len, _drawn.values())) >= DRAWN:
+        _drawn.clear()
+    shelf = _drawn.setdefault(look, {})
+
     def drawn(row: Any) -> str:
         values = listing.values_of(row)
         if values is None:
             return draw(row)
-        key = (look, values)
         try:
-            found = _drawn.get(key)
+            found = shelf.get(values)
         except TypeError:  # it holds a JSON value
             return draw(row)
         if found is None:
-            if len(_drawn) >= DRAWN:
-                _drawn.clear()
-            found = _drawn[key] = draw(row)
+            found = shelf[values] = draw(row)
         return found
 
     return drawn
