@@ -14,7 +14,7 @@ from backend.core import clock, csrf, security, viewing
 from backend.core.config import Settings
 from backend.core.context import ANONYMOUS, Principal
 from backend.core.i18n import LANGUAGES, current_language
-from backend.core.permissions import effective
+from backend.core.permissions import effective, held
 from backend.database.crud.auth import ABSOLUTE, TOUCH, ApiTokenCRUD, SessionCRUD
 from backend.database.listing import AnyRow
 from backend.database.models.auth import AuthSession
@@ -173,7 +173,7 @@ def principal_of(found: AnyRow, *, kind: str, csrf_token: str = "") -> Principal
         name=full_name(found.first_name, found.last_name),
         login=found.login or found.email or "",
         role=found.role,
-        permissions=frozenset(found.permissions),
+        permissions=held(found.permissions),
         language=language,
         theme=found.theme,
         timezone=found.timezone,

@@ -99,6 +99,7 @@ class UnitRoute(APIRoute):
                 raise
             finally:
                 current_unit.reset(token)
+                unit.close()
                 await request.close()  # the files of a form
 
         return handle

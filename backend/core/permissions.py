@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 
 from backend.core.i18n import N_
 
@@ -138,6 +139,21 @@ def grantable(own: Iterable[str]) -> frozenset[str]:
     return rights | BOT_SCOPES if P.SETTINGS_WRITE in rights else rights
 
 
+def held(rights: Iterable[str]) -> frozenset[str]:
+    """A role's rights as one object for all requests: what pages keep by them is found again by looking at it once."""
+    return _held(tuple(rights))
+
+
+@lru_cache(maxsize=1000)
+def _held(rights: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(rights)
+
+
 def effective(scopes: Iterable[str], owner: Iterable[str] | None) -> frozenset[str]:
     """What a token may do now: never more than its owner may still give. `owner=None` is the school itself."""
-    return frozenset(scopes) if owner is None else frozenset(scopes) & grantable(owner)
+    return held(scopes) if owner is None else _effective(held(scopes), held(owner))
+
+
+@lru_cache(maxsize=1000)
+def _effective(scopes: frozenset[str], owner: frozenset[str]) -> frozenset[str]:
+    return scopes & grantable(owner)

@@ -44,10 +44,10 @@ def views_of(request: Request) -> list[View]:
 
 
 def _load(request: Request, user_id: int) -> list[View]:
-    session = request.state.unit.session
-    if session.in_transaction():
-        return ViewCRUD(session).seen_by(user_id)
-    with request.app.state.database.read_sessions() as own:  # a detached route has closed its own
+    unit = request.state.unit
+    if unit.is_open:
+        return ViewCRUD(unit.session).seen_by(user_id)
+    with request.app.state.database.read() as own:
         return ViewCRUD(own).seen_by(user_id)
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -126,9 +127,17 @@ class Unit:
         self.api = is_api(request.scope["path"])
         self.writing = request.method not in csrf.SAFE_METHODS
         self.database: Database = request.app.state.database
-        makers = self.database
-        self.session: Session = (makers.write_sessions if self.writing else makers.read_sessions)()
         self.me: Principal = ANONYMOUS
+        self.is_open = False  # its session may be asked
+
+    @cached_property
+    def session(self) -> Session:
+        return self.database.write_sessions() if self.writing else self.database.readers.take()
+
+    def close(self) -> None:
+        """Once nobody asks it any more."""
+        if not self.writing and "session" in self.__dict__:
+            self.database.readers.give_back(self.__dict__.pop("session"))
 
     def run(self, endpoint: Callable[[], Any]) -> Response:
         """The whole unit, again from the start after a transient failure of the database."""
@@ -170,12 +179,13 @@ class Unit:
 
     @contextmanager
     def _opened(self) -> Iterator[Session]:
-        if self.writing:
-            with self.database.transaction(session=self.session) as session:
+        session = self.session
+        with self.database.transaction(session=session) if self.writing else self.database.readers.reading(session):
+            self.is_open = True
+            try:
                 yield session
-        else:
-            with self.session:
-                yield self.session
+            finally:
+                self.is_open = False
 
     def _admit(self, session: Session, *, form: bool = True) -> None:
         self.me = authenticate(self.request, session, api=self.api)
