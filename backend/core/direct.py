@@ -27,13 +27,15 @@ def handler(needed: Dependant) -> Handler | None:
     call = needed.call
     if call is None or _is_async(call) or _asks_for_more(needed) or not all(map(_is_simple, needed.dependencies)):
         return None
-    steps = [(one.name, one.call, one.request_param_name) for one in needed.dependencies]
+    steps: list[tuple[str | None, Callable[..., Any], str | None]] = [
+        (one.name, one.call, one.request_param_name) for one in needed.dependencies if one.call is not None
+    ]
     for_request = needed.request_param_name
 
     async def handle(request: Request) -> Response:
         values: dict[str, Any] = {for_request: request} if for_request else {}
         for name, build, parameter in steps:
-            built = await build(**{parameter: request}) if parameter else await build()  # type: ignore[misc]
+            built = await (build(**{parameter: request}) if parameter else build())
             if name is not None:
                 values[name] = built
         problems: list[Any] = []

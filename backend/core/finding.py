@@ -41,7 +41,7 @@ class Finder:
 
 
 def _can_mean(route: BaseRoute, asked: Shape) -> bool:
-    """Whether an address of this shape may belong to the route; of others than ours, as a folder of files, who knows."""
+    """Whether an address of this shape may belong to the route; who knows that of a folder of files."""
     if not isinstance(route, UnitRoute) or ":path}" in route.path:
         return True
     segments, slashes = shape(route.path)

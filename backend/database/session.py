@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Result, create_engine, event
@@ -21,6 +22,7 @@ T = TypeVar("T")
 TRIES = 3
 BUSY_SECONDS = 5
 STATEMENT_SECONDS = 20
+RECYCLE_SECONDS = 1800  # a connection that is older is made anew: firewalls forget one that is silent
 MAPPED = 0x7FFF0000  # bytes, the most that SQLite maps
 STATEMENTS_KEPT = 24  # prepared by each connection of SQLite: some 20 KB each, of 128 without being told
 # Serialisation failure, deadlock, lock not available (PostgreSQL); a lost connection is seen by its flag.
@@ -108,18 +110,22 @@ class Readers:
     def __init__(self, engine: Engine, *, at_rest: int) -> None:
         self._make = sessionmaker(engine.execution_options(lyceum_by_hand=True), autoflush=False)
         self._sqlite = engine.dialect.name == "sqlite"
-        self._at_rest = at_rest
+        self.at_rest = at_rest
         self._idle: deque[Session] = deque()
 
     def take(self) -> Session:
         """Costs no I/O: the connection is made, or found, by the first statement."""
         try:
-            return self._idle.pop()
+            session = self._idle.pop()
         except IndexError:
-            return self._make()
+            session = self._make(info={"since": monotonic()})
+        if monotonic() - session.info["since"] > RECYCLE_SECONDS:
+            session.close()
+            session.info["since"] = monotonic()
+        return session
 
     def give_back(self, session: Session) -> None:
-        if len(self._idle) < self._at_rest:
+        if len(self._idle) < self.at_rest:
             self._idle.append(session)
         else:
             session.close()
@@ -194,7 +200,7 @@ def _engine(url: str, pool_size: int, *, reading: bool = False) -> Engine:
             isolation_level="AUTOCOMMIT" if reading else "READ COMMITTED",
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_recycle=1800,
+            pool_recycle=RECYCLE_SECONDS,
             hide_parameters=True,  # an error message goes into the log, values may be secrets
             connect_args={"options": options, "connect_timeout": 3},
         )
