@@ -156,8 +156,24 @@ def screen_of(table: Table) -> Any:
     return Depends(build)
 
 
-_drawn: dict[tuple[Any, ...], dict[tuple[Any, ...], str]] = {}  # by how they look, then by their values
-DRAWN = 4_000  # rows, about 8 MB
+DRAWN = 2_000  # rows, about 6 MB
+
+
+class _Drawn:
+    """The rows of this minute as they were drawn, by how they look, then by their values."""
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._shelves: dict[tuple[Any, ...], dict[tuple[Any, ...], str]] = {}
+
+    def this_minute(self) -> dict[tuple[Any, ...], dict[tuple[Any, ...], str]]:
+        minute = int(clock.now().timestamp()) // 60
+        if minute != self._minute or sum(map(len, self._shelves.values())) >= DRAWN:
+            self._minute, self._shelves = minute, {}
+        return self._shelves
+
+
+_drawn = _Drawn()
 
 
 def _once(screen: Screen, draw: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -165,15 +181,11 @@ def _once(screen: Screen, draw: Callable[[Any], str]) -> Callable[[Any], str]:
 
     Lists are read again and again (Back, typing, several people), and drawing is most of their cost.
     """
-    minute = int(clock.now().timestamp()) // 60
     look = (
         screen.table.name, tuple(column.name for column in screen.columns), screen.me.permissions,
-        current_language.get(), current_timezone.get(), minute,
+        current_language.get(), current_timezone.get(),
     )  # fmt: skip
-
-    if sum(map(len, _drawn.values())) >= DRAWN:
-        _drawn.clear()
-    shelf = _drawn.setdefault(look, {})
+    shelf = _drawn.this_minute().setdefault(look, {})
 
     def drawn(row: Any) -> str:
         values = listing.values_of(row)

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, literal, not_, or_, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, func, not_, or_, select, true
 from sqlalchemy.orm import Session
 
 from backend.database.listing import AnyRow, AnySelect
@@ -183,9 +183,7 @@ class SearchIndex:
         """Exact finds, counted a little beyond SOME; of single letters those that begin with the first, doubles too."""
         if self._hits is None and self.letters and not self.ways:
             texts = [text for way in self.letters for text in pieces(way[0], START)]
-            begun = (select(self.model.id).where(self.lookup.begins(text, few=True)).limit(SOME + 1) for text in texts)
-            counts = (select(func.count()).select_from(found.subquery()).scalar_subquery() for found in begun)
-            self._hits = self.session.execute(select(sum(counts, literal(0)))).scalar_one()
+            self._hits = sum(self.lookup.count_begun(text, SOME + 1) for text in texts)
         if self._hits is None:
             found = select(self.model.id)
             if self.ways:
@@ -206,7 +204,7 @@ class SearchIndex:
         formula = self._mistyped()
         if not formula or len(self.few) >= ENOUGH:
             return []
-        check = near.Check(self.ways[-1])
+        check = near.check(self.ways[-1])
         found = (row.id for row in self.lookup.newest(statement, formula, CANDIDATES) if check(row.search_key))
         return list(islice(found, NEAREST))
 

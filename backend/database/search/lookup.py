@@ -108,6 +108,16 @@ class Lookup:
             return and_(self.key >= text, self.key < text + LAST)
         return func.instr(self.key, text) == 1
 
+    def count_begun(self, text: str, most: int) -> int:
+        """How many keys begin so, counted up to a number."""
+        if self.sqlite:
+            found = ask(self.session, _begun(self.model), low=text, high=text + LAST, most=most)
+        else:
+            some = select(self.model.id).where(self.begins(text, few=True)).limit(most).subquery()
+            found = ask(self.session, select(func.count()).select_from(some))
+        number: int = found.scalar_one()
+        return number
+
     def _any(self, texts: list[str]) -> ColumnElement[bool]:
         if self.sqlite:
             return or_(*(func.instr(self.key, text) > 0 for text in texts))
@@ -177,6 +187,13 @@ def _matching(statement: AnySelect, model: Any) -> AnySelect:
 def _some(model: Any) -> AnySelect:
     index = _index(model)
     return select(index.c.rowid).where(index.c[index.name].match(bindparam("text"))).limit(bindparam("number"))
+
+
+@lru_cache(maxsize=100)
+def _begun(model: Any) -> AnySelect:
+    key = model.search_key
+    some = select(model.id).where(key >= bindparam("low"), key < bindparam("high")).limit(bindparam("most")).subquery()
+    return select(func.count()).select_from(some)
 
 
 @lru_cache(maxsize=100)

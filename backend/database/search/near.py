@@ -6,6 +6,7 @@ each is then compared letter by letter.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from backend.database.search.keys import TRIGRAM, Term, Way, sound
 from backend.database.search.lookup import stands
@@ -49,6 +50,12 @@ def is_near(word: str, meant: str) -> bool:
 
 def _exchanged(rest: str, other: str) -> bool:
     return len(rest) > 1 and rest[:2] == other[1::-1] and rest[2:] == other[2:]
+
+
+@lru_cache(maxsize=100)
+def check(way: Way) -> "Check":
+    """The same one for the pages of a search and for whoever types it again: it has seen most words by then."""
+    return Check(way)
 
 
 class Check:
