@@ -73,13 +73,15 @@ class Lookup:
         """So many of these rows, or fewer when they are seldom, for PostgreSQL.
 
         It does not guess well how many there are, and either reads all of them or walks through the whole table.
+        Of a larger group as many more are expected as it is larger: one that will not do either is not asked.
         """
-        rows: Sequence[AnyRow] = ()
-        for groups in () if self.sqlite else _groups(self.greatest if top is None else top):
-            if len(rows) < number:
+        rows: Sequence[AnyRow] | None = None
+        asked = 0
+        for shift, groups in () if self.sqlite else _groups(self.greatest if top is None else top):
+            if rows is None or len(rows) < number <= len(rows) << (shift - asked):
                 near = found.where(_is_in(self.model, groups)).order_by(self.model.id.desc())
-                rows = ask(self.session, near.limit(number)).all()
-        return rows
+                rows, asked = ask(self.session, near.limit(number)).all(), shift
+        return rows or ()
 
     def of_all(self, found: AnySelect, number: int) -> Sequence[AnyRow]:
         """The same of all rows: found first, then sorted; on PostgreSQL."""
@@ -201,12 +203,12 @@ def _greatest(model: Any) -> AnySelect:
     return select(func.max(model.id))
 
 
-def _groups(top: int) -> Iterator[tuple[int, int]]:
-    """The two newest groups of each size that hold a small part of the rows only."""
+def _groups(top: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """The two newest groups of each size that hold a small part of the rows only, with their shift."""
     for kind, shift in enumerate(SHIFTS):
         newest = top >> shift
         if newest >= SMALL:
-            yield newest | kind * KIND, newest - 1 | kind * KIND
+            yield shift, (newest | kind * KIND, newest - 1 | kind * KIND)
 
 
 def _is_in(model: Any, groups: tuple[int, int]) -> ColumnElement[bool]:
