@@ -22,7 +22,8 @@ from backend.database.listing import PAGE_CAP
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from backend.database.schemas.users import StudentFilters
-from backend.database.search.lookup import Lookup
+from backend.database.search.lookup import KIND, SHIFTS, Lookup
+from tests.factories import make_user
 
 
 def lists(cls: type[Any] = BaseCRUD) -> Iterator[type[Any]]:
@@ -194,9 +195,28 @@ def test_the_newest_who_fit_are_found_in_the_index_of_the_search(db: Session) ->
     event.listen(db.get_bind(), "before_cursor_execute", lambda *sql: sent.append(sql[2] % sql[3]))
     lookup = Lookup(db, User)
     found, _order = lookup.joined(select(User.id), [[["ova "]]])
-    assert lookup.among_newest(found, 3, top=1_000_000) == []
+    make_user(db, id=999_500, last_name="Иванова")
+    sent.clear()
+    assert [row.id for row in lookup.among_newest(found, 3, top=1_000_000)] == [999_500]
     avoided = ("seqscan", "indexscan", "indexonlyscan")
     for statement, groups in zip(list(sent), ("{244,243}", "{1099511627806,1099511627805}"), strict=True):
         (searched,) = (line for line in explained(db, statement, *avoided) if "Index Cond" in line)
         assert "~~ '%ova %'" in searched
         assert f"&& '{groups}'::bigint[]" in searched
+
+
+@pytest.mark.parametrize(("fitting", "asked"), [(0, [12]), (1, [12]), (2, [12, 15]), (9, [12])])
+def test_a_larger_group_of_ids_is_asked_when_it_may_fill_the_page(db: Session, fitting: int, asked: list[int]) -> None:
+    """Nine of the newest 4,096 fill a page of nine, two of them promise sixteen of 32,768, and one promises eight."""
+    if db.get_bind().dialect.name == "sqlite":
+        return
+    for number in range(fitting):
+        make_user(db, id=999_500 + number, last_name="Иванова")
+    lookup = Lookup(db, User)
+    found, _order = lookup.joined(select(User.id), [[["ova "]]])
+    sent: list[str] = []
+    event.listen(db.get_bind(), "before_cursor_execute", lambda *sql: sent.append(sql[2] % sql[3]))
+    rows = lookup.among_newest(found, 9, top=1_000_000)
+    assert [row.id for row in rows] == [999_500 + number for number in reversed(range(fitting))]
+    groups = {f"ARRAY[{1_000_000 >> shift | kind * KIND}, ": shift for kind, shift in enumerate(SHIFTS)}
+    assert [shift for sql in sent for text, shift in groups.items() if text in sql] == asked
