@@ -16,6 +16,7 @@ from backend.database.crud.users import UserCRUD
 from backend.database.schema import migrate
 from backend.database.search import key_of
 from backend.database.session import Database
+from backend.database.upkeep import put_together
 from backend.demo.content import read
 from backend.demo.students import latin
 
@@ -69,6 +70,8 @@ def build(database: Database, size: Size) -> None:
 def _settle(database: Database) -> None:
     """What the databases and the jobs do by themselves in time."""
     database.run(lambda session: RevenueCRUD(session).close_past())
+    while database.run(put_together):
+        pass
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         if database.is_sqlite:

@@ -143,9 +143,7 @@ def refresh(
     # Committed even when refused: the end of a replayed chain must outlive the 401.
     rotation = database.run(lambda session: SessionCRUD(session).rotate(sent.refresh_token), caller.actor)
     if not rotation.secret or rotation.session is None:
-        raise NotAuthenticatedError(
-            _("This refresh token does not work any more. Sign in again."), code="invalid_token"
-        )
+        raise NotAuthenticatedError(_("This refresh token is no longer valid. Sign in again."), code="invalid_token")
     return _pair(settings, rotation.session, rotation.secret)
 
 
@@ -163,7 +161,7 @@ def logout(caller: Caller, sessions: Sessions) -> None:
     An API token (`lyc_...`) is revoked in the settings instead: 403.
     """
     if caller.me.session_id is None:
-        raise ForbiddenError(_("An API token is revoked in the settings."))
+        raise ForbiddenError(_("API tokens are revoked in Settings."))
     sessions.revoke(caller.me.session_id)
     audit.note(sessions.session, Event.SESSION_ENDED, session_id=caller.me.session_id)
 

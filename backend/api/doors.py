@@ -56,6 +56,6 @@ def register(
     The answer says nothing about whether the address has an account already; the letter does.
     """
     if not settings.registration:
-        raise ForbiddenError(_("This school does not take registrations."), code="registration_off")
+        raise ForbiddenError(_("This school is not open for registration."), code="registration_off")
     sign_up(database, request, sent, caller.actor)
     return Told()

@@ -86,7 +86,7 @@ def unknown_roles(database: Database, config: Settings) -> Iterator[str]:
         known = {role.name.casefold() for role in RoleCRUD(session).of_staff()}
     for name in config.require_2fa_roles or ():
         if name.casefold() not in known:
-            yield _("REQUIRE_2FA_ROLES names %(name)s, but no role is called so: nobody is asked for more by it.") % {
+            yield _("REQUIRE_2FA_ROLES names %(name)s, but there is no such role, so it has no effect.") % {
                 "name": repr(name)
             }
 
@@ -100,8 +100,8 @@ def unheard(database: Database, config: Settings) -> Iterator[str]:
         deaf, all_of_them = alerts.deaf(alerts.choice()["alert_way"])
     if deaf and all_of_them:
         yield _(
-            "Alerts reach nobody: give an administrator an e-mail or a chat with the bot, or choose another way in the"
-            " settings."
+            "Alerts reach nobody: give an administrator an email or a chat with the bot, or choose "
+            "another delivery method in Settings."
         )
 
 
@@ -126,7 +126,7 @@ def broken_books(database: Database) -> Iterator[str]:
     with database.read() as session:
         broken = LedgerCRUD(session).problems()
     for problem in broken:
-        yield _("The books do not agree: %(problem)s. Make a backup and report this.") % {"problem": problem}
+        yield _("The ledger does not balance: %(problem)s. Make a backup and report this.") % {"problem": problem}
 
 
 def broken_chain(database: Database, config: Settings) -> Iterator[str]:
@@ -135,7 +135,7 @@ def broken_chain(database: Database, config: Settings) -> Iterator[str]:
         known, waits = HealthCRUD(session).break_of_chain(), HealthCRUD(session).unsealed_for()
     problem = glance(database, config) or known
     if problem:
-        yield _("The chain of the history is broken: %(problem)s Run `python -m backend.cli audit verify`.") % {
+        yield _("The history chain is broken: %(problem)s Run `python -m backend.cli audit verify`.") % {
             "problem": problem
         }
     elif waits > STUCK and is_behind(database):
@@ -172,8 +172,8 @@ def lost(database: Database) -> Iterator[str]:
         unopened, lead = HealthCRUD(session).unopened(), HealthCRUD(session).clock_lead()
     if unopened:
         yield _(
-            "Stored secrets that open under no key: %(count)s. Put the old key behind the new one in SECRET_KEY and run"
-            " rotate-keys."
+            "Stored secrets that no key can decrypt: %(count)s. Put the old key after the new one in "
+            "SECRET_KEY and run rotate-keys."
         ) % {"count": unopened}
     if lead > SKEW:
         yield _("The clock is wrong by %(seconds)s seconds, or the database's: set both by NTP.") % {

@@ -32,7 +32,7 @@ def doctor() -> None:
         for line in found:
             typer.echo(f"- {line}")
         if found:
-            typer.echo(_("To mend: %(count)s.") % {"count": len(found)})
+            typer.echo(_("To fix: %(count)s.") % {"count": len(found)})
             raise typer.Exit(1)
         typer.echo(_("Nothing weak was found."))
     finally:
@@ -52,17 +52,17 @@ def weak_settings(config: Settings) -> Iterator[str]:
         (public and not config.https, _(
             "BASE_URL is plain http: anyone on the way can read passwords and take over sessions. Use https://."
         )),
-        (config.allow_http and (config.https or not public), _("ALLOW_HTTP=1 is needed no more: take it out.")),
+        (config.allow_http and (config.https or not public), _("ALLOW_HTTP=1 is no longer needed: remove it.")),
         (config.debug, _("DEBUG is on: set DEBUG=0 for a school with real students.")),
         (config.sandbox_on, _(
             "SANDBOX is on: sales are test sales. Set TELEGRAM_BOT_TOKEN and SANDBOX=0 to sell."
         )),
         (not config.bot_on, _("No bot: set TELEGRAM_BOT_TOKEN, or students cannot reach the school.")),
         (not config.mail_on, _(
-            "No e-mail: set SMTP_URL, or every letter waits on the outbox page for someone to pass it on."
+            "No email: set SMTP_URL, or every email waits in the outbox for someone to pass it on."
         )),
         (config.registration and not config.mail_on, _(
-            "REGISTRATION is open, but nobody's e-mail can be confirmed: set SMTP_URL, or REGISTRATION=0."
+            "REGISTRATION is open, but emails cannot be confirmed: set SMTP_URL, or REGISTRATION=0."
         )),
         (config.api_rate_limit == 0, _(
             "API_RATE_LIMIT=0 lets one client take all of the server: leave it at 1200."
@@ -71,10 +71,10 @@ def weak_settings(config: Settings) -> Iterator[str]:
             "ACCESS_TOKEN_EXPIRE_MINUTES is long: 15 is enough, refresh tokens do the rest."
         )),
         (config.remember_days > 0, _(
-            "REMEMBER_DAYS keeps people signed in at rest: 0 ends a session after an hour of rest and 12 hours at most."
+            "REMEMBER_DAYS keeps idle sessions signed in: 0 ends a session after an idle hour and 12 hours at most."
         )),
         (config.https and not config.needs_factor(ADMIN, SYSTEM_ROLES[ADMIN]), _(
-            "REQUIRE_2FA_ROLES lets administrators in by a password alone: take it out, or name their role in it."
+            "REQUIRE_2FA_ROLES lets administrators in with a password alone: remove it, or add their role to it."
         )),
         (len(config.secret_keys) > 1, _(
             "SECRET_KEY still lists old keys: run rotate-keys, wait 12 hours, then take them out."
@@ -100,7 +100,7 @@ def weak_lines(config: Settings) -> Iterator[str]:
     if redis.scheme == "redis" and _elsewhere(redis.hostname):
         yield _("Redis is on another machine without TLS: use rediss:// in REDIS_URL.")
     if config.mail_on and _elsewhere(config.mail_server.host) and config.mail_server.in_clear:
-        yield _("Letters leave in the clear: take ?tls=off out of SMTP_URL.")
+        yield _("Emails are sent unencrypted: remove ?tls=off from SMTP_URL.")
     url = make_url(config.database_url)
     safe = url.query.get("sslmode") in ("require", "verify-ca", "verify-full")
     if url.get_backend_name() == "postgresql" and _elsewhere(url.host) and not safe:

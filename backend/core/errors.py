@@ -37,14 +37,14 @@ class NotAuthenticatedError(AppError):
 class ForbiddenError(AppError):
     status = 403
     code = "forbidden"
-    default = N_("You do not have the right to do this.")
+    default = N_("You do not have permission to do this.")
 
 
 class ConfirmationRequiredError(ForbiddenError):
     """The right is there; the person has to prove once more who they are."""
 
     code = "confirmation_required"
-    default = N_("Confirm first that it is you: your last proof is older than a quarter of an hour.")
+    default = N_("Confirm it's you first: your last confirmation is over 15 minutes old.")
 
 
 class StrongProofRequiredError(ConfirmationRequiredError):
@@ -55,7 +55,7 @@ class FactorMissingError(ForbiddenError):
     """The person's role asks for a second factor, and they have none."""
 
     code = "second_factor_missing"
-    default = N_("Your role needs a second step at sign-in. Set it up in the settings first.")
+    default = N_("Your role requires two-factor authentication. Set it up in Settings first.")
 
 
 class NotFoundError(AppError):

@@ -21,12 +21,12 @@ from backend.database.session import Database
 
 class SecondFactorRequiredError(NotAuthenticatedError):
     code = "second_factor_required"
-    default = N_("Send a code of your authenticator app, or a recovery code, as `otp`.")
+    default = N_("Send a code from your authenticator app, or a recovery code, as `otp`.")
 
 
 class WrongFactorError(NotAuthenticatedError):
     code = "invalid_otp"
-    default = N_("This code did not fit. Take the one that the app shows now; each works once.")
+    default = N_("Incorrect code. Enter the one the app shows now; each works once.")
 
 
 def limits(request: Request, user_id: int, *, known: bool = True) -> tuple[Limit, ...]:
@@ -39,7 +39,7 @@ def count(database: Database, counted: tuple[Limit, ...]) -> None:
     """One attempt, before anything is looked at. Raises TooManyRequestsError."""
     wait = database.run(lambda session: ThrottleCRUD(session).take(counted))
     if wait:
-        raise TooManyRequestsError(_("Too many attempts with codes. Wait a little, then try again."), retry_after=wait)
+        raise TooManyRequestsError(_("Too many incorrect codes. Wait a little and try again."), retry_after=wait)
 
 
 def spend(session: Session, settings: Settings, user_id: int, typed: str) -> str:
@@ -110,4 +110,4 @@ def proof_of(request: Request, database: Database, ticket: str, answer: str, use
 
 
 def _wrong_passkey() -> WrongFactorError:
-    return WrongFactorError(_("This passkey did not fit. Try again, or choose another way."))
+    return WrongFactorError(_("This passkey did not work. Try again or choose another method."))

@@ -38,8 +38,9 @@ from backend.core.errors import (
     UnsupportedMediaError,
 )
 from backend.core.i18n import N_, current_language
+from backend.core.permissions import Permission
 from backend.core.proof import ask_first
-from backend.core.templating import go_to, render
+from backend.core.templating import go_to, principal, render
 from backend.core.units import is_api
 from backend.core.validation import explain
 
@@ -64,13 +65,13 @@ BY_STATUS: dict[int, type[AppError]] = {
 class MethodNotAllowedError(AppError):
     status = 405
     code = "method_not_allowed"
-    default = N_("This address does not take that kind of request.")
+    default = N_("This address does not accept this kind of request.")
 
 
 class InternalError(AppError):
     status = 500
     code = "internal"
-    default = N_("Something broke on our side. The administrator can find it by the request number.")
+    default = N_("Something went wrong on our side. The administrator can find it by the request ID.")
 
 
 def _of_http(error: HTTPException) -> AppError:
@@ -138,7 +139,11 @@ def _for_audience(request: Request, error: AppError) -> Response:
         response.headers["HX-Retarget"] = "#toasts"
         response.headers["HX-Reswap"] = "beforeend"
         return response
-    return render(request, "errors/page.html", error.status, error=error, request_id=request_id_var.get())
+    inside = error.status < SERVER_ERROR and principal(request).may(Permission.DASHBOARD_READ)
+    if inside and not hasattr(request.state, "views"):
+        request.state.views = []  # the sidebar without the person's own: nothing may wait for the database here
+    number = request_id_var.get()
+    return render(request, "errors/page.html", error.status, error=error, inside=inside, request_id=number)
 
 
 def describe(error: AppError) -> dict[str, Any]:

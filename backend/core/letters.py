@@ -43,61 +43,67 @@ class Kind:
         return frozenset(found | ({"link"} if self.button else set())) - ALWAYS
 
 
-NOT_YOU = N_("If it was not you, do nothing: without this letter nobody can use it.")
+NOT_YOU = N_("If this wasn't you, do nothing: nobody can use the link without this email.")
 MINUTES, DAY, WEEK = timedelta(minutes=15), timedelta(days=1), timedelta(days=7)
 KINDS: dict[str, Kind] = {
     "reset": Kind(
-        N_("A new password for %(school)s"),
+        N_("Reset your password for %(school)s"),
         (
             N_("Hello, %(name)s!"),
-            N_("Someone, probably you, asked for a new password. This link works once, for a quarter of an hour."),
+            N_("Someone, probably you, asked for a new password. This link works once and expires in 15 minutes."),
         ),
         MINUTES,
         N_("Set a new password"),
         NOT_YOU,
     ),
     "verify": Kind(
-        N_("Confirm your e-mail for %(school)s"),
-        (N_("Hello, %(name)s!"), N_("Confirm that this address is yours. This link works once, for a day.")),
-        DAY,
-        N_("Confirm the e-mail"),
-        N_("If you did not ask for this, do nothing: your address will not be used."),
-    ),
-    "email_changed": Kind(
-        N_("The e-mail of your account at %(school)s is being changed"),
+        N_("Confirm your email for %(school)s"),
         (
             N_("Hello, %(name)s!"),
-            N_("Your account gets the e-mail %(email)s as soon as that address is confirmed."),
-            N_("If it was not you, change your password now and tell the school."),
+            N_("Confirm that this address is yours. This link works once and expires in 24 hours."),
+        ),
+        DAY,
+        N_("Confirm email"),
+        N_("If you did not request this, do nothing: your address will not be used."),
+    ),
+    "email_changed": Kind(
+        N_("Your account email at %(school)s is being changed"),
+        (
+            N_("Hello, %(name)s!"),
+            N_("Your account email will change to %(email)s once that address is confirmed."),
+            N_("If this wasn't you, change your password now and tell the school."),
         ),
         WEEK,
     ),
     "email_replaced": Kind(
-        N_("The e-mail of your account at %(school)s was changed"),
+        N_("Your account email at %(school)s was changed"),
         (
             N_("Hello, %(name)s!"),
-            N_("%(who)s changed the e-mail of your account: nobody signs in with this address any more."),
-            N_("The e-mail is %(email)s now."),
+            N_("%(who)s changed your account's email: this address can no longer be used to sign in."),
+            N_("The new email is %(email)s."),
             N_("If this is a mistake, tell the school."),
         ),
         WEEK,
     ),
     "register": Kind(
-        N_("Confirm your e-mail for %(school)s"),
-        (N_("Hello, %(name)s!"), N_("One step is left: confirm that this address is yours. The link works for a day.")),
-        DAY,
-        N_("Confirm and finish"),
-        N_("If you did not sign up, do nothing: no account is made."),
-    ),
-    "registered": Kind(
-        N_("You have an account at %(school)s already"),
+        N_("Confirm your email for %(school)s"),
         (
             N_("Hello, %(name)s!"),
-            N_("Someone, probably you, signed up with this address. It has an account already: sign in as before."),
+            N_("One last step: confirm that this address is yours. The link expires in 24 hours."),
+        ),
+        DAY,
+        N_("Confirm and finish"),
+        N_("If you did not sign up, do nothing: no account will be created."),
+    ),
+    "registered": Kind(
+        N_("You already have an account at %(school)s"),
+        (
+            N_("Hello, %(name)s!"),
+            N_("Someone, probably you, signed up with this address. You already have an account: sign in as usual."),
         ),
         DAY,
         N_("Sign in"),
-        N_("If you have forgotten the password, ask for a new one on that page."),
+        N_("If you have forgotten your password, you can reset it on that page."),
     ),
     "invite": Kind(
         N_("%(inviter)s invites you to %(school)s"),
@@ -114,8 +120,8 @@ KINDS: dict[str, Kind] = {
         N_("%(school)s: %(what)s"),
         (N_("Hello, %(name)s!"), N_("%(what)s"), N_("%(details)s")),
         WEEK,
-        N_("See what happened"),
-        N_("If it was not you, change your password and sign out all devices."),
+        N_("View details"),
+        N_("If this wasn't you, change your password and sign out all devices."),
     ),
 }
 

@@ -55,12 +55,12 @@ def problem(password: str, *personal: str | None) -> str | None:
         return ngettext("At most %d character.", "At most %d characters.", MOST) % MOST
     plain = text.casefold()
     if len(set(plain)) < FEW or _repeats(plain) or _is_walk(plain):
-        return _("This is a pattern that is guessed at once. Take several words that do not belong together.")
+        return _("This pattern is easy to guess. Use several unrelated words.")
     known = {word for given in personal if given for word in (given.casefold(), *given.casefold().split())}
     if any(_mostly(plain, word) for word in known):
-        return _("This is too close to your name, login or school.")
+        return _("This is too similar to your name, login or school.")
     if _is_common(plain) or _is_guessed(plain):
-        return _("Many people use this password, so it is tried first. Take several words that do not belong together.")
+        return _("This password is too common and easy to guess. Use several unrelated words.")
     return None
 
 
@@ -68,7 +68,7 @@ def refusals(password: str, repeat: str, *personal: str | None, email: str | Non
     """What is wrong with a new password that was typed twice, by the field of its form; {} when it will do."""
     if wrong := problem(password, *personal, email and email.partition("@")[0]):
         return {"password": wrong}
-    return {} if password == repeat else {"repeat": _("This differs from the new password.")}
+    return {} if password == repeat else {"repeat": _("The passwords do not match.")}
 
 
 def _is_common(plain: str) -> bool:

@@ -23,7 +23,7 @@ def ask(database: Database, request: Request, typed: str, actor: Actor) -> None:
     """Raises TooManyRequestsError, which tells nothing either: it counts what was typed, known or not."""
     limits = _limits(database, request, typed)
     if wait := database.run(lambda session: ThrottleCRUD(session).take(limits)):
-        raise TooManyRequestsError(_("A new password was asked for too often. Try again tomorrow."), retry_after=wait)
+        raise TooManyRequestsError(_("Too many password reset requests. Try again tomorrow."), retry_after=wait)
     database.run(lambda session: RecoveryCRUD(session).ask(typed), actor)
 
 

@@ -106,7 +106,7 @@ def fitting(model: type[BaseModel], query: str) -> tuple[Any, list[str]]:
     try:
         pairs = parse_qsl(query, max_num_fields=MANY)
     except ValueError:
-        raise InvalidError(_("A view holds %s conditions at most.") % MANY) from None
+        raise InvalidError(_("A view can have at most %s conditions.") % MANY) from None
     known = {name for name in model.model_fields if name not in NOT_SAVED}
     dropped = list(dict.fromkeys(name for name, _value in pairs if name not in known | NOT_SAVED.keys()))
     sent = _grouped(model, ((name, value) for name, value in pairs if name in known))

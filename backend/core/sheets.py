@@ -59,7 +59,7 @@ def read(path: Path) -> Iterator[Line]:
     if not head:
         raise refused(_("This file is empty."))
     if head.startswith(OLD_EXCEL):
-        raise refused(_("This is an old Excel file or one with a password. Save it as .xlsx without a password."))
+        raise refused(_("This is an old or password-protected Excel file. Save it as .xlsx without a password."))
     rows = _xlsx(path) if head.startswith(ZIP) else _csv(path, head)
     return _bounded(rows)
 
@@ -99,9 +99,9 @@ def _csv(path: Path, head: bytes) -> Iterator[Line]:
                 file.readline()
             yield from enumerate(csv.reader(file, delimiter=delimiter), 1 + skipped)
     except UnicodeError:
-        raise refused(_("The letters of this file cannot be read. Save it as CSV UTF-8 or as .xlsx.")) from None
+        raise refused(_("The text encoding of this file cannot be read. Save it as CSV UTF-8 or as .xlsx.")) from None
     except csv.Error:
-        raise refused(_("A quote is opened in this file and never closed, or a cell is too long.")) from None
+        raise refused(_("A quote in this file is never closed, or a cell is too long.")) from None
 
 
 def _encoding(path: Path, head: bytes) -> str:
@@ -203,4 +203,4 @@ def _check_zip(path: Path) -> None:
         raise refused(_("This is neither a CSV nor an XLSX file."))
     swollen = any(part.file_size > max(SOME, part.compress_size * SWOLLEN) for part in parts)
     if swollen or len(parts) > PARTS or sum(part.file_size for part in parts) > UNPACKED:
-        raise refused(_("This workbook is far larger than it looks, so it is not opened. Save it as CSV."))
+        raise refused(_("This workbook is too large when unpacked, so it was not opened. Save it as CSV."))

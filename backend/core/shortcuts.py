@@ -31,11 +31,11 @@ GROUPS: tuple[Group, ...] = (
     Group(
         N_("Everywhere"),
         (
-            Shortcut(N_("Find or do"), ("Ctrl", "K")),
+            Shortcut(N_("Search and commands"), ("Ctrl", "K")),
             Shortcut(N_("Search this list"), ("/",), "search", "Slash"),
-            Shortcut(N_("Take back the last change"), ("Z",), "undo", "KeyZ"),
-            Shortcut(N_("Send the form from a text field"), ("Ctrl", "Enter")),
-            Shortcut(N_("This sheet"), ("?",), "sheet", "?"),
+            Shortcut(N_("Undo last change"), ("Z",), "undo", "KeyZ"),
+            Shortcut(N_("Submit form from a text field"), ("Ctrl", "Enter")),
+            Shortcut(N_("Show shortcuts"), ("?",), "sheet", "?"),
         ),
     ),
     Group(
@@ -43,11 +43,11 @@ GROUPS: tuple[Group, ...] = (
         (
             Shortcut(N_("Next row"), ("J",), "next", "KeyJ"),
             Shortcut(N_("Previous row"), ("K",), "previous", "KeyK"),
-            Shortcut(N_("Open the row"), ("Enter",)),
-            Shortcut(N_("Choose the row"), ("X",), "choose", "KeyX"),
+            Shortcut(N_("Open row"), ("Enter",)),
+            Shortcut(N_("Select row"), ("X",), "choose", "KeyX"),
             Shortcut(N_("Create"), ("C",), "create", "KeyC"),
             Shortcut(N_("Edit"), ("E",), "edit", "KeyE"),
-            Shortcut(N_("Answer the ticket"), ("R",), "reply", "KeyR"),
+            Shortcut(N_("Reply to ticket"), ("R",), "reply", "KeyR"),
         ),
     ),
 )

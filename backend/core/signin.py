@@ -121,7 +121,7 @@ def verify(database: Database, attempt: Attempt) -> Verified:
     limits = _limits(attempt, user)
     wait = database.run(lambda session: ThrottleCRUD(session).take(limits))
     if wait:
-        soon = _("Too many attempts. Wait a quarter of an hour, then try again.")
+        soon = _("Too many attempts. Wait 15 minutes and try again.")
         raise TooManyRequestsError(soon if wait <= ACCOUNT_SECONDS else None, retry_after=wait)
     stored = user.password_hash if user and user.is_active else None
     fits, better = security.check_password(attempt.password, stored)

@@ -23,22 +23,22 @@ def _words() -> dict[str, Maker]:
         "int_type": lambda c: _("Enter a whole number."),
         "int_from_float": lambda c: _("Enter a whole number."),
         "int_parsing_size": lambda c: _("This number is too large."),
-        "greater_than_equal": lambda c: _("The least is %s.") % c["ge"],
-        "less_than_equal": lambda c: _("The most is %s.") % c["le"],
+        "greater_than_equal": lambda c: _("Must be at least %s.") % c["ge"],
+        "less_than_equal": lambda c: _("Must be at most %s.") % c["le"],
         "greater_than": lambda c: _("Must be more than %s.") % c["gt"],
         "less_than": lambda c: _("Must be less than %s.") % c["lt"],
-        "bool_parsing": lambda c: _("Say yes or no."),
-        "bool_type": lambda c: _("Say yes or no."),
+        "bool_parsing": lambda c: _("Must be yes or no."),
+        "bool_type": lambda c: _("Must be yes or no."),
         "string_type": lambda c: _("Enter text."),
-        "string_pattern_mismatch": lambda c: _("This does not have the right form."),
+        "string_pattern_mismatch": lambda c: _("Invalid format."),
         "datetime_parsing": lambda c: _("Enter a date and time."),
         "datetime_from_date_parsing": lambda c: _("Enter a date and time."),
-        "timezone_aware": lambda c: _("Say the time zone: for example 2026-11-21T10:00:00Z."),
+        "timezone_aware": lambda c: _("Specify the time zone, for example 2026-11-21T10:00:00Z."),
         "extra_forbidden": lambda c: _("There is no such field."),
         "literal_error": lambda c: _("Choose one of: %s.") % c["expected"],
         "enum": lambda c: _("Choose one of: %s.") % c["expected"],
         "json_invalid": lambda c: _("This is not valid JSON."),
-        "list_type": lambda c: _("Give a list."),
+        "list_type": lambda c: _("Must be a list."),
         "model_attributes_type": lambda c: _("Send a JSON object."),
         "dict_type": lambda c: _("Send a JSON object."),
         "too_long": lambda c: _("Too many items."),
@@ -51,7 +51,7 @@ def _words() -> dict[str, Maker]:
         "date_type": lambda c: _("Enter a date."),
         "datetime_type": lambda c: _("Enter a date and time."),
         "model_type": lambda c: _("Send a JSON object."),
-        "string_unicode": lambda c: _("This text holds a character that cannot be stored."),
+        "string_unicode": lambda c: _("This text contains a character that cannot be stored."),
     }
 
 
@@ -76,7 +76,7 @@ def _own(error: Mapping[str, Any]) -> str:
     if isinstance(cause, ValueError):
         return gettext(str(cause))
     if error["type"] == "value_error" and "email" in error["msg"]:
-        return _("This is not an e-mail address.")
+        return _("This is not an email address.")
     # Pydantic's own words are English: for a developer better than nothing, for another reader
     # worse.
-    return str(error["msg"]) if current_language.get() == "en" else _("This value does not fit.")
+    return str(error["msg"]) if current_language.get() == "en" else _("Invalid value.")

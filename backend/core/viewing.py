@@ -29,7 +29,7 @@ def seen_by(session: Session, me: Principal) -> Principal | None:
 
 def closed() -> ForbiddenError:
     return ForbiddenError(
-        _("This is closed while you see the school through someone else's eyes. Return to your own account first."),
+        _("This is not available while viewing as someone else. Return to your own account first."),
         code="viewing",
     )
 
@@ -44,6 +44,6 @@ def admit(me: Principal, request: Request, *, recent: bool) -> None:
         raise closed()
     if me.read_only and request.method not in csrf.SAFE_METHODS:
         raise ForbiddenError(
-            _("You only look through someone else's eyes: nothing was changed. Return to your own account first."),
+            _("You are only viewing as someone else: nothing was changed. Return to your own account first."),
             code="read_only",
         )

@@ -52,7 +52,7 @@ def _weight(row: Any) -> str:
 
 def _what(row: Any, _screen: Screen) -> str:
     kind = _weight(row)
-    mark = f" {atoms.badge(kind, 'alert-triangle', _('Look at it'))}" if kind else ""
+    mark = f" {atoms.badge(kind, 'alert-triangle', _('Needs attention'))}" if kind else ""
     link = f'<a class="ly-strong text-reset" href="{PREFIX}/{row.id}">{escape(words(row))}</a>{mark}'
     small = f'<span class="ly-only-sm ly-sm ly-quiet">{escape(_about(row))}</span>'
     return f'<span class="d-grid"><span>{link}</span>{small}</span>'
@@ -113,14 +113,14 @@ def _moment(value: dict[str, Any] | None) -> datetime | None:
 
 TABLE = Table(
     name="audit", key="event", crud=SecurityEventCRUD, params=EventFilters, prefix=PREFIX,
-    title=N_("Security events"), search=N_("Address or request number"), label=words, none="audit/_none.html",
+    title=N_("Security events"), search=N_("IP address or request ID"), label=words, none="audit/_none.html",
     tabs="audit/_chain.html", extra=_chain,
     columns=(
         Column("what", N_("What"), _what),
-        Column("who", N_("About whom"), _person, "ly-no-sm"),
-        Column("actor", N_("Who did it"), _by, "ly-quiet ly-sm ly-col-lg"),
+        Column("who", N_("Account"), _person, "ly-no-sm"),
+        Column("actor", N_("Done by"), _by, "ly-quiet ly-sm ly-col-lg"),
         Column("door", N_("Via"), lambda row, _s: escape(wording.door(row.door)), "ly-quiet ly-sm ly-col-lg"),
-        Column("ip", N_("From where"), cells.plain("ip"), "ly-quiet ly-sm ly-col-md"),
+        Column("ip", N_("IP address"), cells.plain("ip"), "ly-quiet ly-sm ly-col-md"),
         Column("at", N_("When"), cells.ago("at"), "is-end ly-quiet ly-sm", "at", desc=True),
         NUMBER,
     ),

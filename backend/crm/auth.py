@@ -97,7 +97,7 @@ def enter(request: Request, token: str, links: Links, users: Users) -> Response:
     if user.password_hash is None:
         flash(
             request,
-            _("Set a password in the settings, so that you can come back without a link."),
+            _("Set a password in Settings so you can sign in without a link."),
             kind="info",
         )
     return signin.let_in(request, entered)

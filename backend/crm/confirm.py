@@ -91,15 +91,15 @@ def _by_password(request: Request, caller: Caller, database: Database, sent: Con
     """The session's new secret. Raises InvalidError or TooManyRequestsError."""
     me = _id(caller)
     if sent.strong and caller.me.has_factor:
-        raise InvalidError(_("This step asks for a code or a passkey: a password is not enough."))
+        raise InvalidError(_("This action requires a code or a passkey: a password is not enough."))
     limit = Limit(password_key(me), ACCOUNT, signin.ACCOUNT_SECONDS)
     wait = database.run(lambda session: ThrottleCRUD(session).take([limit]))
     if wait:
-        raise TooManyRequestsError(_("Too many attempts. Wait a quarter of an hour, then try again."), retry_after=wait)
+        raise TooManyRequestsError(_("Too many attempts. Wait 15 minutes and try again."), retry_after=wait)
     with database.read() as session:
         stored = UserCRUD(session).get_by_id(me).password_hash
     if not security.check_password(sent.password, stored)[0]:
-        raise InvalidError(_("This is not your password."))
+        raise InvalidError(_("Incorrect password."))
 
     def renew(session: "Session") -> str:
         ThrottleCRUD(session).reset([limit.key])

@@ -87,7 +87,7 @@ TABLE = Table(
         Column("revenue", N_("Revenue"), lambda row, _s: text.money(row.sales.revenue), "is-end ly-col-md"),
         CREATED,
         Column(
-            "discount_price", N_("Price with discount"), cells.money("discount_price"), "is-end", hidden=True,
+            "discount_price", N_("Discounted price"), cells.money("discount_price"), "is-end", hidden=True,
             edit=Edit("number"),
         ),
         CHANGED, NUMBER,
@@ -132,7 +132,7 @@ def create(request: Request, caller: Caller, courses: Courses, form: Sent) -> Re
         return render_part(request, *parts, 422, **_editor(form))
     flash(
         request,
-        _("Course created. Now put lessons in."),
+        _("Course created. Now add lessons."),
         undo=history.change_set_id(caller.session),
     )
     return see_other(request, "crm:courses:detail", course_id=course.id)
@@ -222,7 +222,7 @@ def add(
 @router.post("/{course_id}/lessons/{lesson_id}/remove", name="crm:courses:remove", dependencies=can_write)
 def remove(request: Request, caller: Caller, courses: Courses, course_id: CourseId, lesson_id: CourseId) -> Response:
     courses.remove_lesson(course_id, lesson_id)
-    flash(request, _("Taken out of the course"), undo=history.change_set_id(caller.session))
+    flash(request, _("Removed from the course"), undo=history.change_set_id(caller.session))
     return _ordered(request, caller, courses, course_id)
 
 

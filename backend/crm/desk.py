@@ -61,7 +61,7 @@ def _way(row: AnyRow) -> Delivery:
         case "sent":
             return Delivery(_("delivered"), "checks")
         case "sending":
-            return Delivery(_("being sent"), "send")
+            return Delivery(_("sending"), "send")
         case "pending":
             return Delivery(_waits(row.not_before, row.attempts), "clock", cancel=True)
         case _:
@@ -72,8 +72,8 @@ def _way(row: AnyRow) -> Delivery:
 def _waits(not_before: datetime, attempts: int) -> str:
     left = round((not_before - clock.now()).total_seconds())
     if attempts:
-        return _("not delivered yet, the next try is soon")
-    return _("in the queue, leaves in %s s") % left if left > 0 else _("in the queue")
+        return _("not delivered yet, retrying soon")
+    return _("queued, sends in %s s") % left if left > 0 else _("queued")
 
 
 def explain(error: str | None) -> str:
@@ -90,17 +90,17 @@ def tell(event: Event, names: dict[int, str]) -> list[str]:
     if status == "closed":
         told.append(_("Closed: %s") % event.actor if event.actor else _("Ticket closed"))
     elif before == "closed":
-        told.append(_("Opened again: %s") % event.actor if event.actor else _("Opened again by the student"))
+        told.append(_("Reopened: %s") % event.actor if event.actor else _("Reopened by the student"))
     return told
 
 
 def _assigned(event: Event, names: dict[int, str]) -> str:
     to = event.after["assignee_id"]
     if to is None:
-        return _("Nobody's again")
+        return _("Unassigned")
     name = names.get(to, "")
     if to == event.actor_id or not event.actor:
-        return _("Taken: %s") % name
+        return _("Picked up: %s") % name
     return _("Assigned: %(name)s (by %(actor)s)") % {"name": name, "actor": event.actor}
 
 
@@ -198,7 +198,7 @@ class Desk:
             "status": status_word,
             "user_id": lambda value: _("Student: %s") % names.get(value, value),
             "assignee_id": lambda value: _("Assignee: %s") % names.get(value, value),
-            "answered": lambda value: _("Answered") if value == "true" else _("Without an answer"),
+            "answered": lambda value: _("Answered") if value == "true" else _("Unanswered"),
             "opened_since": lambda value: _("Opened since %s") % _day(value, self.me.timezone),
             "opened_until": lambda value: _("Opened before %s") % _day(value, self.me.timezone),
         }

@@ -158,7 +158,7 @@ def _linked(request: Request, there: "Elsewhere", database: Database, identity: 
     except ConflictError as error:
         flash(request, error.message, kind="bad")
     else:
-        flash(request, _("You can sign in with %s now") % there.provider.name)
+        flash(request, _("You can now sign in with %s") % there.provider.name)
     return see_other(request, "crm:accounts:index")
 
 
@@ -195,5 +195,5 @@ def unlink(
 ) -> Response:
     services = elsewhere.providers(caller.settings)
     gone = identities.unlink(users.get_by_id(caller.me.user_id or 0), identity_id, services)
-    flash(request, _("%s is not linked any more") % (gone.name or gone.provider))
+    flash(request, _("%s unlinked") % (gone.name or gone.provider))
     return see_other(request, "crm:accounts:index")

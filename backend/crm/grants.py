@@ -49,8 +49,8 @@ def create(
     if form.data is None:
         context = _context(student, pages, form)
         return render_part(request, "users/grant.html", "users/_grant_form.html", 422, **context)
-    told = _("Access given: the student hears of it in the bot")
-    flash(request, told if student.telegram_id else _("Access given"))
+    told = _("Access granted: the student will be notified in the bot")
+    flash(request, told if student.telegram_id else _("Access granted"))
     return see_other(request, "crm:users:detail", user_id=user_id)
 
 

@@ -47,7 +47,7 @@ def seen(session: "Session", me: Principal) -> HistoryListCRUD:
 def _what(line: Line, _screen: Screen) -> str:
     names = escape(", ".join(changes.named(line, brief=True)))
     if line.size > len(line.changes):
-        names += escape(" " + _("and more: %(number)s") % {"number": changes.more(line)})
+        names += escape(" " + _("and %(number)s more") % {"number": changes.more(line)})
     by = escape(changes.who(line) or wording.door(line.door))
     undone = f" · {escape(_('Undone'))}" if line.undone else ""
     link = f'<a class="ly-strong text-reset" href="{PREFIX}/{line.id}">{escape(changes.what(line))}</a>'
@@ -84,13 +84,13 @@ TABLE = Table(
         Column("door", N_("Via"), _door, "ly-quiet ly-sm ly-col-lg"),
         Column("state", N_("State"), _state, "ly-col-md"),
         Column("at", N_("When"), cells.ago("at"), "is-end ly-quiet ly-sm", "at", desc=True),
-        Column("ip", N_("From where"), cells.plain("ip"), "ly-quiet ly-sm ly-col-lg", hidden=True),
+        Column("ip", N_("IP address"), cells.plain("ip"), "ly-quiet ly-sm ly-col-lg", hidden=True),
         NUMBER,
     ),
     filters=(
         relation("actor_id", N_("Who"), ActorCRUD),
-        choice("kind", N_("Kind of record"), *KINDS),
-        Filter("record", N_("Number of the record"), ("record",)),
+        choice("kind", N_("Record type"), *KINDS),
+        Filter("record", N_("Record number"), ("record",)),
         choice("door", N_("Via"), *wording.DOORS.items()),
         between("at", N_("Date"), "since", "until", kind="date"),
     ),
@@ -147,9 +147,9 @@ def undo(
         return _refused(request, caller, change_set_id, error, next)
     made = history.change_set_id(caller.session)
     again = caller.session.get_one(ChangeSet, change_set_id).label == "undo"
-    told = _("Done again") if again else _("Undone")
+    told = _("Redone") if again else _("Undone")
     if outcome.clashes:
-        told = _("Undone but for what was changed since: %s") % len(outcome.clashes)
+        told = _("Undone, except for later changes: %s") % len(outcome.clashes)
     flash(request, told, kind="warn" if outcome.clashes else "good", undo=made, redo=not again)
     return go_to(request, _back(caller, change_set_id, local_path(next)))
 
@@ -213,5 +213,5 @@ def _why_not(caller: Caller, change_set_id: int) -> str:
     try:
         may_undo(caller.me, blockers.roots(caller.session, change_set_id))
     except ForbiddenError:
-        return _("You do not have the right to change this.")
+        return _("You do not have permission to change this.")
     return _(blockers.STAFF) if blockers.touches_staff(caller.session, change_set_id) else ""

@@ -169,7 +169,7 @@ def _running(router: Routes, place: Place, name: str) -> None:
     def drop(request: Request, caller: Caller, imports: Imports, import_id: ImportId) -> Response:
         imports.get_own(place.name, import_id, caller.me.user_id)
         imports.delete(import_id)
-        flash(request, _("The file is thrown away. Nothing was changed."), kind="info")
+        flash(request, _("File discarded. Nothing was changed."), kind="info")
         return see_other(request, place.back)
 
     @router.get("/{import_id}/problems.csv", name=f"{name}_problems", dependencies=[detached, recent])
@@ -185,14 +185,14 @@ def _running(router: Routes, place: Place, name: str) -> None:
             next_kind = f"{kind} {rows[-1].id}" if rows else None if kind == "refused" else "refused 0"
             return Page(items, next_kind)
 
-        heading = [*header, _("Row"), _("What is wrong")]
+        heading = [*header, _("Row"), _("Problem")]
         return export_response("csv", f"{place.folder}-import", heading, in_batches(database, read))
 
 
 def _tell(request: Request, outcome: Outcome, undo: int | None) -> None:
     told = _("Imported: %s") % number(outcome.done)
     if outcome.errors:
-        told += ". " + _("refused: %s") % number(len(outcome.errors))
+        told += ". " + _("rejected: %s") % number(len(outcome.errors))
     flash(request, told, kind="warn" if outcome.errors else "good", undo=undo)
 
 
@@ -259,7 +259,7 @@ def take_in(database: Database, kind: type[Kind], owner_id: int, path: FilePath,
             database.run(lambda session, some=some: ImportCRUD(session).keep(import_id, some))  # type: ignore[misc] # of this round
         size = database.run(lambda session: ImportCRUD(session).finish_reading(import_id).size)
         if not size:
-            raise sheets.refused(_("There are no rows below the heading."))
+            raise sheets.refused(_("There are no rows below the header."))
     except BaseException:
         with suppress(AppError):
             database.run(lambda session: ImportCRUD(session).delete(import_id))

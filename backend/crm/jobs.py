@@ -56,7 +56,7 @@ def _progress(job: Any, _screen: Screen) -> str:
     done = _("%(done)s of %(total)s") % {"done": text.number(job.position), "total": text.number(job.total)}
     named = escape(f"{wording.verb(job.verb)} {text.ref(job.id)}")
     bar = f'<progress class="ly-progress is-mini" max="{job.total or 1}" value="{job.position}" aria-label="{named}">'
-    refused = escape(_("refused: %(num)s") % {"num": text.number(job.failed)}) if job.failed else ""
+    refused = escape(_("rejected: %(num)s") % {"num": text.number(job.failed)}) if job.failed else ""
     note = f'<small class="d-block ly-xs ly-quiet">{refused}</small>' if refused else ""
     return f"{bar}</progress> {escape(done)}{note}"
 
@@ -72,9 +72,9 @@ def _readable(session: "Session", me: Principal) -> JobListCRUD:
 
 
 STATES = {
-    "queued": ("", "clock", N_("Waits for its turn")), "running": ("info", "loader-2", N_("Running")),
+    "queued": ("", "clock", N_("Queued")), "running": ("info", "loader-2", N_("Running")),
     "paused": ("warn", "player-pause", N_("Paused")), "done": ("good", "circle-check", N_("Done")),
-    "cancelled": ("", "ban", N_("Cancelled")), "failed": ("bad", "alert-circle", N_("Stopped by an error")),
+    "cancelled": ("", "ban", N_("Cancelled")), "failed": ("bad", "alert-circle", N_("Failed")),
 }  # fmt: skip
 TABLE = Table(
     name="jobs", key="job", crud=JobListCRUD, reader=_readable, params=JobFilters, prefix="/dashboard/jobs",
@@ -82,7 +82,7 @@ TABLE = Table(
     columns=(
         Column("what", N_("What"), _what),
         Column("status", N_("State"), _state),
-        Column("progress", N_("Rows done"), _progress, "ly-num ly-col-md"),
+        Column("progress", N_("Rows processed"), _progress, "ly-num ly-col-md"),
         Column("who", N_("Who"), _who, "ly-col-md"),
         Column("created_at", N_("When"), cells.ago("created_at"), "is-end ly-quiet ly-sm ly-col-md"),
         NUMBER,

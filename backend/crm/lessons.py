@@ -64,7 +64,7 @@ FIELDS = ("title", "description", "price", "is_free", "is_active", "text_content
 
 def _title(row: Any, _screen: Screen) -> str:
     parts = [f"{icon('video', 'icon-sm')} {_('video')}" if row.has_video else "", _("text") if row.has_text else ""]
-    inside = Markup(", ".join(filter(None, parts))) or _("nothing inside yet")  # noqa: S704 - an icon and our own words
+    inside = Markup(", ".join(filter(None, parts))) or _("no content yet")  # noqa: S704 - an icon and our own words
     return cells.titled(f"/dashboard/lessons/{row.id}", row.title, tags.beside(inside, row))
 
 

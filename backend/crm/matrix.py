@@ -39,7 +39,7 @@ AREAS: dict[str, str] = {
     "/dashboard/security": N_("Security events"),
     "/sandbox": N_("Sandbox"),
     "/api": N_("API"),
-    "": N_("The door"),
+    "": N_("Sign-in"),
 }
 
 
@@ -96,8 +96,8 @@ def needs(policy: Policy) -> str:
         return _("open to everyone")
     told = [_(" or ").join(wording.right(right) for right in sorted(group)) for group in policy.groups]
     told += [_("anyone who is signed in")] if policy.signed_in else []
-    told += [_("a recent proof of who it is")] if policy.recent and not policy.strong else []
-    told += [_("a recent proof by the second factor of whoever has one")] if policy.strong else []
+    told += [_("recent identity confirmation")] if policy.recent and not policy.strong else []
+    told += [_("recent second factor confirmation, if one is set up")] if policy.strong else []
     return "; ".join(told)
 
 

@@ -86,11 +86,11 @@ def _about(caller: Current, _params: Any, _page: Any) -> dict[str, Any]:
 
 
 STATES = {
-    "pending": ("", "clock", N_("Queued")), "sending": ("info", "send", N_("Being sent")),
+    "pending": ("", "clock", N_("Queued")), "sending": ("info", "send", N_("Sending")),
     "sent": ("good", "checks", N_("Sent")),
     "failed": ("bad", "alert-circle", N_("Failed")), "cancelled": ("", "ban", N_("Cancelled")),
 }  # fmt: skip
-FOR_YOU = "warn", "hourglass", N_("Waits for you")  # a letter, where no mail server takes it
+FOR_YOU = "warn", "hourglass", N_("Needs you")  # a letter, where no mail server takes it
 TABLE = Table(
     name="outbox", key="dispatch", crud=OutboxCRUD, params=OutboxFilters, prefix="/dashboard/outbox", label=_name,
     title=N_("Outbox"), search="", write=Permission.SETTINGS_WRITE, none="outbox/_none.html", tabs="outbox/_notes.html",
@@ -100,7 +100,7 @@ TABLE = Table(
         Column("recipient", N_("Recipient"), _recipient),
         Column("message", N_("Message"), _message, "ly-col-md"),
         Column("state", N_("State"), _state),
-        Column("attempts", N_("Tries"), cells.number("attempts"), "is-end ly-num ly-col-lg"),
+        Column("attempts", N_("Attempts"), cells.number("attempts"), "is-end ly-num ly-col-lg"),
         Column("created_at", N_("When"), _when, "is-end ly-quiet ly-sm ly-col-md", "created_at", desc=True),
     ),
     filters=(
@@ -108,11 +108,11 @@ TABLE = Table(
             "state", N_("State"), ("unsent", N_("Not sent yet")), ("waiting", N_("Queued")), ("failed", N_("Failed")),
             ("sent", N_("Sent")), ("cancelled", N_("Cancelled")), ("all", N_("All")),
         ),
-        choice("channel", N_("Way"), ("telegram", N_("Telegram")), ("email", N_("E-mail"))),
+        choice("channel", N_("Channel"), ("telegram", N_("Telegram")), ("email", N_("Email"))),
         relation("user_id", N_("Student"), StudentCRUD),
     ),
     actions=(
-        Action("resend", N_("Send again"), "refresh", fits=_may_leave_again),
+        Action("resend", N_("Resend"), "refresh", fits=_may_leave_again),
         Action("cancel", N_("Cancel"), "x", fits=lambda row: row.state in ("pending", "failed") and not row.refund_id),
     ),
 )  # fmt: skip
@@ -130,7 +130,7 @@ def what(row: Any) -> str:
 @router.post("/{dispatch_id}/resend", name="crm:outbox:resend", dependencies=can_write)
 def resend(request: Request, outbox: Outbox, dispatch_id: DispatchId) -> Response:
     outbox.send_again(dispatch_id)
-    flash(request, _("The message leaves again"))
+    flash(request, _("Resending the message"))
     return see_other(request, "crm:outbox:index")
 
 

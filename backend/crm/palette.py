@@ -75,10 +75,12 @@ DEEDS: tuple[Verb, ...] = (
         "purchases",
     ),
     Verb(
-        N_("Give access"), "gift", "crm:grants:new", P.PURCHASES_GRANT, "grant give gift access выдать доступ подарить",
-        "students",
+        N_("Grant access"), "gift", "crm:grants:new", P.PURCHASES_GRANT,
+        "grant give gift access выдать доступ подарить", "students",
     ),
-    Verb(N_("Write"), "send", "crm:tickets:new", P.TICKETS_WRITE, "write message написать сообщение", "students"),
+    Verb(
+        N_("Send message"), "send", "crm:tickets:new", P.TICKETS_WRITE, "write message написать сообщение", "students",
+    ),
 )  # fmt: skip
 
 

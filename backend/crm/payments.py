@@ -37,7 +37,7 @@ def _payer(row: Any, screen: Screen) -> str:
 
 
 def _title(row: Any) -> str:
-    return row.title or _("nothing of ours")
+    return row.title or _("unknown item")
 
 
 def _thing(row: Any, _screen: Screen) -> str:
@@ -56,9 +56,9 @@ def _state(row: Any, _screen: Screen | None = None) -> str:
 
 
 STATES = {
-    "settled": ("good", "check", N_("Received")), "unmatched": ("warn", "alert-triangle", N_("Without an order")),
-    "done": ("", "arrow-back-up", N_("Returned")), "failed": ("bad", "alert-circle", N_("Refund failed")),
-    "requested": ("warn", "clock", N_("Is being returned")),
+    "settled": ("good", "check", N_("Received")), "unmatched": ("warn", "alert-triangle", N_("Unmatched")),
+    "done": ("", "arrow-back-up", N_("Refunded")), "failed": ("bad", "alert-circle", N_("Refund failed")),
+    "requested": ("warn", "clock", N_("Refund pending")),
 }  # fmt: skip
 TABLE = Table(
     name="payments", key="payment", crud=PaymentListCRUD, params=PaymentFilters, prefix="/dashboard/sales/payments",
@@ -66,7 +66,7 @@ TABLE = Table(
     none="sales/payments/_none.html", tabs="sales/_tabs.html",
     columns=(
         Column("payer", N_("Payer"), _payer),
-        Column("title", N_("What for"), _thing, "ly-no-sm"),
+        Column("title", N_("Paid for"), _thing, "ly-no-sm"),
         Column("amount", N_("Amount"), _amount, "is-end", "amount", desc=True),
         Column("status", N_("Status"), _state, "ly-no-sm"),
         Column("provider_charge_id", N_("Payment number"), cells.code("provider_charge_id"), "ly-col-lg ly-sm"),
@@ -75,11 +75,11 @@ TABLE = Table(
     ),
     filters=(
         choice(
-            "status", N_("Status"), ("settled", N_("Received")), ("unmatched", N_("Without an order")),
-            ("refunded", N_("Returned")),
+            "status", N_("Status"), ("settled", N_("Received")), ("unmatched", N_("Unmatched")),
+            ("refunded", N_("Refunded")),
         ),
         choice(
-            "refund", N_("Money back"), ("requested", N_("Is being returned")), ("done", N_("Returned")),
+            "refund", N_("Refund"), ("requested", N_("Refund pending")), ("done", N_("Refunded")),
             ("failed", N_("Refund failed")),
         ),
         between("day", N_("Date"), "since", "until", kind="date"),
@@ -113,5 +113,5 @@ def retry(
 ) -> Response:
     """Asks Telegram once more for a refund that failed."""
     refunds.retry(refunds.get_of_payment(payment_id).id)
-    flash(request, _("Telegram is asked once more"))
+    flash(request, _("Refund request sent to Telegram again"))
     return go_to(request, local_path(next, "/dashboard/sales/payments"))

@@ -80,7 +80,7 @@ def erase(
         parts = "users/personal.html", "users/_erase_form.html"
         return render_part(request, *parts, 422, **_about(student, form))
     personal.scrub(database)
-    flash(request, _("The personal data are erased"))
+    flash(request, _("Personal data erased"))
     if isinstance(student, personal.Gone):
         return see_other(request, "crm:users:index")
     return see_other(request, "crm:users:detail", user_id=user_id)

@@ -80,7 +80,7 @@ def _state(row: Any, _screen: Screen | None = None) -> str:
         return atoms.badge("", "clock", _("Expired"))
     if row.max_uses is not None and row.current_uses >= row.max_uses:
         return atoms.badge("warn", "checks", _("Used up"))
-    return atoms.badge("good", "circle-check", _("Works"))
+    return atoms.badge("good", "circle-check", _("Valid"))
 
 
 def _code(row: Any, _screen: Screen) -> str:
@@ -96,33 +96,33 @@ def _uses(row: Any, _screen: Screen) -> str:
 
 
 NUM, INT = "is-end ly-num", Edit("number")
-ENDLESS = N_("without end")
+ENDLESS = N_("no limit")
 TABLE = Table(
     name="promo_codes", key="promo", crud=PromoCodeCRUD, params=PromoCodeListFilters, update=PromoCodeUpdate, edit=True,
     prefix="/dashboard/promo-codes", title=N_("Promo codes"), search=N_("Code"), label=lambda row: row.code,
     write=Permission.PROMO_CODES_WRITE, new=("crm:promo_codes:new", N_("Promo code")), none="promo_codes/_none.html",
     columns=(
         Column("code", N_("Code"), _code, sort="code", edit=Edit(link=True)),
-        Column("worth", N_("Takes off"), _worth, "ly-no-sm ly-num"),
+        Column("worth", N_("Discount"), _worth, "ly-no-sm ly-num"),
         Column("current_uses", N_("Used"), _uses, "is-end ly-num", "current_uses", desc=True),
         Column("status", N_("Status"), _state, "ly-no-sm"),
         Column("expires_at", N_("Valid until"), cells.moment("expires_at", ENDLESS), "ly-quiet ly-sm ly-col-lg"),
         when("created_at", N_("Created"), "ly-col-md"),
         Column("discount_percent", N_("Percent"), cells.number("discount_percent"), NUM, hidden=True, edit=INT),
         Column("discount_amount", N_("Stars off"), cells.money("discount_amount"), NUM, hidden=True, edit=INT),
-        Column("max_uses", N_("Uses at most"), cells.number("max_uses"), NUM, hidden=True, edit=INT),
+        Column("max_uses", N_("Max uses"), cells.number("max_uses"), NUM, hidden=True, edit=INT),
         NUMBER,
     ),
     filters=(
         choice("is_active", N_("Status"), ("true", N_("On")), ("false", N_("Off"))),
         between("percent", N_("Percent"), "percent_min", "percent_max", unit=" %"),
         between("used", N_("Used"), "used_min", "used_max"),
-        empty("expires", N_("Valid until"), ENDLESS, N_("has an end")),
+        empty("expires", N_("Valid until"), ENDLESS, N_("has an end date")),
     ),
     actions=(
-        Action("switch_on", N_("Switch on"), "circle-check", fits=lambda row: not row.is_active),
-        Action("switch_off", N_("Switch off"), "ban", fits=lambda row: row.is_active),
-        Action("set_end", N_("Set the end"), "calendar", fields=(Field("expires_at", N_("Valid until"), "moment"),)),
+        Action("switch_on", N_("Turn on"), "circle-check", fits=lambda row: not row.is_active),
+        Action("switch_off", N_("Turn off"), "ban", fits=lambda row: row.is_active),
+        Action("set_end", N_("Set end date"), "calendar", fields=(Field("expires_at", N_("Valid until"), "moment"),)),
         Action("delete", N_("Delete"), "trash", bad=True),
     ),
     export=attributes("id", *FIELDS[:4], "current_uses", *FIELDS[4:], "created_at"),
@@ -197,7 +197,7 @@ def toggle(
 ) -> Response:
     """Says which state is wanted, so that a double click or two people do not undo each other."""
     promo = promos.set_active(promo_id, form.data is not None and form.data.is_active)
-    told = _("The code %s works") if promo.is_active else _("The code %s is switched off")
+    told = _("The code %s is active") if promo.is_active else _("The code %s is turned off")
     flash(request, told % promo.code, undo=history.change_set_id(caller.session))
     return see_other(request, "crm:promo_codes:detail", promo_id=promo_id)
 

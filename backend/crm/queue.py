@@ -49,7 +49,7 @@ def state(row: Any, wait: Wait | None) -> str:
     """A badge: how long somebody has waited, or how the ticket stands."""
     if wait:
         kind = f" is-{wait.kind}" if wait.kind else ""
-        quiet = f'<span class="visually-hidden">{escape(_("waits"))} </span>'
+        quiet = f'<span class="visually-hidden">{escape(_("waiting"))} </span>'
         return f'<span class="badge{kind}">{icon(wait.icon)}{quiet}{escape(wait.text)}</span>'
     if row.status == "closed":
         return badge("", "check", _("Closed"))

@@ -29,7 +29,7 @@ P = Permission
 SHOWN = 20  # changes of a role's timeline
 BASIC = (P.DASHBOARD_READ, P.PROFILE_WRITE)  # without them nobody can work at all
 GROUPS: tuple[tuple[str, tuple[Permission, ...]], ...] = (
-    (N_("Everyone of the staff"), BASIC),
+    (N_("All staff"), BASIC),
     (N_("Students"), (P.USERS_READ, P.USERS_WRITE)),
     (N_("Tickets"), (P.TICKETS_READ, P.TICKETS_WRITE)),
     (N_("Lessons and courses"), (P.LESSONS_READ, P.LESSONS_WRITE, P.COURSES_READ, P.COURSES_WRITE)),
@@ -92,7 +92,7 @@ def create(request: Request, caller: Caller, roles: Roles, form: Sent) -> Respon
             role = roles.make(form.data, caller.me.user_id)
         except AppError as error:
             return _form(request, caller, form.refuse(error), error.status)
-        flash(request, _("The role is made"))
+        flash(request, _("Role created"))
         return see_other(request, "crm:roles:detail", role_id=role.id)
     return _form(request, caller, form, 422)
 
@@ -113,9 +113,9 @@ def update(request: Request, caller: Caller, roles: Roles, role_id: RoleId, form
             roles.change(role_id, form.data, caller.me.user_id)
         except AppError as error:
             return _form(request, caller, form.refuse(error), error.status, role)
-        told = _("The role is saved: it is so from now on, for everyone who has it")
+        told = _("Role saved and in effect for everyone who has it")
         if set(role.permissions) - before:
-            told = _("The role is saved. Everyone who has it signs in anew, and then has the new rights.")
+            told = _("Role saved. Everyone with this role must sign in again to get the new permissions.")
         flash(request, told)
         return see_other(request, "crm:roles:detail", role_id=role_id)
     return _form(request, caller, form, 422, role)
@@ -124,7 +124,7 @@ def update(request: Request, caller: Caller, roles: Roles, role_id: RoleId, form
 @router.post("/{role_id}/delete", name="crm:roles:delete", dependencies=[recent])
 def delete(request: Request, caller: Caller, roles: Roles, role_id: RoleId) -> Response:
     roles.drop(role_id, caller.me.user_id)
-    flash(request, _("The role is deleted"))
+    flash(request, _("Role deleted"))
     return see_other(request, "crm:roles:index")
 
 

@@ -64,7 +64,7 @@ def _state(row: Any, _screen: Screen | None = None) -> str:
 def _how(row: Any) -> str:
     gift = row.payment_id.startswith("grant:")
     if row.revoked_at:
-        return atoms.badge("", "ban", _("Taken back")) if gift else atoms.badge("bad", "arrow-back-up", _("Returned"))
+        return atoms.badge("", "ban", _("Revoked")) if gift else atoms.badge("bad", "arrow-back-up", _("Refunded"))
     if row.status in UNFINISHED:
         kind, sign, label = UNFINISHED[row.status]
         return atoms.badge(kind, sign, _(label))
@@ -81,7 +81,7 @@ def _totals(caller: Current, params: Any, page: Any) -> dict[str, Any]:
 
 
 UNFINISHED = {"failed": ("bad", "alert-circle", N_("Failed")), "pending": ("warn", "clock", N_("Pending"))}
-TEST = choice("is_test", N_("Test sales"), ("false", N_("without them")), ("true", N_("only them")))
+TEST = choice("is_test", N_("Test sales"), ("false", N_("excluded")), ("true", N_("only")))
 TABLE = Table(
     name="sales", key="purchase", crud=SaleCRUD, params=SaleFilters, prefix="/dashboard/sales", title=N_("Purchases"),
     search=N_("Student or payment number"), label=lambda row: row.title, none="sales/_none.html",
@@ -97,8 +97,8 @@ TABLE = Table(
     ),
     filters=(
         choice(
-            "state", N_("Status"), ("paid", N_("Paid")), ("returned", N_("Returned")), ("gift", N_("Gift")),
-            ("free", N_("Free")), ("open", N_("Access open")),
+            "state", N_("Status"), ("paid", N_("Paid")), ("returned", N_("Refunded")), ("gift", N_("Gift")),
+            ("free", N_("Free")), ("open", N_("Has access")),
         ),
         between("day", N_("Date"), "since", "until", kind="date"),
         relation("lesson_id", N_("Lesson"), LessonCRUD),
@@ -134,7 +134,7 @@ def refund(request: Request, caller: Caller, sales: Sales, form: Sent, purchase_
         pages = "sales/refund.html", "sales/_refund_form.html"
         return render_part(request, *pages, 422, **context)
     sales.refund(purchase_id, reason=form.data.reason, actor_id=caller.me.user_id)
-    flash(request, _("Access is closed, the Stars are on their way back"))
+    flash(request, _("Access closed, refunding the Stars"))
     return see_other(request, "crm:sales:detail", purchase_id=purchase_id)
 
 

@@ -74,7 +74,7 @@ def second(
     except REFUSALS as error:
         return _refused(request, database, pending, form, error)
     if method == RECOVERY:
-        flash(request, _("This recovery code is used up now. Look at what is left in the settings."), kind="info")
+        flash(request, _("This recovery code is now used. See how many are left in Settings."), kind="info")
     return signin.let_in(request, entered, sent.next)
 
 

@@ -84,7 +84,7 @@ def add_app(
     secret, code = _unseal(caller, form.data.draft), otp.plain(form.data.code)
     step = otp.step_of(secret, code, clock.now()) if secret else None
     if not secret or step is None:
-        form.errors = {"code": _("This code did not fit. Is the clock of your phone right?")}
+        form.errors = {"code": _("Incorrect code. Is your phone's clock correct?")}
         return _app_page(request, caller, users, form, 422)
     first = not credentials.of(_id(caller)).present
     credentials.set_app(_id(caller), security.seal(caller.settings, secret), step)
@@ -190,7 +190,7 @@ def renew_codes(request: Request, caller: Caller, credentials: Credentials) -> R
 def forget(request: Request, caller: Caller, credentials: Credentials) -> Response:
     TrustedDeviceCRUD(credentials.session).forget(_id(caller))
     audit.note(credentials.session, Event.TRUST_ENDED)
-    flash(request, _("Every device asks for the second step again."))
+    flash(request, _("Every device will ask for the second factor again."))
     return see_other(request, "crm:security:index")
 
 

@@ -89,11 +89,11 @@ def profile(
         if known is not None and known.id != user.id:
             form.data, form.errors = (
                 None,
-                {"email": _("There is a person with this e-mail already.")},
+                {"email": _("This email is already in use.")},
             )
     if form.data is not None and form.data.version not in (None, user.version):
         form.data, form.values["version"] = None, user.version
-        form.errors = {"": _("Your profile changed meanwhile. Save again to keep what you typed.")}
+        form.errors = {"": _("Your profile was changed in the meantime. Save again to keep your version.")}
     if form.data is None:
         return _part(request, caller, "_profile.html", user, form=form)
     # Letters to it bring in whoever reads them: an unattended desk must not be enough to change it.
@@ -102,7 +102,7 @@ def profile(
     new = new_email(users.session, user, form.data)
     users.update(user.id, form.data)
     if new:
-        return _saved(request, _("Profile saved. The e-mail changes once you open the link sent to %s.") % new)
+        return _saved(request, _("Profile saved. Your email will change once you open the link sent to %s.") % new)
     return _saved(request, _("Profile saved"))
 
 
@@ -120,7 +120,7 @@ def new_email(session: "Session", user: User, sent: ProfileUpdate) -> str:
 def cancel_email(request: Request, caller: Caller) -> Response:
     """Another address that waits for its link: the one who is here did not ask for it, or wants it no more."""
     called_off = RecoveryCRUD(caller.session).call_off(_id(caller))
-    return _saved(request, _("The e-mail stays as it is") if called_off else _("No other e-mail waits"))
+    return _saved(request, _("Email change cancelled") if called_off else _("No email change is pending"))
 
 
 @router.post("/password", name="crm:settings:password", dependencies=[own, detached, hashing])
@@ -157,7 +157,10 @@ def password(
     secret, waited = database.run(store, caller.actor)
     told = _("Password saved. All other devices are signed out.")
     if waited:
-        told = _("Password saved. All other devices are signed out, and the e-mail does not become %s.") % waited
+        told = (
+            _("Password saved. All other devices have been signed out, and the email change to %s is cancelled.")
+            % waited
+        )
     response = _saved(request, told)
     auth.keep_signed_in(response, caller.settings, secret, remember=caller.me.remembered)
     return response
@@ -173,9 +176,9 @@ def _refusals(database: Database, user: User, sent: PasswordChange, school: str)
     if user.password_hash is not None:
         limit = Limit(password_key(user.id), ACCOUNT, signin.ACCOUNT_SECONDS)
         if database.run(lambda session: ThrottleCRUD(session).take([limit])):
-            return {"current": _("Too many attempts. Wait a quarter of an hour, then try again.")}
+            return {"current": _("Too many attempts. Wait 15 minutes and try again.")}
         if not security.check_password(sent.current, user.password_hash)[0]:
-            return {"current": _("This is not your present password.")}
+            return {"current": _("Current password is incorrect.")}
         database.run(lambda session: ThrottleCRUD(session).reset([limit.key]))
     return passwords.refusals(sent.password, sent.repeat, user.name, user.login, school, email=user.email)
 
@@ -253,7 +256,8 @@ def create_token(
     wanted = _granted(caller, form.data.scopes) if form.data is not None else frozenset()
     if P.BOT in wanted and wanted - BOT_SCOPES:
         words = _(
-            "The bot's token stays when you leave, so it holds the bot's rights alone. Make another one for the rest."
+            "The bot's token remains when you leave, so it can only have the bot's permissions. "
+            "Create another token for the rest."
         )
         form.refuse(AppError(fields={"scopes": words}))
     if form.data is None:
@@ -274,10 +278,10 @@ def _granted(caller: Caller, scopes: list[str]) -> frozenset[str]:
     try:
         wanted = expand_scopes(scopes)
     except ValueError as error:
-        raise ForbiddenError(_("There is no right “%s”.") % error) from error
+        raise ForbiddenError(_("There is no permission “%s”.") % error) from error
     own_rights = caller.me.permissions
     if not wanted <= grantable(own_rights) or (wanted - own_rights and P.BOT not in wanted):
-        raise ForbiddenError(_("A token may do no more than you."))
+        raise ForbiddenError(_("A token cannot have more permissions than you."))
     return wanted
 
 
@@ -290,7 +294,7 @@ def revoke_token(request: Request, tokens: Tokens, token_id: RowId) -> Response:
     label(tokens.session, "revoke_token")
     token = tokens.revoke(token_id)
     audit.note(tokens.session, Event.TOKEN_REVOKED, name=token.name)
-    return _saved(request, _("The token “%s” does not work any more") % token.name)
+    return _saved(request, _("Token “%s” revoked") % token.name)
 
 
 @router.post("/school", name="crm:settings:school", dependencies=[require(P.SETTINGS_WRITE)])

@@ -49,12 +49,12 @@ def _person(row: Any, _screen: Screen) -> str:
 
 def _state(row: Any, _screen: Screen | None = None) -> str:
     if not row.is_active:
-        return atoms.badge("bad", "ban", _("Switched off"))
+        return atoms.badge("bad", "ban", _("Off"))
     if row.locked:
         return atoms.badge("warn", "lock", _("Too many attempts"))
     if row.invited:
         return atoms.badge("info", "mail", _("Invited"))
-    return atoms.badge("good", "circle-check", _("Works here"))
+    return atoms.badge("good", "circle-check", _("On staff"))
 
 
 def _factor(row: Any, _screen: Screen | None = None) -> str:
@@ -63,7 +63,7 @@ def _factor(row: Any, _screen: Screen | None = None) -> str:
 
 TABLE = Table(
     name="staff", key="person", crud=StaffCRUD, params=StaffFilters, prefix=PREFIX, title=N_("Staff"),
-    search=N_("Name, login or e-mail"), label=cells.name_of, write=Permission.STAFF_WRITE, menu=False,
+    search=N_("Name, login or email"), label=cells.name_of, write=Permission.STAFF_WRITE, menu=False,
     new=("crm:staff:new", N_("Invite")), none="staff/_none.html", tabs="staff/_tabs.html",
     columns=(
         Column("name", N_("Person"), _person, sort="name"),
@@ -76,7 +76,7 @@ TABLE = Table(
     filters=(
         relation("role_id", N_("Role"), RoleCRUD),
         choice(
-            "state", N_("State"), ("active", N_("Works here")), ("invited", N_("Invited")), ("off", N_("Switched off")),
+            "state", N_("State"), ("active", N_("On staff")), ("invited", N_("Invited")), ("off", N_("Off")),
         ),
         choice("factor", N_("Second factor"), ("yes", N_("Yes")), ("no", N_("No"))),
     ),
@@ -103,7 +103,7 @@ def invite(
             raise
         return _new_page(request, caller, form.refuse(error), 422)
     if not secret:
-        return _done(request, person.id, _("This person is invited already. If the address is lost, make a new one."))
+        return _done(request, person.id, _("This person is already invited. If the link is lost, create a new one."))
     return _page(request, caller, person, 201, link=_invitation(caller, person, secret))
 
 
@@ -115,7 +115,7 @@ def take_in(
         return _new_page(request, caller, form, 422)
     person, secret = staff.take_in(user_id, form.data.role_id, caller.me.user_id, form.data.version)
     if not secret:
-        return _done(request, user_id, _("%s works here now") % person.name)
+        return _done(request, user_id, _("%s is now on staff") % person.name)
     return _page(request, caller, person, 201, link=_invitation(caller, person, secret))
 
 
@@ -143,7 +143,7 @@ def update(
 ) -> Response:
     person = staff.get_member(user_id)
     if form.data is not None and form.data.email and staff.is_taken(form.data.email, besides=user_id):
-        form.refuse(AppError(fields={"email": _("There is a person with this e-mail already.")}))
+        form.refuse(AppError(fields={"email": _("This email is already in use.")}))
     secret = ""
     if form.data is not None:
         try:
@@ -173,7 +173,7 @@ def set_role(request: Request, caller: Caller, staff: Staff, user_id: UserId, fo
         return _page(request, caller, person, 422, role_form=form)
     if secret:
         return _page(request, caller, person, 201, link=_invitation(caller, person, secret))
-    return _done(request, user_id, _("The role is changed. The person signs in anew with it."))
+    return _done(request, user_id, _("Role changed. The person will need to sign in again."))
 
 
 @router.post("/{user_id}/switch", name="crm:staff:switch", dependencies=[recent])
@@ -182,7 +182,7 @@ def switch(
 ) -> Response:
     """Says which state is wanted, so that two people do not undo each other."""
     person = staff.switch(user_id, form.data is not None and form.data.is_active, caller.me.user_id)
-    told = _("The account is on again") if person.is_active else _("The account is off, all its devices are signed out")
+    told = _("Account turned back on") if person.is_active else _("Account turned off, all its devices signed out")
     return _done(request, user_id, told)
 
 
@@ -195,13 +195,13 @@ def sign_out(request: Request, caller: Caller, staff: Staff, user_id: UserId) ->
 @router.post("/{user_id}/unlock", name="crm:staff:unlock", dependencies=[strong])
 def unlock(request: Request, caller: Caller, staff: Staff, user_id: UserId) -> Response:
     staff.lift_lock(user_id, caller.me.user_id)
-    return _done(request, user_id, _("The lock is lifted: they may try to sign in again"))
+    return _done(request, user_id, _("Account unlocked: they can try to sign in again"))
 
 
 @router.post("/{user_id}/link", name="crm:staff:link", dependencies=[strong])
 def make_link(request: Request, caller: Caller, staff: Staff, user_id: UserId) -> Response:
     secret = staff.make_link(user_id, caller.me.user_id)
-    told = _("This address signs the person in once, within a quarter of an hour.")
+    told = _("This link signs the person in once and expires in 15 minutes.")
     link = {"url": f"{caller.settings.url}/enter/{secret}", "told": told}
     return _page(request, caller, staff.get_member(user_id), 201, link=link)
 
@@ -215,7 +215,7 @@ def invite_again(request: Request, caller: Caller, staff: Staff, user_id: UserId
 @router.post("/{user_id}/factors/remove", name="crm:staff:remove_factors", dependencies=[strong])
 def remove_factors(request: Request, caller: Caller, staff: Staff, user_id: UserId) -> Response:
     staff.remove_factors(user_id, caller.me.user_id)
-    return _done(request, user_id, _("The second factor is gone, all devices are signed out"))
+    return _done(request, user_id, _("Second factor removed, all devices signed out"))
 
 
 @router.post("/{user_id}/view", name="crm:staff:view", dependencies=[recent])
@@ -257,9 +257,9 @@ def _new_page(request: Request, caller: Current, form: Form[Any], status: int = 
 
 
 def _invitation(caller: Current, person: User, secret: str) -> Mapping[str, str]:
-    told = _("Send this address to the person. It works once, for 7 days, and is not shown again.")
+    told = _("Send this link to the person. It works once, expires in 7 days and will not be shown again.")
     if person.email and caller.settings.mail_on:
-        told = _("A letter is on its way to %s. This is the address in it, should it get lost.") % person.email
+        told = _("An email is on its way to %s. Here is the link from it in case it gets lost.") % person.email
     return {"url": f"{caller.settings.url}/invite/{secret}", "told": told}
 
 

@@ -24,7 +24,7 @@ IN_ROW = 3  # tags that a row names
 NAME = Field("tag", N_("Tag"), "text", offers=lambda session: TagCRUD(session).known())
 ACTIONS = (
     Action("tag", N_("Add a tag"), "tag", fields=(NAME,)),
-    Action("untag", N_("Take a tag off"), "tag", fields=(NAME,)),
+    Action("untag", N_("Remove a tag"), "tag", fields=(NAME,)),
 )
 RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Sent = Annotated[Form[TagName], form_of(TagName)]
@@ -84,6 +84,6 @@ def install(router: Routes, table: Table) -> None:
         if form.data is None:
             raise AppError(form.error("tag") or None, fields=form.errors)
         apply(records, verb, [row_id], form.data)
-        words = _("Tag added") if verb is TAG else _("Tag taken off")
+        words = _("Tag added") if verb is TAG else _("Tag removed")
         flash(request, words, undo=history.change_set_id(caller.session))
         return go_to(request, f"{table.prefix}/{row_id}")

@@ -53,7 +53,7 @@ def _state(row: Any, _screen: Screen | None = None) -> str:
 
 def _assignee(row: Any, _screen: Screen) -> str:
     if not row.assignee_id:
-        return f'<span class="ly-quiet">{escape(_("nobody"))}</span>'
+        return f'<span class="ly-quiet">{escape(_("unassigned"))}</span>'
     return atoms.badge("", "user", row.assignee)
 
 
@@ -68,7 +68,7 @@ TABLE = Table(
         Column("assignee", N_("Assignee"), _assignee, "ly-col-md"),
         when("last_message_at", N_("Last message"), "ly-no-sm"),
         when("created_at", N_("Opened")),
-        when("first_reply_at", N_("First answer"), sort=False, hidden=True),
+        when("first_reply_at", N_("First reply"), sort=False, hidden=True),
         NUMBER,
     ),
     filters=(
@@ -76,18 +76,20 @@ TABLE = Table(
             "status", N_("Status"), ("open", N_("Open tickets")), ("in_progress", N_("Tickets in progress")),
             ("closed", N_("Closed tickets")),
         ),
-        choice("waiting", N_("Student"), ("true", N_("waits for an answer")), ("false", N_("waits for nothing"))),
-        empty("taken", N_("Assignee"), N_("nobody"), N_("somebody")),
-        relation("assignee_id", N_("Given to"), AnsweringCRUD),
-        choice("answered", N_("First answer"), ("true", N_("was given")), ("false", N_("not yet"))),
+        choice("waiting", N_("Student"), ("true", N_("waiting for reply")), ("false", N_("not waiting"))),
+        empty("taken", N_("Assignee"), N_("unassigned"), N_("assigned")),
+        relation("assignee_id", N_("Assigned to"), AnsweringCRUD),
+        choice("answered", N_("First reply"), ("true", N_("sent")), ("false", N_("not yet"))),
         between("opened", N_("Opened"), "opened_since", "opened_until", kind="date"),
-        relation("user_id", N_("Of the student"), StudentCRUD),
+        relation("user_id", N_("From student"), StudentCRUD),
     ),
     actions=(
         Action("close", N_("Close"), "check", fits=lambda row: row.status != "closed"),
-        Action("open_again", N_("Open again"), "arrow-back-up", fits=lambda row: row.status == "closed"),
-        Action("assign", N_("Give to"), "user", fields=(Field("assignee_id", N_("Assignee"), choices=AnsweringCRUD),)),
-        Action("unassign", N_("Leave to nobody"), "user-off", fits=lambda row: row.assignee_id is not None),
+        Action("open_again", N_("Reopen"), "arrow-back-up", fits=lambda row: row.status == "closed"),
+        Action(
+            "assign", N_("Assign to"), "user", fields=(Field("assignee_id", N_("Assignee"), choices=AnsweringCRUD),),
+        ),
+        Action("unassign", N_("Unassign"), "user-off", fits=lambda row: row.assignee_id is not None),
         Action("delete", N_("Delete"), "trash", bad=True),
     ),
     export=attributes(

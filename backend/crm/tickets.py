@@ -214,7 +214,7 @@ def cancel(
 ) -> Response:
     """Takes an answer back while it is here, into the field where it was written."""
     text = tickets.cancel_reply(ticket_id, message_id)
-    flash(request, _("The answer has not been sent"), kind="info")
+    flash(request, _("Reply not sent: it is back in the text field"), kind="info")
     desk, form = Desk(request, caller, tickets, params, ticket_id), Form[ReplyForm](values={"text": text})
     return render_part(request, "tickets/index.html", "tickets/_panes.html", desk=desk, form=form)
 

@@ -61,10 +61,10 @@ def _state(row: Any, _screen: Screen | None = None) -> str:
     if not row.is_active:
         return atoms.badge("bad", "ban", _("Access closed"))
     if row.blocked_bot_at:
-        return atoms.badge("bad", "ban", _("Blocked the bot"))
+        return atoms.badge("bad", "ban", _("Bot blocked"))
     if row.waiting:
-        return atoms.badge("warn", "message-2", _("Waits for an answer"))
-    return atoms.badge("good", "circle-check", _("Studies"))
+        return atoms.badge("warn", "message-2", _("Waiting for reply"))
+    return atoms.badge("good", "circle-check", _("Active"))
 
 
 LANGUAGES = Edit("choice", options=(("ru", N_("Russian")), ("en", N_("English"))))
@@ -78,8 +78,8 @@ TABLE = Table(
         Column("purchases", N_("Purchases"), cells.number("purchases"), "is-end ly-num ly-col-md",
             sort="purchases", desc=True),
         Column("spent", N_("Spent"), cells.money("spent"), "is-end", sort="spent", desc=True),
-        Column("source", N_("Came from"), cells.plain("source"), "ly-quiet ly-sm ly-col-lg"),
-        when("last_seen_at", N_("In the bot"), sort=False),
+        Column("source", N_("Source"), cells.plain("source"), "ly-quiet ly-sm ly-col-lg"),
+        when("last_seen_at", N_("Last active"), sort=False),
         when("created_at", N_("Joined"), "ly-col-md"),
         Column("first_name", N_("First name"), cells.plain("first_name"), hidden=True, edit=Edit()),
         Column("last_name", N_("Last name"), cells.plain("last_name"), hidden=True, edit=Edit()),
@@ -93,7 +93,7 @@ TABLE = Table(
         choice("bought", N_("Bought"), ("yes", N_("something")), ("no", N_("nothing yet"))),
         between("purchases", N_("Purchases"), "purchases_min", "purchases_max"),
         between("spent", N_("Spent"), "spent_min", "spent_max", unit=" ★"),
-        choice("waiting", N_("Ticket"), ("true", N_("waits for an answer")), ("false", N_("nothing waits"))),
+        choice("waiting", N_("Ticket"), ("true", N_("waiting for reply")), ("false", N_("none waiting"))),
         between("joined", N_("Joined"), "joined_since", "joined_until", kind="date"),
         empty("username", N_("Username"), N_("has none"), N_("has one")),
         relation("lesson_id", N_("Bought the lesson"), LessonCRUD),
@@ -128,7 +128,7 @@ def create(
     request: Request, caller: Caller, students: Students, form: Annotated[Form[NewStudentForm], form_of(NewStudentForm)]
 ) -> Response:
     if form.data is not None and students.find_by_telegram_id(form.data.telegram_id):
-        form.refuse(AppError(fields={"telegram_id": _("There is a person with this Telegram ID already.")}))
+        form.refuse(AppError(fields={"telegram_id": _("This Telegram ID is already in use.")}))
     if form.data is None:
         return render_part(request, "users/new.html", "users/_new_form.html", 422, form=form)
     student, _new = students.register(form.data)
@@ -189,7 +189,7 @@ def update(
             return render_part(request, *parts, 409, form=form, student=student, conflict=found)
         form.data.version = student.version
     if form.data is not None and form.data.email and students.is_taken(form.data.email, besides=user_id):
-        form.refuse(AppError(fields={"email": _("There is a person with this e-mail already.")}))
+        form.refuse(AppError(fields={"email": _("This email is already in use.")}))
     if form.data is None:
         parts = "users/edit.html", "users/_form.html"
         return render_part(request, *parts, 422, form=form, student=student, conflict=None)
@@ -222,7 +222,7 @@ def delete(request: Request, caller: Caller, students: Students, user_id: UserId
     students.delete(user_id)
     flash(
         request,
-        _("Student deleted. The history keeps the data until you erase them."),
+        _("Student deleted. The history keeps their data until you erase it."),
         undo=history.change_set_id(caller.session),
     )
     return see_other(request, "crm:users:index")

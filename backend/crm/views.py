@@ -131,12 +131,12 @@ def _seen(caller: Caller, views: ViewCRUD, view_id: int) -> SavedView:
 def _own(caller: Caller, views: ViewCRUD, view_id: int) -> SavedView:
     view = _seen(caller, views, view_id)
     if view.owner_id != caller.me.user_id and not caller.me.may(Permission.SETTINGS_WRITE):
-        raise ForbiddenError(_("This view belongs to someone else: save one of your own."))
+        raise ForbiddenError(_("This view belongs to someone else. Save your own instead."))
     return view
 
 
 def _taken() -> AppError:
-    return AppError(fields={"name": _("You have a view of this name here already.")})
+    return AppError(fields={"name": _("You already have a view with this name here.")})
 
 
 def _again(

@@ -125,7 +125,7 @@ def parse_sort(sort: str, known: Sequence[str]) -> tuple[str, bool]:
     name, descending = sort.removeprefix("-"), sort.startswith("-")
     if name not in known:
         names = ", ".join(known)
-        raise AppError(_("This list cannot be sorted like that. It sorts by: %s.") % names, code="bad_sort")
+        raise AppError(_("This list cannot be sorted that way. It sorts by: %s.") % names, code="bad_sort")
     return name, descending
 
 

@@ -18,21 +18,21 @@ REASONS = {
     "blocked": N_("You have blocked this bot. Start it again first."),
     "bad_name": N_("A first name has 1-64 characters."),
     "bad_username": N_("A username has 4-32 Latin letters, digits and underscores."),
-    "bad_payload": N_("A deep link carries 1-64 Latin letters, digits, underscores and hyphens."),
+    "bad_payload": N_("A deep link parameter is 1-64 Latin letters, digits, underscores and hyphens."),
     "empty": N_("Write something first."),
     "too_long": N_("This is too long for a message."),
     "no_button": N_("This button is no longer there."),
     "no_file": N_("Choose a file first."),
-    "no_invoice": N_("There is nothing to pay here any more."),
+    "no_invoice": N_("There is nothing left to pay here."),
     "no_message": N_("This message is no longer there."),
-    "no_stars": N_("There are not enough Stars in the purse."),
+    "no_stars": N_("Not enough Stars in the wallet."),
     "no_student": N_("Choose a student first."),
     "no_update": N_("There is nothing to repeat yet."),
     "not_a_callback": N_("This button sends nothing to the bot."),
 }
 OUTCOMES = {
     "expired": N_("The bot did not answer within 10 seconds. No Stars were taken."),
-    "failed": N_("There are not enough Stars in the purse."),
+    "failed": N_("Not enough Stars in the wallet."),
     "asked": N_("The bot has not answered yet."),
     "accepted": N_("The payment is on its way."),
 }
@@ -76,7 +76,7 @@ class Act:
 def explain(error: StudentError | TelegramError) -> str:
     if isinstance(error, TelegramError):
         return error.description
-    return _(REASONS.get(error.code, N_("This did not work.")))
+    return _(REASONS.get(error.code, N_("Something went wrong.")))
 
 
 async def send(act: Act) -> None:
@@ -102,7 +102,7 @@ async def press(act: Act) -> None:
     life = act.life
     answer = await life.pressed(life.press(act.number("message"), int(row), int(column)))
     if answer is None:
-        act.say(_("The bot did not answer the button. It would spin for ever."), "warn")
+        act.say(_("The bot did not answer the button press. It would keep spinning."), "warn")
     elif answer["text"]:
         act.say(answer["text"], "info", alert=answer["alert"])
 
@@ -139,7 +139,7 @@ def _tell(act: Act, outcome: Json, amount: int) -> None:
     elif status == "refused":
         act.say(outcome["error"] or _("The bot refused the payment."), "bad", alert=True)
     else:
-        act.say(_(OUTCOMES.get(status, N_("This did not work."))), "bad", alert=True)
+        act.say(_(OUTCOMES.get(status, N_("Something went wrong."))), "bad", alert=True)
 
 
 async def block(act: Act) -> None:
@@ -179,7 +179,7 @@ async def stars(act: Act) -> None:
 async def repeat(act: Act) -> None:
     act.view = act.field("view")
     act.hub.world.repeat(act.bot.id)
-    act.say(_("The last update is delivered once more, under the same number."))
+    act.say(_("The last update will be delivered again with the same ID."))
 
 
 async def fault(act: Act) -> None:

@@ -78,7 +78,7 @@ def test_a_token_is_answered_in_the_language_that_it_asks_for(api: Api) -> None:
         told.append((found["language"], refused.status_code, refused.json()["error"]["message"]))
     assert told == [
         ("ru", 403, "У вас нет права на это действие."),
-        ("en", 403, "You do not have the right to do this."),
+        ("en", 403, "You do not have permission to do this."),
     ]
 
 

@@ -224,7 +224,7 @@ def test_signing_out_kills_both_tokens_at_once(app: FastAPI, tokens: dict[str, s
 
 def test_an_api_token_does_not_sign_out(api: Api) -> None:
     answer = api("lessons:read").post("/auth/logout")
-    assert (answer.status_code, answer.json()["error"]["message"]) == (403, "An API token is revoked in the settings.")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (403, "API tokens are revoked in Settings.")
 
 
 # -- foreign tokens; the forged ones have tests/api/test_forged_tokens.py

@@ -285,7 +285,7 @@ def test_errors_look_the_same_everywhere(anna: TestClient, client: TestClient, a
     }
     assert {error(answer) for answer in refused.values()} == set(refused)
     assert all(error(answer) == expected for expected, answer in refused.items())
-    assert refused[422, "validation"].json()["error"]["fields"] == {"price": "The least is 0."}
+    assert refused[422, "validation"].json()["error"]["fields"] == {"price": "Must be at least 0."}
     assert error(anna.post(url, data=good)) == (415, "unsupported_media_type")
     assert error(client.post(url, data=good)) == (401, "not_authenticated")
     broken = anna.post(url, content='{"title": ', headers={"Content-Type": "application/json"})

@@ -86,7 +86,7 @@ def test_creates_a_course_with_the_fields_of_the_contract(author: TestClient, db
         ({"title": "x"}, {"total_price": "Fill in this field."}),
         (
             {"title": "x", "total_price": 10, "discount_price": 11},
-            {"discount_price": "The price with discount is higher than the full price."},
+            {"discount_price": "The discounted price is higher than the full price."},
         ),
         (
             {"title": "x", "total_price": 10, "lesson_ids": [1, 99]},
@@ -94,10 +94,10 @@ def test_creates_a_course_with_the_fields_of_the_contract(author: TestClient, db
         ),
         (
             {"title": "x", "total_price": 10, "lesson_ids": [1, 1]},
-            {"lesson_ids": "A lesson can stand in a course only once."},
+            {"lesson_ids": "A lesson can be in a course only once."},
         ),
-        ({"title": "x", "total_price": 10, "lesson_ids": [0]}, {"lesson_ids.0": "The least is 1."}),
-        ({"title": "x", "total_price": 10, "lesson_ids": "1"}, {"lesson_ids": "Give a list."}),
+        ({"title": "x", "total_price": 10, "lesson_ids": [0]}, {"lesson_ids.0": "Must be at least 1."}),
+        ({"title": "x", "total_price": 10, "lesson_ids": "1"}, {"lesson_ids": "Must be a list."}),
         (
             {"title": "x", "total_price": 10, "lesson_ids": list(range(1, 202))},
             {"lesson_ids": "Too many items."},
@@ -173,7 +173,7 @@ def test_a_stale_version_is_a_409_for_the_order_too(author: TestClient, db: Sess
 def test_the_discount_stays_below_the_price_whichever_changes(author: TestClient, db: Session) -> None:
     course = make_course(db, total_price=300, discount_price=250)
     url = f"/api/courses/{course.id}"
-    words = {"discount_price": "The price with discount is higher than the full price."}
+    words = {"discount_price": "The discounted price is higher than the full price."}
 
     assert error(author.put(url, json={"total_price": 200})) == (422, "validation", words)
     assert error(author.put(url, json={"discount_price": 301})) == (422, "validation", words)
@@ -233,7 +233,7 @@ def test_what_was_sold_stays(author: TestClient, db: Session) -> None:
 
     assert error(answer)[:2] == (409, "sold")
     assert answer.json()["error"]["message"] == (
-        "It was sold 1 time and cannot be deleted. Hide it instead: buyers keep it."
+        "It was sold 1 time and cannot be deleted. Hide it instead: buyers keep their access."
     )
 
 

@@ -93,12 +93,12 @@ def test_a_free_lesson_needs_no_price(author: TestClient) -> None:
         ({"price": 1}, {"title": "Fill in this field."}),
         ({"title": " ", "price": 1}, {"title": "Fill in this field."}),
         ({"title": "x" * 201, "price": 1}, {"title": "At most 200 characters."}),
-        ({"title": "x", "price": -1}, {"price": "The least is 0."}),
+        ({"title": "x", "price": -1}, {"price": "Must be at least 0."}),
         ({"title": "x", "price": 1.5}, {"price": "Enter a whole number."}),
-        ({"title": "x", "price": 2**63}, {"price": "The most is 1000000."}),
+        ({"title": "x", "price": 2**63}, {"price": "Must be at most 1000000."}),
         (
             {"title": "x\0", "price": 1},
-            {"title": "This text holds a character that cannot be stored."},
+            {"title": "This text contains a character that cannot be stored."},
         ),
         ({"title": "x", "price": 1, "is_admin": True}, {"is_admin": "There is no such field."}),
         ({"title": "x", "price": 1, "media_id": 1}, {"media_id": "There is no such field."}),
@@ -276,7 +276,7 @@ def test_what_was_sold_stays(author: TestClient, db: Session) -> None:
 
     assert error(answer)[:2] == (409, "sold")
     assert answer.json()["error"]["message"] == (
-        "It was sold 2 times and cannot be deleted. Hide it instead: buyers keep it."
+        "It was sold 2 times and cannot be deleted. Hide it instead: buyers keep their access."
     )
     assert author.get(f"/api/lessons/{lesson.id}").status_code == 200
 
@@ -302,7 +302,7 @@ def test_a_lesson_of_a_course_is_taken_out_of_it_first(author: TestClient, db: S
 
     assert (error(answer)[:2], answer.json()["error"]["message"]) == (
         (409, "in_course"),
-        "This lesson stands in a course: “Арка”, “Берег”. Take it out of there first, or hide it.",
+        "This lesson is in a course: “Арка”, “Берег”. Remove it from there first, or hide it.",
     )
 
 

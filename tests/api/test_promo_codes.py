@@ -68,17 +68,17 @@ def test_all_of_a_code(office: TestClient) -> None:
         ({"code": "two words"}, {"code": "A code is one word, without spaces."}),
         ({"code": "x\u200b"}, {"code": "A code is one word, without spaces."}),
         ({"code": "x" * 65}, {"code": "At most 64 characters."}),
-        ({"discount_percent": 101}, {"discount_percent": "The most is 100."}),
-        ({"discount_percent": -1}, {"discount_percent": "The least is 0."}),
-        ({"discount_amount": -1}, {"discount_amount": "The least is 0."}),
+        ({"discount_percent": 101}, {"discount_percent": "Must be at most 100."}),
+        ({"discount_percent": -1}, {"discount_percent": "Must be at least 0."}),
+        ({"discount_amount": -1}, {"discount_amount": "Must be at least 0."}),
         (
             {"discount_percent": 0},
-            {"discount_percent": "Give a percent, an amount, or both."},
+            {"discount_percent": "Enter a percentage, an amount, or both."},
         ),
-        ({"max_uses": 0}, {"max_uses": "The least is 1."}),
+        ({"max_uses": 0}, {"max_uses": "Must be at least 1."}),
         (
             {"expires_at": "2027-01-01T00:00:00"},
-            {"expires_at": "Say the time zone: for example 2026-11-21T10:00:00Z."},
+            {"expires_at": "Specify the time zone, for example 2026-11-21T10:00:00Z."},
         ),
         ({"current_uses": 5}, {"current_uses": "There is no such field."}),
     ],
@@ -92,7 +92,7 @@ def test_one_code_in_one_spelling(office: TestClient, db: Session) -> None:
     make_promo(db, code="Straße")
     taken = office.post(PATH, json={"code": "STRASSE", "discount_percent": 5})
     assert refusal(taken) == (409, "code_taken")
-    assert taken.json()["error"]["fields"] == {"code": "There is such a code already: Straße."}
+    assert taken.json()["error"]["fields"] == {"code": "This code already exists: Straße."}
     other = office.post(PATH, json={"code": "other", "discount_percent": 5}).json()
     assert refusal(office.put(f"{PATH}{other['id']}", json={"code": "straße"}))[1] == "code_taken"
     assert office.put(f"{PATH}{other['id']}", json={"code": "OTHER"}).json()["code"] == "OTHER"
@@ -106,7 +106,7 @@ def test_a_change_replaces_only_what_is_sent(office: TestClient, db: Session) ->
     assert (changed["max_uses"], changed["discount_percent"], changed["version"]) == (None, 10, 2)
     assert refusal(office.put(path, json={"max_uses": 3, "version": 1})) == (409, "stale")
     assert fields(office.put(path, json={"code": None})) == {"code": "Fill in this field."}
-    nothing = {"discount_percent": "Give a percent, an amount, or both."}
+    nothing = {"discount_percent": "Enter a percentage, an amount, or both."}
     assert fields(office.put(path, json={"discount_percent": 0})) == nothing
     amount = office.put(path, json={"discount_percent": 0, "discount_amount": 5}).json()
     assert (amount["discount_percent"], amount["discount_amount"]) == (0, 5)
@@ -147,7 +147,7 @@ def test_a_code_that_orders_name_stays(office: TestClient, db: Session) -> None:
     make_order(db, make_user(db), make_lesson(db), promo_id=promo.id)
     kept = office.delete(f"{PATH}{promo.id}")
     assert refusal(kept) == (409, "redeemed")
-    words = "1 order names this code, so it cannot be deleted. Switch it off instead."
+    words = "1 order uses this code, so it cannot be deleted. Turn it off instead."
     assert kept.json()["error"]["message"] == words
     assert office.delete(f"{PATH}{unused.id}").status_code == 204
     assert office.delete(f"{PATH}{unused.id}").status_code == 404

@@ -225,7 +225,7 @@ def test_an_assignee_answers_tickets(bot: TestClient, api: Api, student: User, a
     assert staff.put(f"/api/tickets/{number}", json={"assignee_id": agent.id}).json()["assignee_id"] == agent.id
     for nobody in (student.id, 9999):
         refused = staff.put(f"/api/tickets/{number}", json={"assignee_id": nobody})
-        assert refused.json()["error"]["fields"] == {"assignee_id": "This person does not answer tickets."}
+        assert refused.json()["error"]["fields"] == {"assignee_id": "This person does not handle tickets."}
     assert staff.put(f"/api/tickets/{number}", json={"assignee_id": None}).json()["assignee_id"] is None
 
 

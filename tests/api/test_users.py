@@ -91,7 +91,7 @@ def test_bad_values_are_named(bot: TestClient) -> None:
     answer = bot.post("/api/users/", json={"telegram_id": 0, "first_name": " ", "is_admin": True})
 
     assert answer.json()["error"]["fields"] == {
-        "telegram_id": "The least is 1.",
+        "telegram_id": "Must be at least 1.",
         "first_name": "Fill in this field.",
         "is_admin": "There is no such field.",
     }
@@ -105,7 +105,7 @@ def test_text_that_no_database_holds_is_refused(bot: TestClient, text: str) -> N
         headers={"Content-Type": "application/json"},
     )
     assert answer.status_code == 422
-    assert answer.json()["error"]["fields"] == {"first_name": "This text holds a character that cannot be stored."}
+    assert answer.json()["error"]["fields"] == {"first_name": "This text contains a character that cannot be stored."}
 
 
 def test_a_token_does_not_change_staff(bot: TestClient, db: Session) -> None:

@@ -28,26 +28,26 @@ def test_the_language_follows_telegram_until_one_is_chosen(running: School, fres
     student = running.student("Anna", language_code="ru")
     student.ask("/language")
     chosen = tap(student, "English")
-    assert chosen.text.startswith("Done: from now on I speak this language.")
+    assert chosen.text.startswith("Done. I'll use this language from now on.")
     assert chosen.rows[0] == ["Русский", "✓ English"]
     assert known(fresh(), student).ui_language == "en"
     assert student.ask("/help").text.startswith("Window Light: what I can do")
 
     student.ask("/language")
-    assert tap(student, "As in Telegram").text.startswith("Готово")
+    assert tap(student, "Same as Telegram").text.startswith("Готово")
     assert known(fresh(), student).ui_language is None
 
 
 def test_the_profile_shows_who_and_what(olga: Student, db: Session) -> None:
     make_lesson(db, title="First frame", is_free=False, price=0, text_content="…")
     olga.ask("/start lesson_1")
-    olga.press("Take it for free")
+    olga.press("Get it free")
     olga.wait("The lesson “")
 
     profile = olga.ask("/profile")
 
-    assert profile.text.startswith("Olga\nLanguage: as in Telegram\nWith us since ")
-    assert profile.text.endswith("Lessons and courses of mine: 1")
+    assert profile.text.startswith("Olga\nLanguage: same as Telegram\nWith us since ")
+    assert profile.text.endswith("My lessons and courses: 1")
 
 
 def test_a_new_name_is_taken_over_and_a_corrected_one_left_alone(running: School, fresh: Fresh) -> None:

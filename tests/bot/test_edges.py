@@ -76,7 +76,7 @@ def test_a_payment_returned_meanwhile_opens_nothing(olga: Student, running: Scho
     running.start_bot()
 
     shown = olga.wait("has been returned")
-    assert shown.text == "This payment of 200\xa0★ has been returned, so access is closed."
+    assert shown.text == "This payment of 200\xa0★ has been refunded, so access is closed."
 
 
 def test_our_own_mistake_is_said_and_the_next_screen_works(olga: Student, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -234,7 +234,7 @@ def test_errors_come_in_the_students_language(school: School) -> None:
             await api.http.aclose()
         return refused.value.message
 
-    assert asyncio.run(words("en")) == "There is no lesson 7 here any more."
+    assert asyncio.run(words("en")) == "Lesson 7 no longer exists."
     assert asyncio.run(words("ru")) == "Урока 7 здесь больше нет."
 
 

@@ -139,7 +139,7 @@ def test_a_lesson_with_nothing_in_it_says_so(olga: Student, db: Session) -> None
     make_lesson(db, title="Soon", is_free=True, price=0, text_content=None)
 
     assert opened(olga) == []
-    assert olga.last.text == ("“Soon” is open for you, but the school has not put anything in it yet.")
+    assert olga.last.text == ("You have access to “Soon”, but the school has not added anything to it yet.")
 
 
 def test_a_video_elsewhere_is_a_link(olga: Student, db: Session) -> None:

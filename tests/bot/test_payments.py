@@ -79,7 +79,7 @@ def test_paying_twice_gives_the_second_payment_back(olga: Student, fresh: Fresh)
     assert olga.pay(invoice, skip_pre_checkout=True).status == "paid"
     words = olga.wait("⚠️")
     assert words.text == (
-        "⚠️ This order had been paid before.\n\nWe are returning 199\xa0★ to you. It usually takes a few minutes."
+        "⚠️ This order has already been paid.\n\nWe are refunding you 199\xa0★. It usually takes a few minutes."
     )
     assert words.rows == [["Ask a question"], ["My lessons", "‹ Menu"]]
     assert counted(fresh(), Purchase, Payment, Refund) == [1, 2, 1]
@@ -94,11 +94,11 @@ def test_a_forwarded_invoice_cannot_be_paid_by_another(olga: Student, running: S
     refused = olga.pay(invoice, payer=other)
     assert (refused.status, refused.error) == (
         "refused",
-        "This invoice is for another person. Open the lesson and buy it for yourself.",
+        "This invoice is for someone else. Open the lesson and buy it for yourself.",
     )
 
     olga.pay(invoice, payer=other, skip_pre_checkout=True)
-    assert other.wait("⚠️").text.startswith("⚠️ This invoice was made for another person.")
+    assert other.wait("⚠️").text.startswith("⚠️ This invoice was issued to someone else.")
     assert counted(fresh(), Purchase, Refund) == [0, 1]
 
 
@@ -109,7 +109,7 @@ def test_an_altered_amount_is_refused_and_a_settled_one_given_back(olga: Student
     refused = olga.pay(invoice, amount=1)
     assert (refused.status, refused.error) == (
         "refused",
-        "The amount of this invoice is wrong. Open the lesson and ask for a new one.",
+        "The amount on this invoice is wrong. Open the lesson and request a new one.",
     )
     assert olga.pay(invoice, settle_amount=1).status == "paid"
     assert olga.wait("⚠️").text.startswith("⚠️ The amount differs from the order.")
@@ -120,11 +120,9 @@ def test_an_altered_amount_is_refused_and_a_settled_one_given_back(olga: Student
 def test_an_unknown_payload_is_refused_and_given_back(olga: Student, fresh: Fresh) -> None:
     invoice = invoiced(olga)
 
-    assert olga.pay(invoice, payload="forged").error == (
-        "This invoice is not known here. Open the lesson and ask for a new one."
-    )
+    assert olga.pay(invoice, payload="forged").error == ("Invoice not found. Open the lesson and request a new one.")
     olga.pay(invoice, payload="forged", skip_pre_checkout=True)
-    assert olga.wait("⚠️").text.startswith("⚠️ This invoice is not known to the school.")
+    assert olga.wait("⚠️").text.startswith("⚠️ The school has no such invoice.")
     assert counted(fresh(), Purchase, Refund) == [0, 1]
 
 
@@ -149,7 +147,7 @@ def test_an_invoice_of_a_past_price_is_refused(olga: Student, db: Session, fresh
     fresh().scalars(select(Lesson)).one().price = 500
     db.commit()
 
-    assert olga.pay(invoice).error == "The price has changed. Open the lesson and ask for a new invoice."
+    assert olga.pay(invoice).error == "The price has changed. Open the lesson and request a new invoice."
 
 
 @pytest.mark.usefixtures("lesson_id")
@@ -157,9 +155,7 @@ def test_a_checkout_is_refused_in_the_students_own_language(running: School, iva
     ivan.ask("/language")
     tap(ivan, "English")
     invoice = invoiced(ivan)
-    assert ivan.pay(invoice, payload="forged").error == (
-        "This invoice is not known here. Open the lesson and ask for a new one."
-    )
+    assert ivan.pay(invoice, payload="forged").error == ("Invoice not found. Open the lesson and request a new one.")
 
     ivan.ask("/language")
     tap(ivan, "Русский")

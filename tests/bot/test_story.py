@@ -173,7 +173,7 @@ def test_a_code_that_does_not_count_here_is_no_obstacle(olga: Student, db: Sessi
     old.is_active = False
     db.commit()
     card = olga.ask("/start lesson_1")
-    assert card.text.endswith("Price: 200\xa0★\nPromo code OLD: This code is switched off.")
+    assert card.text.endswith("Price: 200\xa0★\nPromo code OLD: This code is turned off.")
     tap(olga, "Buy for 200")
 
     invoice = tap(olga, "I accept")
@@ -188,7 +188,7 @@ def test_a_code_that_is_none_is_told_at_once(olga: Student, db: Session) -> None
     make_promo(db, code="OLD", discount_percent=50, is_active=False)
     make_promo(db, code="MAY", discount_percent=50)
     menu = olga.ask("/start promo_OLD").text
-    assert (menu.startswith("The promo code does not count: This code is switched off."), "saved" in menu) == (
+    assert (menu.startswith("The promo code was not applied: This code is turned off."), "saved" in menu) == (
         True,
         False,
     )
@@ -209,7 +209,7 @@ def test_a_code_used_up_meanwhile_is_said_before_the_invoice(olga: Student, db: 
 
     card = tap(olga, "Buy for 100")
 
-    assert card.text.startswith("The promo code does not count: This code has been used up.")
+    assert card.text.startswith("The promo code was not applied: This code has been used up.")
     assert card.rows[0] == ["Buy for 200\xa0★"]
 
 
@@ -231,7 +231,7 @@ def test_a_code_that_pays_everything_gives_the_lesson_without_consent(olga: Stud
     olga.ask("/start promo_GIFT")
     olga.ask("/start lesson_1")
 
-    olga.press("Take it for free")
+    olga.press("Get it free")
     olga.wait("The lesson “")
 
     bought = fresh().scalars(select(Purchase)).one()
@@ -244,7 +244,7 @@ def test_a_course_opens_its_lessons(olga: Student, db: Session) -> None:
     olga.ask("/start")
     assert tap(olga, "Courses").rows == [["Portrait · 240\xa0★"], ["Lessons", "‹ Menu"]]
     card = tap(olga, "Portrait")
-    assert card.text == "Portrait\n\nОт идеи до печати\n\nInside: 3 lessons.\n\nPrice: 240\xa0★"
+    assert card.text == "Portrait\n\nОт идеи до печати\n\nIncludes 3 lessons.\n\nPrice: 240\xa0★"
     assert card.rows == [
         ["1. Part 1"],
         ["2. Part 2"],
@@ -289,8 +289,8 @@ def test_what_is_hidden_is_not_sold_but_stays_with_its_owners(olga: Student, db:
     lesson.is_active = False
     session.commit()
 
-    assert olga.ask("/start lesson_1").text == "This is not on sale now."
-    assert olga.ask("/start lesson_77").text == "There is no lesson 77 here any more."
+    assert olga.ask("/start lesson_1").text == "This is not available right now."
+    assert olga.ask("/start lesson_77").text == "Lesson 77 no longer exists."
 
 
 def test_a_gift_of_the_school_is_opened_from_its_notice(olga: Student, running: School, db: Session) -> None:
@@ -312,7 +312,7 @@ def test_two_students_see_their_own_things(running: School, db: Session) -> None
     one, other = running.student("One"), running.student("Other")
     for student in (one, other):
         student.ask("/start lesson_1")
-    one.press("Take it for free")
+    one.press("Get it free")
     one.wait("The lesson “")
 
     assert one.ask("/my").rows[0] == ["▶ Window light"]

@@ -37,8 +37,8 @@ def test_a_question_reaches_the_school(olga: Student, fresh: Fresh) -> None:
         "The video is <b>silent</b>.",
         "open",
     )
-    assert sent.text.startswith(f"№{ticket.id}. No sound at all\n🟡 waits for our answer\n\nYou · ")
-    assert sent.text.endswith("\nThe video is <b>silent</b>.\n\n✓ Sent. The answer will come into this chat.")
+    assert sent.text.startswith(f"№{ticket.id}. No sound at all\n🟡 waiting for our reply\n\nYou · ")
+    assert sent.text.endswith("\nThe video is <b>silent</b>.\n\n✓ Sent. The reply will arrive in this chat.")
     assert sent.rows == [["Write more"], ["‹ My questions", "‹ Menu"]]
 
 
@@ -56,11 +56,11 @@ def test_an_answer_comes_into_the_chat_and_can_be_answered(olga: Student, runnin
     assert "The school · " in shown.text
     asking = tap(olga, "Write more")
     assert shown.id != answer.id
-    assert asking.text.endswith("✏️ Write your message: it will join this conversation.")
+    assert asking.text.endswith("✏️ Write your message: it will be added to this conversation.")
     sent = olga.ask("An old one")
 
     assert "Which phone is it?" in sent.text
-    assert sent.text.endswith("An old one\n\n✓ Sent. The answer will come into this chat.")
+    assert sent.text.endswith("An old one\n\n✓ Sent. The reply will arrive in this chat.")
     session = fresh()
     said = TicketCRUD(session).messages_of([ticket.id], notes=True)[ticket.id]
     assert [(message.side, message.body) for message in said] == [
@@ -85,7 +85,7 @@ def test_my_questions_show_their_state(olga: Student, fresh: Fresh) -> None:
     closed = tap(olga, "First")
     assert closed.text.startswith("№1. First\n⚪ closed")
     tap(olga, "Write more")
-    assert olga.ask("Still silent").text.startswith("№1. First\n🟡 waits for our answer")
+    assert olga.ask("Still silent").text.startswith("№1. First\n🟡 waiting for our reply")
 
 
 def test_a_dialogue_can_be_left_at_every_step(olga: Student, fresh: Fresh) -> None:
@@ -106,7 +106,7 @@ def test_words_without_a_button_can_be_handed_to_support(olga: Student, fresh: F
 
     sent = tap(olga, "Send this to support")
 
-    assert sent.text.endswith("✓ Sent. The answer will come into this chat.")
+    assert sent.text.endswith("✓ Sent. The reply will arrive in this chat.")
     ticket = fresh().scalars(select(SupportTicket)).one()
     assert (ticket.subject, ticket.message) == (
         "The video is silent.",
@@ -120,7 +120,7 @@ def test_a_picture_is_declined_in_words(olga: Student, fresh: Fresh) -> None:
     olga.ask("No sound")
 
     olga.send_photo(PNG)
-    assert olga.wait().text == "So far I can only pass on text. Please write it in words."
+    assert olga.wait().text == "I can only pass on text for now. Please describe it in words."
 
     olga.ask("The video is silent.")
     assert len(fresh().scalars(select(SupportTicket)).all()) == 1

@@ -52,18 +52,18 @@ def give_an_email(desk: Page, school: School) -> None:
     desk.get_by_role("button", name=re.compile("Sign in as")).click()
     expect(desk).to_have_url(re.compile("/dashboard/"))
     desk.goto(f"{school.url}/dashboard/settings/")
-    desk.get_by_label("E-mail").fill("admin@school.example")
+    desk.get_by_label("Email").fill("admin@school.example")
     desk.get_by_role("button", name="Save profile").click()
     expect(desk.get_by_text("admin@school.example waits for you").first).to_be_visible()
     desk.goto(newest_link(desk, school, "verify"))
     look(desk, "confirm")
-    desk.get_by_role("button", name="Confirm the e-mail").click()
+    desk.get_by_role("button", name="Confirm email").click()
     expect(desk).to_have_url(re.compile("/dashboard/settings/"))
 
 
 def set_password(phone: Page, password: str, repeat: str) -> None:
     phone.get_by_label("Новый пароль").fill(password)
-    phone.get_by_label("Ещё раз").fill(repeat)
+    phone.get_by_label("Пароль ещё раз").fill(repeat)
     phone.get_by_role("button", name="Сохранить и войти").click()
 
 

@@ -53,7 +53,7 @@ def test_the_list_leads_to_a_diff_and_its_undo(page: Page, db: Session) -> None:
     make_promo(db)
     page.goto("/dashboard/")
     page.locator("#side").get_by_role("link", name="History").click()
-    page.get_by_role("button", name="Kind of record").click()
+    page.get_by_role("button", name="Record type").click()
     page.get_by_role("link", name="Lesson", exact=True).click()
     expect(page.locator("#list-rows > tr")).to_have_count(2)
     page.locator("#list-rows").get_by_role("link", name="Changed lesson").click()
@@ -63,7 +63,7 @@ def test_the_list_leads_to_a_diff_and_its_undo(page: Page, db: Session) -> None:
     ]
     page.locator("main").get_by_role("button", name="Undo").click()
     expect(page.locator("main .badge")).to_have_text("Undone")
-    page.get_by_role("link", name="How it was taken back").click()
+    page.get_by_role("link", name="Undone by this change").click()
     with page.expect_navigation():
         page.locator("main").get_by_role("button", name="Redo").click()
     db.expire_all()
@@ -82,7 +82,7 @@ def test_a_conflict_is_settled_without_scripts(plain: Page, db: Session) -> None
     expect(plain.get_by_role("alert")).to_contain_text("Nothing has been undone yet.")
     assert plain.locator("main dd").all_inner_texts() == ["99\xa0★", "10\xa0★"]
     plain.get_by_role("button", name="Undo the rest").click()
-    expect(plain.locator("[data-toast]")).to_contain_text("Undone but for what was changed since: 1")
+    expect(plain.locator("[data-toast]")).to_contain_text("Undone, except for later changes: 1")
     expect(plain.locator("[data-toast]").get_by_role("button", name="Redo")).to_be_visible()
     db.expire_all()
     found = db.get_one(Lesson, lesson.id)

@@ -66,7 +66,7 @@ def choose(page: Page, look: Look) -> None:
     expect(page.get_by_label("Скидка")).to_have_value("discount_percent")
     page.get_by_label("Чужое").select_option("code")
     page.get_by_role("button", name="Check the rows").click()
-    expect(page.locator("#columns-error")).to_have_text("Two columns are “Code”. Keep one.")
+    expect(page.locator("#columns-error")).to_have_text("Two columns are set as “Code”. Keep one.")
     look()
     page.get_by_label("Чужое").select_option("-")
     page.get_by_role("button", name="Check the rows").click()
@@ -75,8 +75,8 @@ def choose(page: Page, look: Look) -> None:
 def walk(page: Page, db: Session, file: Path, look: Look) -> None:
     upload(page, file, look)
     choose(page, look)
-    expect(page.get_by_role("heading", level=1)).to_contain_text("What would happen")
-    for tab, told in (("New", "NEW1"), ("Changed", "10 → 30"), ("Wrong", "A code is one word, without spaces.")):
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Preview changes")
+    for tab, told in (("New", "NEW1"), ("Changed", "10 → 30"), ("Errors", "A code is one word, without spaces.")):
         page.locator(".ly-tabs").get_by_role("link", name=tab).click()
         expect(page.locator("tbody")).to_contain_text(told)
         look()

@@ -67,8 +67,8 @@ def test_a_job_moves_pauses_goes_on_and_is_undone(page: Page, db: Session, datab
     expect(progress).to_contain_text("Paused")
     assert batch(database, job_id) is False
 
-    page.get_by_role("button", name="Go on").click()
-    expect(progress).to_contain_text("Waits for its turn")
+    page.get_by_role("button", name="Continue").click()
+    expect(progress).to_contain_text("Queued")
     while batch(database, job_id):
         pass
     expect(progress).to_contain_text("Done")

@@ -51,7 +51,7 @@ def test_the_palette_finds_and_opens_by_keys_alone(page: Page, db: Session) -> N
     page.wait_for_url(f"**/dashboard/users/{masha.id}")
 
     page.locator("#find").click()  # the field of the top bar opens the same palette, and it remembers
-    expect(page.locator("#palette [role=group]").first).to_contain_text("Lately")
+    expect(page.locator("#palette [role=group]").first).to_contain_text("Recent")
     expect(chosen).to_have_text("Lessons")  # not the page that it stands over
     page.keyboard.press("Escape")
     expect(page.locator("#palette")).to_be_hidden()
@@ -168,15 +168,15 @@ def test_single_keys_are_a_persons_choice_in_the_settings(page: Page, db: Sessio
     db.get_one(User, 1).single_keys = False
     db.commit()
     page.goto("/dashboard/settings/")
-    switch = page.get_by_role("group", name="Single keys")
-    expect(switch.get_by_role("button", name="Switched off")).to_have_attribute("aria-pressed", "true")
+    switch = page.get_by_role("group", name="Single-key shortcuts")
+    expect(switch.get_by_role("button", name="Turned off")).to_have_attribute("aria-pressed", "true")
     press(page, "KeyG", "п")
     press(page, "KeyO", "щ")
     page.wait_for_timeout(300)
     assert page.url.endswith("/dashboard/settings/")
     assert violations(page) == []
-    switch.get_by_role("button", name="Working").press("Enter")
-    expect(switch.get_by_role("button", name="Working")).to_have_attribute("aria-pressed", "true")
+    switch.get_by_role("button", name="Turned on").press("Enter")
+    expect(switch.get_by_role("button", name="Turned on")).to_have_attribute("aria-pressed", "true")
     press(page, "KeyG", "п")
     press(page, "KeyO", "щ")
     page.wait_for_url("**/dashboard/")

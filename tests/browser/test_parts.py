@@ -57,7 +57,7 @@ def test_typing_in_the_search_swaps_the_list_and_keeps_the_caret(page: Page) -> 
     page.goto(THINGS)
     page.evaluate("window.stayed = true")
     page.locator("#q").press_sequentially("nobody", delay=20)
-    expect(page.locator("#list .ly-state h2")).to_have_text("Nothing found for “nobody”")
+    expect(page.locator("#list .ly-state h2")).to_have_text("No results for “nobody”")
     assert page.evaluate("[document.activeElement.id, document.activeElement.value, window.stayed]") == [
         "q",
         "nobody",
@@ -94,7 +94,7 @@ def test_a_range_filter_is_applied_and_taken_off(page: Page) -> None:
     page.locator("#filter-spent button").click()
     expect(page.locator(".ly-chip.is-on b")).to_have_text("≥ 300 ★")
     assert page.url.endswith("/dashboard/things/?spent_min=300")
-    page.get_by_label("Take off the filter: Spent").click()
+    page.get_by_label("Remove filter: Spent").click()
     expect(page.locator(".ly-chip.is-on")).to_have_count(0)
     assert page.url.endswith(THINGS)
 
@@ -316,7 +316,7 @@ def test_everything_works_without_script(browser: Browser, url: str) -> None:
     page.goto(THINGS)
     page.locator("#q").fill("nobody")
     page.locator("#q").press("Enter")
-    expect(page.locator("#list .ly-state h2")).to_have_text("Nothing found for “nobody”")
+    expect(page.locator("#list .ly-state h2")).to_have_text("No results for “nobody”")
     page.get_by_role("link", name="Clear filters").click()
     page.get_by_role("link", name="Next").click()
     expect(page.locator("#list-rows tr").first).to_have_attribute("id", "thing-26")

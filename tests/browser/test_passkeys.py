@@ -50,7 +50,7 @@ def sign_in(page: Page) -> None:
     page.goto("/login")
     page.fill("#username", "admin")
     page.fill("#password", PASSWORD)
-    page.get_by_role("button", name="Войти", exact=True).click()
+    page.get_by_role("button", name="Принять и войти", exact=True).click()
 
 
 def set_up_app(page: Page) -> None:
@@ -59,7 +59,7 @@ def set_up_app(page: Page) -> None:
     page.get_by_role("link", name="Настроить").last.click()
     expect(page.locator(".ly-qr")).to_have_js_property("complete", True)
     assert page.locator(".ly-qr").evaluate("image => image.naturalWidth") > 30
-    page.get_by_text("Камера не работает?").click()
+    page.get_by_text("Не получается отсканировать?").click()
     secret = page.locator("#manual-key").inner_text().replace(" ", "").upper()
     page.fill("#code", code(secret=secret))
     page.get_by_role("button", name="Включить").click()

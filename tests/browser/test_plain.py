@@ -38,7 +38,7 @@ def journey(figure: Figure) -> None:
 
 
 def sign_in(page: Page, password: str = PASSWORD) -> None:
-    page.get_by_label("Login or e-mail").fill("admin")
+    page.get_by_label("Login or email").fill("admin")
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
 
@@ -51,7 +51,7 @@ def test_the_door_refuses_keeps_the_login_and_lets_in(page: Page) -> None:
     page.goto("/dashboard/promo-codes/?q=a")
     sign_in(page, "wrong wrong wrong")
     expect(page.get_by_role("alert")).to_be_visible()
-    assert page.get_by_label("Login or e-mail").input_value() == "admin"
+    assert page.get_by_label("Login or email").input_value() == "admin"
     sign_in(page)
     assert page.url.endswith("/dashboard/promo-codes/?q=a")  # where the person was going
     page.locator("[popovertarget=profile]").click()
@@ -115,7 +115,7 @@ def test_a_promo_code_is_made_switched_and_found_from_the_top(page: Page, db: Se
     page.locator("#code").fill("WINTER1")
     page.get_by_label("Percent off").fill("15")
     page.get_by_role("button", name="Create").click()
-    page.get_by_role("button", name="Switch off").click()
+    page.get_by_role("button", name="Turn off").click()
     expect(page.locator(".ly-head .badge")).to_contain_text("Off")
     undo(page)
     page.locator("#find").fill("autumn")
@@ -134,12 +134,12 @@ def test_the_settings_are_changed_and_a_token_made_and_revoked(page: Page) -> No
     page.get_by_label("First name").fill("Anna")
     page.get_by_role("button", name="Save profile").click()
     expect(page.locator("[popovertarget=profile]")).to_contain_text("Anna")
-    page.get_by_label("What will use the token").fill("billing")
-    page.get_by_role("button", name="Make a token").click()
+    page.get_by_label("Used for").fill("billing")
+    page.get_by_role("button", name="Create token").click()
     expect(page.locator("#scopes-error")).to_be_visible()
-    assert page.get_by_label("What will use the token").input_value() == "billing"
+    assert page.get_by_label("Used for").input_value() == "billing"
     page.locator("[name=scopes][value='users:read']").check()
-    page.get_by_role("button", name="Make a token").click()
+    page.get_by_role("button", name="Create token").click()
     assert page.get_by_label("New token").input_value().startswith("lyc_")
     row = page.locator("#tokens li").filter(has_text="billing")
     row.get_by_role("button", name="Revoke billing").click()

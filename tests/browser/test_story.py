@@ -96,7 +96,7 @@ def ask(chat: Chat) -> None:
     chat.say("The video is dark")
     chat.expect("Now describe it in one message")
     chat.say("I see nothing after the first minute.")
-    chat.expect("✓ Sent. The answer will come into this chat.")
+    chat.expect("✓ Sent. The reply will arrive in this chat.")
 
 
 def test_the_first_lesson_is_sold_and_seen(page: Page, school: School) -> None:

@@ -133,7 +133,7 @@ def test_columns_are_chosen_and_stay_in_the_address(page: Page, db: Session) -> 
     page.goto(LESSONS)
     page.locator("[popovertarget=look]").click()
     page.locator("#look").get_by_label("Revenue").uncheck()
-    page.locator("#look").get_by_label("Closer together").check()
+    page.locator("#look").get_by_label("Compact").check()
     page.locator("#look").get_by_role("button", name="Apply").click()
     expect(page.locator("thead")).not_to_contain_text("Revenue")
     expect(page.locator("table.is-dense")).to_be_visible()

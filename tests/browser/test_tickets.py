@@ -69,7 +69,7 @@ def test_an_answer_and_what_arrives_meanwhile_appear_without_a_reload(page: Page
     page.locator("[name=text]").press("Control+Enter")
     answer = page.locator(".ly-msg.is-staff")
     expect(answer).to_contain_text("Try 720p")
-    expect(answer).to_contain_text("in the queue")
+    expect(answer).to_contain_text("queued")
     expect(page.locator("[name=text]")).to_have_value("")
     expect(page.locator("#queue .ly-tabs a[aria-current]")).to_have_text("Waiting")
 
@@ -90,10 +90,10 @@ def test_an_answer_is_taken_back_into_the_field(page: Page, db: Session, masha: 
     page.goto(f"{DESK}{ticket.id}")
     page.locator("[name=text]").fill("Sent too soon")
     page.get_by_role("button", name="Send").click()
-    page.get_by_role("button", name="Take back").click()
+    page.get_by_role("button", name="Undo").click()
     expect(page.locator("[name=text]")).to_have_value("Sent too soon")
     expect(page.locator(".ly-msg")).to_have_count(1)
-    expect(page.locator("#toasts")).to_contain_text("The answer has not been sent")
+    expect(page.locator("#toasts")).to_contain_text("Reply not sent: it is back in the text field")
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".ly-msg.is-staff")).to_have_count(1)
     expect(page.locator("[name=text]")).to_have_value("")
@@ -108,13 +108,13 @@ def test_a_note_is_written_beside_and_a_ticket_closed_and_undone(page: Page, db:
     expect(page.locator(".ly-msg.is-note")).to_contain_text("Ask Igor")
 
     page.locator("[popovertarget=assign]").click()
-    page.get_by_role("button", name="Take it").click()
+    page.get_by_role("button", name="Assign to me").click()
     expect(page.locator(".ly-event").last).to_have_text("Taken: Анна")
     page.locator("button[value=closed]").click()
-    expect(page.get_by_role("button", name="Open again")).to_be_visible()
-    expect(page.locator("#queue")).to_contain_text("Nobody waits")
+    expect(page.get_by_role("button", name="Reopen")).to_be_visible()
+    expect(page.locator("#queue")).to_contain_text("No one is waiting")
     page.locator("#toasts").get_by_role("button", name="Undo").last.click()
-    expect(page.get_by_role("button", name="Open again")).to_have_count(0)
+    expect(page.get_by_role("button", name="Reopen")).to_have_count(0)
 
 
 def test_tickets_open_from_the_queue_by_click_and_by_key(page: Page, db: Session, masha: User) -> None:
@@ -152,7 +152,7 @@ def test_the_queue_searches_while_typing_and_keeps_itself_up_to_date(page: Page,
     make_ticket(db, eva, subject="A new one")
     expect(page.locator("#queue-rows li")).to_have_count(3, timeout=15000)
     page.locator("#q").fill("zzz")
-    expect(page.locator("#queue")).to_contain_text("Nothing found")
+    expect(page.locator("#queue")).to_contain_text("No results")
 
 
 def test_a_long_queue_loads_more_while_scrolling(page: Page, db: Session) -> None:
@@ -191,10 +191,10 @@ def test_without_script_everything_works(
     page.locator("[name=text]").fill("Try 720p")
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".ly-msg.is-staff")).to_contain_text("Try 720p")
-    page.get_by_role("button", name="Take back").click()
+    page.get_by_role("button", name="Undo").click()
     expect(page.locator("[name=text]")).to_have_value("Try 720p")
     page.locator("button[value=closed]").click()
-    expect(page.get_by_role("button", name="Open again")).to_be_visible()
+    expect(page.get_by_role("button", name="Reopen")).to_be_visible()
     db.expire_all()
     assert TicketCRUD(db).get_by_id(ticket.id).status == "closed"
     context.close()

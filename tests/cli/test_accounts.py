@@ -43,7 +43,7 @@ def test_a_link_for_nobody_says_who_there_is(run: Run, db: Session) -> None:
     assert (done.exit_code, done.stderr) == (1, "There is no nobody. Administrators: admin.\n")
     person(db, "admin").is_active = False
     db.commit()
-    assert run("sign-in-link", "admin").stderr == "The account of admin is switched off.\n"
+    assert run("sign-in-link", "admin").stderr == "The account of admin is turned off.\n"
     assert run("sign-in-link", "x").stderr == "There is no x. Administrators: none, see create-admin.\n"
 
 
@@ -66,7 +66,7 @@ def test_at_a_terminal_a_password_is_asked_for_until_it_will_do(
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr.splitlines() == [
         "At least 12 characters.",
-        "This is too close to your name, login or school.",
+        "This is too similar to your name, login or school.",
         "boris is an administrator now.",
     ]
     assert ask_tokens(program(app), "tulip-kettle-orbit", "boris").status_code == 200

@@ -263,7 +263,7 @@ def future(db: Session) -> None:
         ),
         (old_copy, ["No backup for 8 days"]),
         (unsealed, ["Nobody seals the history"]),
-        (broken_before, ["The chain of the history is broken: Block 2 is missing."]),
+        (broken_before, ["The history chain is broken: Block 2 is missing."]),
         (waiting_message, ["Messages that wait for more than an hour: 1."]),
         (lost_secret, ["Stored secrets that open under no key: 1."]),
         (future, ["The clock is wrong by 29"]),

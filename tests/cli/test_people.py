@@ -30,7 +30,7 @@ def test_a_person_is_copied_into_a_file_and_erased(run: Run, migrated: Path, db:
     db.expire_all()
     assert db.get_one(User, student.id).email is None
     again = run("erase-person", str(student.id), "--yes")
-    assert (again.exit_code, again.stderr) == (1, "The data of this person are erased already.\n")
+    assert (again.exit_code, again.stderr) == (1, "This person's data has already been erased.\n")
 
 
 @pytest.mark.usefixtures("migrated")

@@ -243,7 +243,7 @@ def missing(request: Request) -> Response:
 def fail(request: Request, error: AppError) -> Response:
     name = "errors/_toast.html" if request.headers.get("HX-Request") else "errors/page.html"
     number = "01KAJ3-7F2C-9Q4D"
-    return templating.render(request, name, error.status, error=error, request_id=number)
+    return templating.render(request, name, error.status, error=error, inside=False, request_id=number)
 
 
 if __name__ == "__main__":

@@ -208,7 +208,7 @@ def test_the_page_says_it_in_words(canary: Canary, turned: FakeProvider, app: Fa
         app.state.__dict__.get("_state", {}).pop("elsewhere", None)
         visitor = browser(app)
         answer = visitor.get(turned.visit(leave(visitor)))
-        assert (answer.status_code, "School ID does not answer" in answer.text) == (502, True), about
+        assert (answer.status_code, "School ID is not responding" in answer.text) == (502, True), about
     turned.about, turned.moved = {"authorization_endpoint": "http://[::1"}, {}
     app.state.__dict__.get("_state", {}).pop("elsewhere", None)
     assert browser(app).post(AWAY).status_code == 502

@@ -6,9 +6,9 @@ from backend.core import passwords
 from backend.core.passwords import common, problem
 
 LENGTH = "At least 12 characters."
-PATTERN = "This is a pattern that is guessed at once. Take several words that do not belong together."
-COMMON = "Many people use this password, so it is tried first. Take several words that do not belong together."
-PERSONAL = "This is too close to your name, login or school."
+PATTERN = "This pattern is easy to guess. Use several unrelated words."
+COMMON = "This password is too common and easy to guess. Use several unrelated words."
+PERSONAL = "This is too similar to your name, login or school."
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ Fill = Callable[[Workbook, Worksheet], object]
 TEXT = 'telegram_id;Имя;Заметка\r\n1;Пётр;"так; ""вот"""\r\n\r\n2;Zoë;"две\nстроки"\r\n'
 UNREADABLE = "This workbook cannot be read: it is damaged or needs too much memory. Save it as CSV."
 NEITHER = "This is neither a CSV nor an XLSX file."
-OLD = "This is an old Excel file or one with a password. Save it as .xlsx without a password."
+OLD = "This is an old or password-protected Excel file. Save it as .xlsx without a password."
 MERGED = "Cells AA3:AB40 are merged. Unmerge them in the spreadsheet and save it again."
 ROWS = [
     (1, ["telegram_id", "Имя", "Заметка"]), (2, ["1", "Пётр", 'так; "вот"']), (4, ["2", "Zoë", "две\nстроки"]),
@@ -77,9 +77,9 @@ def test_one_column_and_lines_of_any_kind(tmp_path: Path) -> None:
         (b"%PDF-1.7\n" + bytes(range(256)) * 20, NEITHER),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(32)) * 9, NEITHER),
         (b"\xd0\xcf\x11\xe0rest", OLD),
-        (b"\xff\xfe\x00\xd8a\x00", "The letters of this file cannot be read. Save it as CSV UTF-8 or as .xlsx."),
-        (b"code\n\x98\n", "The letters of this file cannot be read. Save it as CSV UTF-8 or as .xlsx."),
-        (b'a,b\n1,"' + b"x" * 200_000, "A quote is opened in this file and never closed, or a cell is too long."),
+        (b"\xff\xfe\x00\xd8a\x00", "The text encoding of this file cannot be read. Save it as CSV UTF-8 or as .xlsx."),
+        (b"code\n\x98\n", "The text encoding of this file cannot be read. Save it as CSV UTF-8 or as .xlsx."),
+        (b'a,b\n1,"' + b"x" * 200_000, "A quote in this file is never closed, or a cell is too long."),
         (b"," .join([b"x"] * 101), "This table has more than 100 columns."),
         (b"PK\x03\x04 no zip", UNREADABLE),
     ],
@@ -151,7 +151,7 @@ def bomb(parts: dict[str, bytes]) -> bytes:
 
 
 def test_a_zip_bomb_is_not_opened(tmp_path: Path) -> None:
-    words = "This workbook is far larger than it looks, so it is not opened. Save it as CSV."
+    words = "This workbook is too large when unpacked, so it was not opened. Save it as CSV."
     swollen = bomb({"xl/workbook.xml": b"<w/>", "xl/worksheets/sheet1.xml": b" " * 60_000_000})
     assert len(swollen) < 100_000
     assert refusal(write(tmp_path, swollen)) == words

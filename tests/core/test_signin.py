@@ -82,7 +82,7 @@ def test_the_page_waits_too_and_says_so(app: FastAPI) -> None:
         sign_in(client, WRONG)
     answer = sign_in(client)
     assert (answer.status_code, 890 <= int(answer.headers["Retry-After"]) <= 900) == (429, True)
-    assert "Too many attempts. Wait a quarter of an hour, then try again." in answer.text
+    assert "Too many attempts. Wait 15 minutes and try again." in answer.text
 
 
 def test_an_address_has_twenty_failures_an_hour_whomever_it_tries(app: FastAPI, db: Session) -> None:

@@ -150,7 +150,7 @@ def test_chips_take_off_one_filter_and_the_search_keeps_them(client: TestClient)
 
 def test_an_empty_list_and_an_empty_search_look_different(client: TestClient) -> None:
     assert text_of(client, f"{THINGS}?nothing=1", "#list .ly-state h2") == "Nobody is here yet"
-    assert text_of(client, f"{THINGS}?q=nobody", "#list .ly-state h2") == "Nothing found for “nobody”"
+    assert text_of(client, f"{THINGS}?q=nobody", "#list .ly-state h2") == "No results for “nobody”"
     assert "#list-search" not in client.get(f"{THINGS}?nothing=1").text
 
 
@@ -283,14 +283,14 @@ def test_errors_are_a_page_or_a_toast_and_name_the_request(client: TestClient) -
     page = client.get("/broken")
     tree = HTMLParser(page.text)
     assert page.status_code == 500
-    assert one(tree, "h1").text() == "The page did not open"
+    assert one(tree, "h1").text() == "Something went wrong on our side"
     assert one(tree, "#request-id").text() == "01KAJ3-7F2C-9Q4D"
     assert one(tree, "a.btn-primary").attributes["href"] == "/broken"
     toast = client.get("/broken", headers=SWAP)
     partial = one(HTMLParser(toast.text), "hx-partial")
     assert partial.attributes["hx-target"] == "#toasts"
     assert one(partial, "code").text() == "01KAJ3-7F2C-9Q4D"
-    assert text_of(client, "/dashboard/lessons/", "h1") == "There is no such page"
+    assert text_of(client, "/dashboard/lessons/", "h1") == "Page not found"
 
 
 # --- navigation --------------------------------------------------------------
@@ -341,7 +341,7 @@ def test_the_sidebar_hides_what_a_person_may_not_see() -> None:
 def test_banners_warn_of_plain_http_and_of_practice_mode() -> None:
     cases = [
         ({}, []),
-        ({"sandbox": True}, ["Practice mode"]),
+        ({"sandbox": True}, ["Test mode"]),
         ({"base_url": "http://school.lan", "allow_http": True}, ["Warning"]),
     ]
     for settings, labels in cases:

@@ -284,4 +284,4 @@ def test_a_refused_address_says_which_part_is_wrong(readers: Readers) -> None:
     ]
     assert page.css_first("main a.btn-primary").attributes["href"] == "/dashboard/users/?q=a&is_active=true"
     toast = HTMLParser(readers["en"].get(url, headers=PARTIAL).text).css_first(".ly-toast p")
-    assert toast.text() == "Say yes or no. Enter a date."
+    assert toast.text() == "Must be yes or no. Enter a date."

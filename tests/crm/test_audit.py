@@ -48,7 +48,7 @@ def test_only_another_beginning_of_the_chain_is_to_be_looked_at(
             session.add(Lesson(title="Scales", price=1))
         seal(database, settings)
         page = admin.get(f"{URL}?kind=sys_audit_started", headers=EN).text
-        assert ("Look at it" in page, len(told(db, Event.AUDIT_STARTED))) == (mark, times)
+        assert ("Needs attention" in page, len(told(db, Event.AUDIT_STARTED))) == (mark, times)
         db.execute(text("DELETE FROM audit_blocks"))
         db.execute(text("DELETE FROM settings WHERE key = 'audit_head'"))
 
@@ -63,17 +63,17 @@ def test_events_are_told_in_words_and_found(
     with database.transaction(Actor(Door.CLI)) as session:
         made = audit.note(session, Event.LOCK_LIFTED, user_id=1, why="<b>asked</b>")
 
-    assert rows(admin) == ["A lock was lifted", "Wrong password"]
+    assert rows(admin) == ["An account was unlocked", "Wrong password"]
     for query, found in (
-        ("?kind=authn_login_fail", ["Wrong password"]), ("?door=cli", ["A lock was lifted"]),
+        ("?kind=authn_login_fail", ["Wrong password"]), ("?door=cli", ["An account was unlocked"]),
         ("?q=192.0.2.7", ["Wrong password"]), ("?q=request-7", ["Wrong password"]), ("?q=192.0.2", []),
-        ("?user_id=1", ["A lock was lifted", "Wrong password"]), ("?since=2000-01-01&until=2000-01-02", []),
+        ("?user_id=1", ["An account was unlocked", "Wrong password"]), ("?since=2000-01-01&until=2000-01-02", []),
     ):  # fmt: skip
         assert rows(admin, query) == found, query
     page = admin.get(f"{URL}{made}", headers=EN).text
     assert "&lt;b&gt;asked&lt;/b&gt;" in page
     first = admin.get(f"{URL}{made - 1}", headers=EN).text
-    assert re.search(r"What the same request changed: \d+", first)
+    assert re.search(r"Changes in the same request: \d+", first)
     assert admin.get(f"{URL}999999", headers=EN).status_code == 404
     assert set(LABELS) == set(Event)  # each has its words
 
@@ -81,7 +81,7 @@ def test_events_are_told_in_words_and_found(
     assert "The history is sealed up to" in admin.get(URL, headers=EN).text
     db.execute(text("UPDATE audit_blocks SET hash = ''"))
     once(database, settings)
-    assert "The history was changed past the program: Block 1" in admin.get(URL, headers=EN).text
+    assert "The history was changed outside Lyceum: Block 1" in admin.get(URL, headers=EN).text
 
 
 @pytest.mark.parametrize("where", ["users", "settings/staff"])
@@ -103,7 +103,7 @@ def test_a_persons_page_shows_the_last_ten_to_those_who_may_know(
     card = one(admin.get(page).text, ".card:has(#events)")
     lines = [words(line) for line in card.css("li")]
     assert (len(lines), lines[0], lines[1]) == (
-        10, "A lock was lifted just now · Анна", "Signed in just now · 192.0.2.7",
+        10, "An account was unlocked just now · Анна", "Signed in just now · 192.0.2.7",
     )  # fmt: skip
     assert f"{URL}?user_id={person.id}" in card.html
     support = sign_in("boris")

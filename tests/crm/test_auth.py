@@ -256,7 +256,7 @@ def test_a_link_signs_in_once_and_looking_at_it_does_not_use_it_up(app: FastAPI,
     second = browser(app)
     assert second.get(address).status_code == 404
     refused = second.post(address)
-    assert (refused.status_code, "This link does not work any more" in refused.text) == (404, True)
+    assert (refused.status_code, "This link no longer works" in refused.text) == (404, True)
     assert "lyceum=" not in str(refused.headers.get("set-cookie"))
 
 
@@ -279,7 +279,7 @@ def test_a_link_asks_whoever_has_no_password_to_set_one(app: FastAPI, db: Sessio
     client = browser(app)
     client.post(link(db))
     page = client.get("/dashboard/settings/")
-    assert "Set a password in the settings, so that you can come back without a link." in page.text
+    assert "Set a password in Settings so you can sign in without a link." in page.text
 
 
 def test_a_link_needs_the_form_of_this_browser(app: FastAPI, db: Session) -> None:

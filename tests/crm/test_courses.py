@@ -131,7 +131,7 @@ def test_the_record_shows_the_order_the_gain_the_buyers_and_the_link(
     page = admin.get(f"{URL}{course.id}").text
 
     assert order(page) == ["Арка", "Берег", "Волна"]
-    assert "One by one 300 ★, as a course 210 ★: saves 30%." in words(one(page, "section .ly-head p")).replace(
+    assert "Separately 300 ★, as a course 210 ★: saves 30%." in words(one(page, "section .ly-head p")).replace(
         "\xa0", " "
     )
     assert one(page, "#deep-link-value").attributes["value"] == f"/start course_{course.id}"
@@ -158,9 +158,7 @@ def test_the_discount_is_judged_at_its_field(admin: TestClient, db: Session, cou
     for url in (URL, f"{URL}{course.id}"):
         answer = admin.post(url, data=sent, headers=PARTIAL)
         assert answer.status_code == 422
-        assert (
-            words(one(answer.text, "#discount_price-error")) == "The price with discount is higher than the full price."
-        )
+        assert words(one(answer.text, "#discount_price-error")) == "The discounted price is higher than the full price."
         assert one(answer.text, "#discount_price").attributes["value"] == "101"
 
 

@@ -84,8 +84,8 @@ def test_who_waits_longest_comes_first(admin: TestClient, db: Session) -> None:
 @pytest.mark.parametrize(
     ("role", "shown"),
     [
-        (MANAGER, {"Revenue", "Sales", "New students", "First answer"}),
-        (SUPPORT, {"Revenue", "Sales", "New students", "First answer"}),
+        (MANAGER, {"Revenue", "Sales", "New students", "First reply"}),
+        (SUPPORT, {"Revenue", "Sales", "New students", "First reply"}),
         (AUTHOR, set()),
     ],
 )

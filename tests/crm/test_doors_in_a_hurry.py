@@ -62,7 +62,7 @@ def test_an_invitation_taken_while_the_password_was_hashed_is_none(
 
     with overtaken(database.engine, "UPDATE one_time_tokens", rival):
         answer = browser(app).post(address, data={"login": "vera", "password": NEW, "repeat": NEW})
-    assert (answer.status_code, "This invitation does not work any more" in answer.text) == (404, True)
+    assert (answer.status_code, "This invitation no longer works" in answer.text) == (404, True)
     db.expire_all()
     assert (db.get_one(User, person.id).login, db.get_one(User, person.id).password_hash) == (person.login, None)
 
@@ -70,7 +70,7 @@ def test_an_invitation_taken_while_the_password_was_hashed_is_none(
 def test_two_who_choose_one_login_at_once_do_not_share_it(app: FastAPI, admin: TestClient, db: Session) -> None:
     addresses = [invited(admin, db)[1] for _ in range(4)]
 
-    told = "This login is taken.", "There is a person with this login already."  # before the write, or by it
+    told = "This login is taken.", "This login is already in use."  # before the write, or by it
 
     def take(address: str) -> tuple[int, bool]:
         answer = browser(app).post(address, data={"login": "vera", "password": NEW, "repeat": NEW})

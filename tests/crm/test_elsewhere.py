@@ -221,7 +221,7 @@ def test_an_email_never_links_anyone(visitor: TestClient, provider: FakeProvider
         provider.person = {"sub": "666", "email": "anna@elsewhere.example", "email_verified": verified}
         answer = visitor.get(provider.visit(leave(visitor)))
         assert answer.status_code == 403
-        assert "No account here is linked" in answer.text
+        assert "No linked account" in answer.text
     assert (sessions(db), db.scalars(select(AuthIdentity)).all()) == (0, [])
 
 
@@ -284,7 +284,7 @@ def test_an_account_that_is_linked_once_more_stays_one_link(
     for name in ("anna@elsewhere.example", "anna@renamed.example"):
         provider.person = {"sub": "42", "email": name}
         assert admin.get(provider.visit(leave(admin, f"{HERE}oidc/link"))).headers["location"] == HERE
-        assert "You can sign in with School ID now" in admin.get(HERE).text
+        assert "You can now sign in with School ID" in admin.get(HERE).text
     assert db.scalars(select(AuthIdentity.name)).all() == ["anna@elsewhere.example"]
     linked = select(SecurityEvent.id).where(SecurityEvent.kind == "authn_identity_linked")
     assert len(db.scalars(linked).all()) == 1
@@ -306,7 +306,7 @@ def test_a_provider_that_is_down_or_points_elsewhere_is_told(
     app.state.__dict__.get("_state", {}).pop("elsewhere", None)
     answer = visitor.get(provider.visit(leave(visitor)))
     assert answer.status_code == 502
-    assert "School ID does not answer" in answer.text
+    assert "School ID is not responding" in answer.text
     assert visitor.post("/login/with/google").status_code == 404
     assert visitor.get("/login/from/google").status_code == 404
 

@@ -102,7 +102,7 @@ def test_an_answer_that_is_no_object_is_none(app: FastAPI, provider: FakeProvide
     provider.user = answer
     visitor = browser(app)
     came = visitor.get(provider.visit(leave(visitor, AWAY)))
-    assert (came.status_code, "GitHub does not answer" in came.text) == (502, True)
+    assert (came.status_code, "GitHub is not responding" in came.text) == (502, True)
     assert db.scalars(select(AuthSession)).all() == []
 
 

@@ -70,7 +70,7 @@ def test_a_course_opens_its_lessons_and_is_taken_back(sign_in: SignIn, bot: Test
 
     assert back.headers["location"] == f"{page}#purchases"
     assert bot.get(content).json()["error"]["code"] == "not_entitled"
-    assert words(one(admin.get(page).text, "[id^=purchase-] .badge")) == "Taken back"
+    assert words(one(admin.get(page).text, "[id^=purchase-] .badge")) == "Revoked"
     give(admin, maria, f"course:{course.id}")  # and may be given again
     assert bot.get(content).status_code == 200
     books_are_right(db)
@@ -98,10 +98,10 @@ def test_only_what_the_student_cannot_open_is_offered(admin: Page, db: Session, 
     ("thing", "reason", "wrong"),
     [
         ("", "", {"thing": "Fill in this field.", "reason": "Fill in this field."}),
-        ("lesson:999", "x", {"thing": "There is no lesson 999 here any more."}),
-        ("course:999", "x", {"thing": "There is no course 999 here any more."}),
-        ("lesson:1 OR 1=1", "x", {"thing": "This does not have the right form."}),
-        ("lesson:" + "9" * 30, "x", {"thing": "This does not have the right form."}),
+        ("lesson:999", "x", {"thing": "Lesson 999 no longer exists."}),
+        ("course:999", "x", {"thing": "Course 999 no longer exists."}),
+        ("lesson:1 OR 1=1", "x", {"thing": "Invalid format."}),
+        ("lesson:" + "9" * 30, "x", {"thing": "Invalid format."}),
         ("lesson:1", "я" * 501, {"reason": "At most 500 characters."}),
     ],
 )
@@ -130,7 +130,7 @@ def test_what_the_student_owns_is_not_given_twice(sign_in: SignIn, db: Session) 
     sent = {"thing": f"lesson:{lesson.id}", "reason": "x"}
     answer = admin.post(f"/dashboard/users/{maria.id}/grant", data=sent)
 
-    assert (answer.status_code, errors(answer.text)) == (422, {"thing": "This person has it already."})
+    assert (answer.status_code, errors(answer.text)) == (422, {"thing": "This person already has it."})
     assert len(db.scalars(select(Purchase)).all()) == 1
 
 

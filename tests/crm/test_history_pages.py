@@ -131,7 +131,7 @@ def test_undo_and_redo_take_turns_on_the_page(admin: TestClient, db: Session) ->
         words.append(str(db.get_one(Lesson, lesson.id).is_active))
     assert words == ["Undo", "True", "Redo", "False"]
     page = admin.get(f"{URL}{edit}", headers=EN).text
-    assert "How it was taken back" in page
+    assert "Undone by this change" in page
     assert "</svg>Undo" not in page.split("<main")[1]
 
 
@@ -162,7 +162,7 @@ def test_a_clash_is_shown_field_by_field_with_a_choice(admin: TestClient, db: Se
     assert refused.status_code == 409
     told = text_of(refused.text)
     assert "Nothing has been undone yet." in told
-    assert re.search(r"Chords\s+Price\s+Stands now\s+99 ★\s+The undo would put\s+10 ★", told.replace("\xa0", " "))
+    assert re.search(r"Chords\s+Price\s+Stands now\s+99 ★\s+After undo\s+10 ★", told.replace("\xa0", " "))
     db.expire_all()
     assert (db.get_one(Lesson, lesson.id).title, latest(db)) == ("Chords", edit + 1)
 
@@ -199,7 +199,7 @@ def test_people_see_the_history_of_what_they_may_see(staff: SignIn, db: Session)
 
     author, support = staff(AUTHOR), staff(SUPPORT)
 
-    assert set(rows(author)) == {"Created course, lesson of the course", "Created lesson"}
+    assert set(rows(author)) == {"Created course, course lesson", "Created lesson"}
     assert author.get(f"{URL}{of_student}").status_code == 404
     assert author.get(f"{URL}{of_course}").status_code == 200
     assert "Secret" in support.get(f"{URL}{of_student}", headers=EN).text

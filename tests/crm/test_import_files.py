@@ -19,18 +19,18 @@ from tests.crm.files import CODES, COURSES, LESSONS, USERS, check, columns, tabl
 from tests.crm.pages import PARTIAL, errors, one, words
 from tests.money.till import rows
 
-UNCLOSED = "A quote is opened in this file and never closed, or a cell is too long."
+UNCLOSED = "A quote in this file is never closed, or a cell is too long."
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"columns": ["telegram_id", "telegram_id"]}, {"columns": "Two columns are “Telegram ID”. Keep one."}),
-        ({"columns": ["-", "first_name"]}, {"key": "No column is “Telegram ID”, which tells the records apart."}),
-        ({"columns": ["telegram_id"]}, {"columns": "Choose what each column is."}),
-        ({"columns": ["telegram_id", "password_hash"]}, {"columns": "Choose what each column is."}),
-        ({"columns": ["telegram_id", "role_id"]}, {"columns": "Choose what each column is."}),
-        ({"columns": ["telegram_id", "first_name"], "key": "id"}, {"key": "Choose what tells the records apart."}),
+        ({"columns": ["telegram_id", "telegram_id"]}, {"columns": "Two columns are set as “Telegram ID”. Keep one."}),
+        ({"columns": ["-", "first_name"]}, {"key": "No column is set as “Telegram ID”, which records are matched by."}),
+        ({"columns": ["telegram_id"]}, {"columns": "Choose a field for each column."}),
+        ({"columns": ["telegram_id", "password_hash"]}, {"columns": "Choose a field for each column."}),
+        ({"columns": ["telegram_id", "role_id"]}, {"columns": "Choose a field for each column."}),
+        ({"columns": ["telegram_id", "first_name"], "key": "id"}, {"key": "Choose a field to match records by."}),
     ],
 )
 def test_a_wrong_plan_is_told_at_its_place(reader: TestClient, changes: dict[str, Any], told: dict[str, str]) -> None:
@@ -38,14 +38,14 @@ def test_a_wrong_plan_is_told_at_its_place(reader: TestClient, changes: dict[str
     for headers in ({}, PARTIAL):
         answer = reader.post(f"{address}/check", data={"key": "telegram_id"} | changes, headers=headers)
         assert (answer.status_code, errors(answer.text)) == (422, told)
-    assert "What each column is" in reader.get(address).text
+    assert "Map columns" in reader.get(address).text
 
 
 @pytest.mark.parametrize(
     ("body", "told"),
     [
         (b"", "This file is empty."),
-        (b"telegram_id,first_name\n", "There are no rows below the heading."),
+        (b"telegram_id,first_name\n", "There are no rows below the header."),
         (b"telegram_id\n" + b"1\n" * 5000 + b'"open' + b"x" * 140_000, UNCLOSED),
         (b"%PDF-1.7" + bytes(99), "This is neither a CSV nor an XLSX file."),
     ],
@@ -117,7 +117,7 @@ def test_the_file_of_problems_runs_nothing(reader: TestClient) -> None:
     """Its heading comes from whoever made the table, its cells too."""
     harm = '=HYPERLINK("http://evil.example")'
     address = upload(reader, USERS, table(["telegram_id", "first_name", harm, " @SUM(1)"], ["no id", "+1", harm, "x"]))
-    assert check(reader, address) == {"Wrong": 1}
+    assert check(reader, address) == {"Errors": 1}
     lines = csv.reader(io.StringIO(reader.get(f"{address}/problems.csv").content.decode("utf-8-sig"), newline=""))
     heading, row = lines
     assert heading[:4] == ["telegram_id", "first_name", f"'{harm}", "'@SUM(1)"]

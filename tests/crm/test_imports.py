@@ -39,7 +39,7 @@ def test_students_come_in_are_changed_and_stay_the_same(reader: TestClient, db: 
     wanted = ["telegram_id", "first_name", "last_name", "username", "email", "-"]
     assert columns(reader, address) == (wanted, "telegram_id")
     before = rows(db, User.id, User.version)
-    assert check(reader, address) == {"New": 1, "Changed": 1, "The same": 1, "Wrong": 5}
+    assert check(reader, address) == {"New": 1, "Changed": 1, "Unchanged": 1, "Errors": 5}
     assert rows(db, User.id, User.version) == before  # a dry run
     assert shown(reader, address, "changed") == [
         ["2", "700000001", "Last name: Ковалёва → Иванова E-mail: empty → m@example.org"],
@@ -47,9 +47,9 @@ def test_students_come_in_are_changed_and_stay_the_same(reader: TestClient, db: 
     assert shown(reader, address, "wrong") == [
         ["5", "abc", "Telegram ID: Enter a whole number."],
         ["6", "700000004", "First name: Fill in this field."],
-        ["7", "700000003", "Telegram ID: The same as in row 4."],
-        ["8", "700000005", "There is a person with this e-mail already."],
-        ["9", "700000006", "This row has more cells than the heading."],
+        ["7", "700000003", "Telegram ID: Duplicate of row 4."],
+        ["8", "700000005", "This email is already in use."],
+        ["9", "700000006", "This row has more cells than the header."],
     ]
     start(reader, address)
     db.expire_all()
@@ -59,14 +59,14 @@ def test_students_come_in_are_changed_and_stay_the_same(reader: TestClient, db: 
         (700_000_002, "Пётр", None, None, None, "en"),
         (700_000_003, "Zoë", "Q", "zoe", None, "ru"),
     ]
-    assert counts(reader, address) == {"Written": 2, "The same": 1, "Wrong": 5}
+    assert counts(reader, address) == {"Written": 2, "Unchanged": 1, "Errors": 5}
     made = db.scalars(select(ChangeSet).order_by(ChangeSet.id.desc()).limit(1)).one()
     assert (made.label, made.actor_id, db.scalar(select(func.count()).where(Change.change_set_id == made.id))) == (
         "import", 1, 2,
     )  # fmt: skip
     # The same file again.
     again = upload(reader, USERS, body)
-    assert check(reader, again) == {"The same": 3, "Wrong": 5}
+    assert check(reader, again) == {"Unchanged": 3, "Errors": 5}
     assert "This file changes nothing." in reader.get(again).text
     # And it is undone as a whole.
     assert reader.post(f"/dashboard/history/{made.id}/undo").status_code == 303
@@ -80,26 +80,26 @@ def test_the_wrong_rows_can_be_mended_and_come_back(reader: TestClient, db: Sess
         ["telegram_id", "first_name", "note"], [1, "=1+1", "a,b"], ["x", "Анна"], ["2"], [3, "\0"], [4, "я" * 129]
     )
     address = upload(reader, USERS, body)
-    assert check(reader, address) == {"New": 1, "Wrong": 4}
+    assert check(reader, address) == {"New": 1, "Errors": 4}
     told = reader.get(f"{address}/problems.csv").content.decode("utf-8-sig")
     assert list(csv.reader(io.StringIO(told, newline=""))) == [
-        ["telegram_id", "first_name", "note", "Row", "What is wrong"],
+        ["telegram_id", "first_name", "note", "Row", "Problem"],
         ["x", "Анна", "", "3", "Telegram ID: Enter a whole number."],
         ["2", "", "", "4", "First name: Fill in this field."],
-        ["3", "'\0", "", "5", "First name: This text holds a character that cannot be stored."],
+        ["3", "'\0", "", "5", "First name: This text contains a character that cannot be stored."],
         ["4", "я" * 129, "", "6", "First name: At most 128 characters."],
     ]
     start(reader, address)
     assert rows(db, User.telegram_id, User.first_name)[1:] == [(1, "=1+1")]
     mended = upload(reader, USERS, told.replace("x,Анна", "5,Анна").encode("utf-8-sig"))
     assert columns(reader, mended)[0] == ["telegram_id", "first_name", "-", "-", "-"]
-    assert check(reader, mended) == {"New": 1, "Wrong": 3}
+    assert check(reader, mended) == {"New": 1, "Errors": 3}
 
 
 def test_empty_cells_empty_only_when_asked(reader: TestClient, db: Session) -> None:
     user = make_user(db, telegram_id=5, last_name="Ковалёва", is_active=False)
     address = upload(reader, USERS, table(["telegram_id", "last_name", "first_name"], [5, "", "Мария"]))
-    assert check(reader, address) == {"The same": 1}
+    assert check(reader, address) == {"Unchanged": 1}
     assert check(reader, address, clears="true") == {"Changed": 1}
     start(reader, address)
     db.expire_all()
@@ -113,8 +113,8 @@ def test_staff_are_never_touched(reader: TestClient, db: Session, staff: SignIn)
     worker.telegram_id = 77
     db.commit()
     address = upload(reader, USERS, table(["telegram_id", "first_name"], [77, "Взломщик"]))
-    assert check(reader, address) == {"Wrong": 1}
-    assert shown(reader, address, "wrong")[0][2] == "This person is of the staff: a file does not change them."
+    assert check(reader, address) == {"Errors": 1}
+    assert shown(reader, address, "wrong")[0][2] == "This person is on staff and cannot be changed by an import."
     # Nor does a row that was checked before they were hired.
     student = make_user(db, telegram_id=78, first_name="Была")
     address = upload(reader, USERS, table(["telegram_id", "first_name"], [78, "Взломщик"]))
@@ -122,7 +122,7 @@ def test_staff_are_never_touched(reader: TestClient, db: Session, staff: SignIn)
     student.role_id = worker.role_id
     db.commit()
     start(reader, address)
-    assert counts(reader, address) == {"Refused": 1}
+    assert counts(reader, address) == {"Rejected": 1}
     db.expire_all()
     assert db.get_one(User, student.id).first_name == "Была"
 
@@ -169,14 +169,14 @@ def test_promo_codes_keep_the_rules_of_their_form(reader: TestClient, db: Sessio
         ["iso", "10%", "1 200 ★", "", "2026-12-31T18:00:00Z", "нет"],
     )
     address = upload(reader, CODES, body)
-    assert check(reader, address) == {"New": 2, "Wrong": 6}
+    assert check(reader, address) == {"New": 2, "Errors": 6}
     assert [row[1:] for row in shown(reader, address, "wrong")] == [
-        ["used", "Uses at most: It has been used 3 times already."],
-        ["zero", "Discount, %: Give a percent, an amount, or both."],
+        ["used", "Max uses: It has been used 3 times already."],
+        ["zero", "Discount, %: Enter a percentage, an amount, or both."],
         ["two words", "Code: A code is one word, without spaces."],
-        ["much", "Discount, %: The most is 100."],
+        ["much", "Discount, %: Must be at most 100."],
         ["when", "Valid until: Enter a date and time."],
-        ["flag", "Active: Say yes or no."],
+        ["flag", "Active: Must be yes or no."],
     ]
     start(reader, address)
     shape = PromoCode.code, PromoCode.discount_percent, PromoCode.discount_amount, PromoCode.expires_at
@@ -194,9 +194,9 @@ def test_lessons_and_courses_go_by_number_or_by_title(reader: TestClient, db: Se
     )
     address = upload(reader, LESSONS, by_id)
     assert columns(reader, address)[1] == "id"
-    assert check(reader, address) == {"New": 1, "Changed": 1, "Wrong": 2}
+    assert check(reader, address) == {"New": 1, "Changed": 1, "Errors": 2}
     assert [row[2] for row in shown(reader, address, "wrong")] == [
-        "There is no lesson 999 here any more.", "Price: Fill in this field.",
+        "Lesson 999 no longer exists.", "Price: Fill in this field.",
     ]  # fmt: skip
     start(reader, address)
     by_title = table(
@@ -204,7 +204,7 @@ def test_lessons_and_courses_go_by_number_or_by_title(reader: TestClient, db: Se
     )
     address = upload(reader, LESSONS, by_title)
     assert columns(reader, address) == (["title", "price", "is_free"], "title")
-    assert check(reader, address) == {"New": 1, "Changed": 1, "The same": 1, "Wrong": 1}
+    assert check(reader, address) == {"New": 1, "Changed": 1, "Unchanged": 1, "Errors": 1}
     assert "Several records are called so." in shown(reader, address, "wrong")[0][2]
     start(reader, address)
     assert rows(db, Lesson.title, Lesson.price, Lesson.is_free) == [
@@ -215,7 +215,7 @@ def test_lessons_and_courses_go_by_number_or_by_title(reader: TestClient, db: Se
     make_course(db, [light], title="Портрет", total_price=300, discount_price=250)
     body = table(["title", "total_price", "discount_price"], ["Портрет", 200, ""], ["Пейзаж", 500, 400])
     address = upload(reader, COURSES, body)
-    assert check(reader, address) == {"New": 1, "Wrong": 1}
+    assert check(reader, address) == {"New": 1, "Errors": 1}
     assert "higher than the full price" in shown(reader, address, "wrong")[0][2]
     assert check(reader, address, clears="true") == {"New": 1, "Changed": 1}
     start(reader, address)
@@ -230,7 +230,7 @@ def test_what_our_export_writes_comes_back_unchanged(reader: TestClient, db: Ses
     make_user(db, first_name="-Анна", last_name="=1", source="ad")
     for folder, place in (("promo-codes", CODES), ("users", USERS)):
         exported = reader.get(f"/dashboard/{folder}/export.csv").content
-        assert check(reader, upload(reader, place, exported)) == {"The same": 1}
+        assert check(reader, upload(reader, place, exported)) == {"Unchanged": 1}
 
 
 def test_a_workbook_is_read_like_a_csv(reader: TestClient, db: Session) -> None:

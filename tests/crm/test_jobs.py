@@ -59,7 +59,7 @@ def test_a_job_tells_what_it_does_and_how_far_it_is(admin: TestClient, db: Sessi
 
     assert "hx-sse:connect" in waiting
     assert "0 of 3" in waiting
-    assert "Waits for its turn" in waiting
+    assert "Queued" in waiting
     assert '<meta http-equiv="refresh"' in waiting
     assert "3 of 3" in page
     assert "Done" in page
@@ -193,7 +193,7 @@ def test_an_error_of_the_whole_job_is_told(admin: TestClient, db: Session, datab
     job_id = start(database, "admin")
     db.execute(update(Job).values(state="failed", error="KeyError"))
     page = admin.get(f"{JOBS}{job_id}").text
-    assert "Stopped by an error" in page
+    assert "Failed" in page
     assert "KeyError" in page
     assert admin.post(f"{JOBS}{job_id}/resume").status_code == 303
     assert state(db, job_id) == "queued"

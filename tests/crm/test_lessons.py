@@ -66,7 +66,7 @@ def test_filters_search_and_sort(admin: TestClient, db: Session) -> None:
     assert titles(admin.get(URL + "?is_active=true&sort=-price").text) == ["Ёлка", "Берег"]
     assert titles(admin.get(URL + "?q=елк").text) == ["Ёлка"]
     assert titles(admin.get(URL + "?price_min=150&price_max=250").text) == ["Берег"]
-    assert one(admin.get(URL + "?q=zzz").text, ".ly-state h2").text() == "Nothing found for “zzz”"
+    assert one(admin.get(URL + "?q=zzz").text, ".ly-state h2").text() == "No results for “zzz”"
 
 
 def test_the_empty_list_offers_the_first_lesson(admin: TestClient, staff: SignIn) -> None:
@@ -179,7 +179,7 @@ def test_a_missing_lesson_is_a_page_that_says_so(admin: TestClient) -> None:
     answer = admin.get(URL + "77")
 
     assert answer.status_code == 404
-    assert "There is no lesson 77 here any more." in answer.text
+    assert "Lesson 77 no longer exists." in answer.text
 
 
 # -- toggle and delete
@@ -228,7 +228,7 @@ def test_what_was_sold_is_not_deleted_and_says_what_to_do(admin: TestClient, db:
     answer = admin.post(f"{URL}{lesson.id}/delete", headers=PARTIAL)
 
     assert answer.status_code == 409
-    assert "It was sold 1 time and cannot be deleted. Hide it instead: buyers keep it." in answer.text
+    assert "It was sold 1 time and cannot be deleted. Hide it instead: buyers keep their access." in answer.text
     assert stored(db, lesson.id).title == "Свет из окна"
 
 

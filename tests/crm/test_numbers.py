@@ -91,8 +91,8 @@ def test_the_main_figures(desk: TestClient, maria: User, days: int) -> None:
     assert said["Sales"] == rows(desk, href(cards["Sales"])) > 0
     assert said["Revenue"] == stars(desk, href(cards["Revenue"])) > 0
     assert said["New students"] == rows(desk, href(cards["New students"])) > 0
-    assert {7: 2, 30: 2, 90: 3}[days] == rows(desk, href(cards["First answer"]))
-    assert said["First answer"] == {7: 15, 30: 15, 90: 20}[days]
+    assert {7: 2, 30: 2, 90: 3}[days] == rows(desk, href(cards["First reply"]))
+    assert said["First reply"] == {7: 15, 30: 15, 90: 20}[days]
 
 
 def test_what_can_be_withdrawn_and_what_waits(desk: TestClient, maria: User) -> None:
@@ -160,7 +160,7 @@ def test_filters_that_a_number_set_are_seen_and_taken_off(desk: TestClient, mari
     page = HTMLParser(desk.get("/dashboard/").text)
     url = {words(card.css_first(".ly-kpi-name")): href(card) for card in page.css("a.ly-kpi")}
 
-    desk_page = desk.get(url["First answer"]).text
+    desk_page = desk.get(url["First reply"]).text
     chips = [words(chip) for chip in HTMLParser(desk_page).css(".ly-filters .ly-chip b")]
     assert (chips[0], chips[1][:12], chips[2][:13]) == ("Answered", "Opened since", "Opened before")
     assert "–" in words(one(desk.get(url["New students"]).text, ".ly-filters"))

@@ -16,7 +16,7 @@ Hits = list[tuple[str, str]]
 
 
 def at_once(client: TestClient, q: str) -> Hits:
-    return found(client.get(URL, params={"q": q}).text).get("At once", [])
+    return found(client.get(URL, params={"q": q}).text).get("Best match", [])
 
 
 @pytest.fixture
@@ -104,9 +104,9 @@ def test_rights_decide_what_is_offered(staff: SignIn, db: Session) -> None:
     author, support = staff(AUTHOR), staff(SUPPORT)
     for q in (f"refund {sale.id}", f"ticket {ticket.id}", "grant мария", "promo zzz", f"{sale.id}"):
         groups = found(author.get(URL, params={"q": q}, headers=english).text)
-        assert {"At once", "Students"} & set(groups) == set()
+        assert {"Best match", "Students"} & set(groups) == set()
         assert [url for _text, url in groups.get("Actions", [])] == []
-    assert "At once" not in found(support.get(URL, params={"q": "grant мария"}, headers=english).text)
+    assert "Best match" not in found(support.get(URL, params={"q": "grant мария"}, headers=english).text)
 
 
 def test_what_was_opened_lately_comes_first(admin_en: TestClient, db: Session) -> None:
@@ -124,15 +124,15 @@ def test_what_was_opened_lately_comes_first(admin_en: TestClient, db: Session) -
 
     groups = found(admin_en.get(URL).text)
 
-    assert next(iter(groups)) == "Lately"
-    assert groups["Lately"] == [
+    assert next(iter(groups)) == "Recent"
+    assert groups["Recent"] == [
         ("Purchases", "/dashboard/sales/"),
         ("Свет", f"/dashboard/lessons/{lesson.id}"),
         ("Мария Ковалёва", f"/dashboard/users/{maria.id}"),
     ]
-    assert "Lately" not in found(admin_en.get(URL, params={"q": "све"}).text)
+    assert "Recent" not in found(admin_en.get(URL, params={"q": "све"}).text)
     over = admin_en.get(URL, headers=PARTIAL | {"HX-Current-URL": "http://testserver/dashboard/sales/?q=1"}).text
-    assert [text for text, _url in found(over)["Lately"]] == ["Свет", "Мария Ковалёва"]
+    assert [text for text, _url in found(over)["Recent"]] == ["Свет", "Мария Ковалёва"]
     assert admin_en.get(URL, headers={"HX-Current-URL": "http://[bad"}).status_code == 200
 
 
@@ -149,7 +149,7 @@ def test_what_is_gone_or_not_for_them_is_not_shown(staff: SignIn, db: Session) -
         author.get(f"/dashboard/lessons/{lesson.id}")
     owner = author.cookies["lyceum_lately"].split("~")[0]
     author.post(f"/dashboard/lessons/{lessons[-1].id}/delete")
-    kept = found(author.get(URL).text)["Lately"]
+    kept = found(author.get(URL).text)["Recent"]
     assert [text for text, _url in kept] == [f"Свет {number}" for number in range(KEPT, 1, -1)]
 
     for value in (
@@ -161,7 +161,7 @@ def test_what_is_gone_or_not_for_them_is_not_shown(staff: SignIn, db: Session) -
         f"{owner}~lessons.{2**70}",
     ):
         next(cookie for cookie in author.cookies.jar if cookie.name == "lyceum_lately").value = value
-        assert "Lately" not in found(author.get(URL).text)
+        assert "Recent" not in found(author.get(URL).text)
 
 
 def test_the_palette_asks_no_more_for_more_rows(admin_en: TestClient, db: Session, queries: list[str]) -> None:

@@ -55,8 +55,8 @@ def test_the_list_says_what_a_code_does_and_whether_it_works(admin: TestClient, 
     page = admin.get(PATH).text
     assert codes(page) == [promo.code for promo in reversed(made)]
     assert [cells(page, promo.id)[1:4] for promo in made] == [
-        ["−10%", "2 of 5", "Works"],
-        ["−5% and − 30 ★", "0", "Works"],
+        ["−10%", "2 of 5", "Valid"],
+        ["−5% and − 30 ★", "0", "Valid"],
         ["−10%", "0", "Off"],
         ["−10%", "0", "Expired"],
         ["−10%", "2 of 2", "Used up"],
@@ -70,13 +70,13 @@ def test_the_list_says_what_a_code_does_and_whether_it_works(admin: TestClient, 
 
 def test_an_empty_list_offers_a_beginning(admin: TestClient, staff: SignIn) -> None:
     page = admin.get(PATH).text
-    assert "Your promo codes will be here" in page
+    assert "No promo codes yet" in page
     links = [link.attributes["href"] for link in HTMLParser(page).css(".ly-starters a")]
     assert links == [f"{PATH}new?like={kind}" for kind in ("sale", "gift", "ad")]
     gift = HTMLParser(admin.get(links[1]).text)
     values = [gift.css_first(f"#{name}").attributes["value"] for name in ("code", "discount_percent", "max_uses")]
     assert values == ["GIFT", "100", "50"]
-    assert "Nothing found" in admin.get(f"{PATH}?q=zzz").text
+    assert "No results" in admin.get(f"{PATH}?q=zzz").text
 
 
 def test_a_code_is_created_on_the_clock_of_its_maker(admin: TestClient, db: Session) -> None:
@@ -97,8 +97,8 @@ def test_a_code_is_created_on_the_clock_of_its_maker(admin: TestClient, db: Sess
     [
         ({"code": ""}, ["Fill in this field."]),
         ({"code": "two words"}, ["A code is one word, without spaces."]),
-        ({"code": "taken"}, ["There is such a code already: TAKEN."]),
-        ({"discount_percent": ""}, ["Give a percent, an amount, or both."]),
+        ({"code": "taken"}, ["This code already exists: TAKEN."]),
+        ({"discount_percent": ""}, ["Enter a percentage, an amount, or both."]),
         ({"discount_percent": "ten"}, ["Enter a whole number."]),
         ({"expires_at": "tomorrow"}, ["Enter a date and time."]),
         ({"expires_at": "0001-01-01T00:00"}, ["Enter a date and time."]),
@@ -129,7 +129,7 @@ def test_a_code_is_changed(admin: TestClient, db: Session) -> None:
     low = admin.post(path, data=form(max_uses="3", version="1"))
     assert (low.status_code, errors(low.text)) == (422, ["It has been used 4 times already."])
     wrong = admin.post(path, data=form(discount_percent="500", version="1"), headers=HTMX)
-    assert (wrong.status_code, errors(wrong.text)) == (422, ["The most is 100."])
+    assert (wrong.status_code, errors(wrong.text)) == (422, ["Must be at most 100."])
 
     saved = admin.post(path, data=form(code="TWENTY", discount_percent="20", version="1"))
     assert saved.headers["location"] == path
@@ -185,7 +185,7 @@ def test_a_switch_says_which_state_is_wanted(admin: TestClient, db: Session) -> 
     promo = make_promo(db, code="TEN")
     path = f"{PATH}{promo.id}/toggle"
     assert admin.post(path, data={"is_active": ""}).headers["location"] == f"{PATH}{promo.id}"
-    assert "The code TEN is switched off" in admin.get(PATH).text
+    assert "The code TEN is turned off" in admin.get(PATH).text
     assert cells(admin.get(PATH).text, promo.id)[3] == "Off"
     assert rows(db, PromoCode.is_active) == [(False,)]
     admin.post(path, data={"is_active": "true"})
@@ -218,7 +218,7 @@ def test_a_used_code_shows_who_used_it_and_stays(admin: TestClient, bot: TestCli
         "25 ★",
     ]
     uses = [[text(cell) for cell in row.css("td")][1:4] for row in page.css('tr[id^="redemption-"]')]
-    assert uses == [["Свет", "25 ★", "Is being paid"], ["Свет", "25 ★", "Used"]]
+    assert uses == [["Свет", "25 ★", "Paying"], ["Свет", "25 ★", "Used"]]
     assert page.css_first("#deep-link-value").attributes["value"] == "/start promo_TEN"
 
     kept = admin.post(f"{path}/delete")

@@ -57,7 +57,7 @@ def test_an_own_role_is_made_changed_and_dropped(admin: TestClient, sign_in: Sig
     assert event is not None
     assert event.actor_id == 1
     assert event.data == {"role": "Старший куратор", "given": ["users:read"], "taken": ["tickets:read"]}
-    assert "See people" in admin.get(f"{HERE}{role.id}").text
+    assert "View people" in admin.get(f"{HERE}{role.id}").text
 
     assert admin.post(f"{HERE}{role.id}", data=sent).status_code == 409  # it began with other rights
     assert admin.post(f"{HERE}{role.id}/delete").status_code == 409
@@ -132,14 +132,14 @@ def test_a_new_role_begins_with_what_everyone_needs(admin: TestClient) -> None:
     page = HTMLParser(admin.get(f"{HERE}new").text)
     assert [box.attributes["value"] for box in page.css("[name=rights][checked]")] == BASIC
     sets = {words(each.css("legend")[0]): each.css("[name=rights]") for each in page.css("fieldset.ly-field")}
-    assert [box.attributes["value"] for box in sets["Everyone of the staff"]] == BASIC
+    assert [box.attributes["value"] for box in sets["All staff"]] == BASIC
     assert "Other" not in sets
 
 
 def test_what_does_not_fit_stays_in_the_form(admin: TestClient) -> None:
     for name in ("Админ", "admin", "АДМИН", "Manager"):
         refused = admin.post(HERE, data={"name": name, "rights": [*BASIC, "users:read"]})
-        assert errors(refused.text) == {"name": "There is a role of this name already."}
+        assert errors(refused.text) == {"name": "A role with this name already exists."}
         assert len(HTMLParser(refused.text).css("[name=rights][checked]")) == 3
     assert list(errors(admin.post(HERE, data={"name": ""}).text)) == ["name"]
     twins = [
@@ -155,7 +155,7 @@ def test_what_does_not_fit_stays_in_the_form(admin: TestClient) -> None:
         "Ａｄｍｉｎ ",
     ]
     told = [errors(admin.post(HERE, data={"name": name, "rights": BASIC}).text)["name"] for name in twins]
-    mixed, alike = "Write each word with the letters of one alphabet.", "This name looks like that of another role."
+    mixed, alike = "Do not mix alphabets within a word.", "This name is too similar to another role's."
     assert told == [mixed] * 3 + [alike] * 7
     for right in ("bot", "purchases:write", "everything"):
         assert admin.post(HERE, data={"name": "X", "rights": right}).status_code == 422
@@ -164,7 +164,7 @@ def test_what_does_not_fit_stays_in_the_form(admin: TestClient) -> None:
 def test_a_role_is_renamed_to_what_no_other_is_called(admin: TestClient, db: Session) -> None:
     role = make(admin, db, "Куратор")
     make(admin, db, "Наставник")
-    taken, alike = "There is a role of this name already.", "This name looks like that of another role."
+    taken, alike = "A role with this name already exists.", "This name is too similar to another role's."
     for name, told in (("Админ", taken), ("MANAGER", taken), ("наставник", taken), ("Менеджёр", alike)):
         refused = admin.post(f"{HERE}{role.id}", data={"name": name, "rights": BASIC})
         assert (refused.status_code, errors(refused.text)) == (422, {"name": told}), name
@@ -260,7 +260,7 @@ def test_the_page_tells_who_may_do_what(admin: TestClient, db: Session) -> None:
     make(admin, db, "Куратор", "tickets:read")
     page = HTMLParser(admin.get(HERE).text)
     heads = [words(cell) for cell in page.css(".ly-matrix thead th")]
-    assert heads == ["Where", "Admin", "Manager", "Author", "Support", "Куратор"]
+    assert heads == ["Area", "Admin", "Manager", "Author", "Support", "Куратор"]
     rows = {words(row.css("th")[0]): [words(cell) for cell in row.css("td")] for row in page.css(".ly-matrix tbody tr")}
     assert rows["Tickets"] == ["everything", "sees all", "–nothing", "everything", "sees some"]
     assert rows["Lessons"] == ["everything", "sees all", "everything", "sees all", "–nothing"]

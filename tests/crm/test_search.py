@@ -84,7 +84,7 @@ def test_the_palette_gets_a_listbox_and_the_page_a_list_of_links(sign_in: SignIn
 
 def test_nothing_found_is_said(staff: SignIn) -> None:
     page = staff(AUTHOR).get(URL, params={"q": "zzz"}, headers=EN).text
-    assert words(one(page, ".ly-found")) == "Nothing found for “zzz”"
+    assert words(one(page, ".ly-found")) == "No results for “zzz”"
 
 
 def test_a_text_that_cannot_be_is_refused(admin: TestClient) -> None:

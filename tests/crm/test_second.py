@@ -241,7 +241,7 @@ def test_a_device_that_is_trusted_is_not_asked_until_something_changes(
     own.headers["X-CSRF-Token"] = token_of(own.get("/login"))
     assert sign_in(own).headers["location"] == "/dashboard/"
     page = own.get("/dashboard/settings/security/").text
-    assert "Not asked again" in page
+    assert "Trusted devices" in page
     assert pending(app, "203.0.113.9")  # another device of the same person is asked
     with time_machine.travel(clock.now() + timedelta(days=30, minutes=1)):
         own.headers["X-CSRF-Token"] = token_of(own.get("/login"))
@@ -303,7 +303,7 @@ def test_where_a_role_needs_a_second_step_nothing_opens_without(
     swap = person.get("/dashboard/tickets/badge", headers={"HX-Request": "true"})
     assert swap.headers["HX-Redirect"] == set_up
     page = person.get(set_up)
-    assert "Your role needs a second step." in page.text
+    assert "Your role requires two-factor authentication." in page.text
     assert person.get(f"{set_up}app").status_code == 200
     tokens = program(strict).post("/auth/login", json={"username": "admin", "password": PASSWORD}).json()
     refused = program(strict).get("/api/users/", headers=bearer(tokens["access_token"]))

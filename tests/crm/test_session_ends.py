@@ -100,7 +100,7 @@ ENDS: dict[str, Callable[[Signed], httpx2.Response]] = {
     "revoked by oneself": Signed.revoked,
     "all others revoked": lambda here: here.other.post("/dashboard/settings/sessions/revoke"),
     "revoked by an admin": lambda here: here.by_admin("sign-out"),
-    "switched off": lambda here: here.by_admin("switch", is_active="false"),
+    "turned off": lambda here: here.by_admin("switch", is_active="false"),
     "another role": lambda here: here.by_admin("role", role_id=role_id(here.db, SUPPORT)),
     "factor removed": Signed.without_factor,
     "is_active": lambda here: here.stored(is_active=False),

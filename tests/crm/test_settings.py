@@ -38,7 +38,7 @@ def profile(**changes: str) -> dict[str, str]:
 
 def test_the_page_shows_what_the_person_may_do(admin: TestClient, staff: SignIn) -> None:
     page = admin.get(HERE).text
-    for words in ("Profile", "Password", "API tokens", "Name of the school", "Set up a second step", "Bot"):
+    for words in ("Profile", "Password", "API tokens", "Name of the school", "Set up two-factor", "Bot"):
         assert words in page
     support = staff("Поддержка").get(HERE).text
     assert "1 device is signed in" in support
@@ -89,11 +89,11 @@ def test_a_profile_is_saved_and_its_change_recorded(admin: TestClient, db: Sessi
     [
         ({"first_name": " "}, "Fill in this field."),
         ({"first_name": "x" * 129}, "At most 128 characters."),
-        ({"email": "no address"}, "This is not an e-mail address."),
+        ({"email": "no address"}, "This is not an email address."),
         ({"timezone": "Mars/Olympus"}, "There is no such time zone. Write it like Europe/Moscow."),
         ({"login": "root"}, "There is no such field."),
         ({"role_id": "1"}, "There is no such field."),
-        ({"version": "0"}, "Your profile changed meanwhile. Save again to keep what you typed."),
+        ({"version": "0"}, "Your profile was changed in the meantime. Save again to keep your version."),
     ],
 )
 def test_what_does_not_fit_stays_in_the_form(
@@ -113,7 +113,7 @@ def test_someone_elses_email_is_refused(admin: TestClient, db: Session) -> None:
     other.email = "boris@example.org"
     db.commit()
     answer = admin.post(f"{HERE}profile", data=profile(email="BORIS@example.org"))
-    assert (answer.status_code, "There is a person with this e-mail already." in answer.text) == (422, True)
+    assert (answer.status_code, "This email is already in use." in answer.text) == (422, True)
     assert admin.post(f"{HERE}profile", data=profile(email="anna@example.org")).status_code == 303
     again = profile(email="anna@example.org", version="1", last_name="С")
     assert admin.post(f"{HERE}profile", data=again).status_code == 303
@@ -168,12 +168,12 @@ def test_single_keys_are_switched_off_and_on_for_one_person(own: TestClient, db:
         chosen = HTMLParser(page).css_first("[name=single_keys][aria-pressed=true]")
         return chosen.text().strip(), "data-keys-on" in page and "checked data-keys-on" in page, 'title="G S"' in page
 
-    assert said(own.get(HERE).text) == ("Working", True, True)
+    assert said(own.get(HERE).text) == ("Turned on", True, True)
     answer = own.post(f"{HERE}keys", data={"single_keys": "", "next": HERE})
     assert (answer.status_code, answer.headers["location"]) == (303, HERE)
-    assert (person(db).single_keys, said(own.get(HERE).text)) == (False, ("Switched off", False, False))
+    assert (person(db).single_keys, said(own.get(HERE).text)) == (False, ("Turned off", False, False))
     own.post(f"{HERE}keys", data={"single_keys": "true"})
-    assert said(own.get(HERE).text) == ("Working", True, True)
+    assert said(own.get(HERE).text) == ("Turned on", True, True)
 
 
 # -- password
@@ -204,12 +204,12 @@ def test_a_new_password_signs_all_other_devices_out(app: FastAPI, own: TestClien
 @pytest.mark.parametrize(
     ("sent", "told"),
     [
-        (change(current="wrong"), "This is not your present password."),
-        (change(current=""), "This is not your present password."),
+        (change(current="wrong"), "Current password is incorrect."),
+        (change(current=""), "Current password is incorrect."),
         (change(password="short", repeat="short"), "At least 12 characters."),
         (change(password="password1234", repeat="password1234"), "Many people use this password"),
         (change(password="admin-admin1", repeat="admin-admin1"), "This is too close to your name"),
-        (change(repeat="tulip-kettle-orbiT"), "This differs from the new password."),
+        (change(repeat="tulip-kettle-orbiT"), "The passwords do not match."),
         (change(password=""), "Fill in this field."),
         (change(password="a" * 1025), "At most 1024 characters."),
     ],
@@ -395,6 +395,6 @@ def test_a_revoked_token_is_dead_at_once(app: FastAPI, own: TestClient, db: Sess
     answer = own.post(f"{HERE}tokens/{made(db)[0].id}/revoke")
     assert answer.status_code == 303
     assert program(app).get("/api/auth/me", headers=bearer(text)).status_code == 401
-    assert "The token “website” does not work any more" in own.get(HERE).text
+    assert "Token “website” revoked" in own.get(HERE).text
     assert own.post(f"{HERE}tokens/{made(db)[0].id}/revoke").status_code == 303
     assert own.post(f"{HERE}tokens/999/revoke").status_code == 404

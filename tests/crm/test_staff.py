@@ -119,7 +119,7 @@ def test_an_invitation_lets_a_person_in_once(app: FastAPI, admin: TestClient, db
     assert errors(refused.text) == {"password": "At least 12 characters."}
     assert 'value="vera"' in refused.text
     refused = guest.post(address, data={"login": "vera", "password": NEW, "repeat": NEW + "x"})
-    assert errors(refused.text) == {"repeat": "This differs from the new password."}
+    assert errors(refused.text) == {"repeat": "The passwords do not match."}
 
     entered = guest.post(address, data={"login": "vera", "password": NEW, "repeat": NEW})
     assert (entered.status_code, guest.get("/dashboard/").status_code) == (303, 200)
@@ -142,7 +142,7 @@ def test_an_invited_email_is_enough_to_sign_in_with(app: FastAPI, admin: TestCli
     assert (values["inviter"], values["name"], values["role"]) == ("Анна", "Вера", "Manager")
     assert address not in str(letter.params)
     taken = admin.post(HERE, data={"first_name": "Х", "email": "VERA@example.org", "role_id": person.role_id})
-    assert errors(taken.text) == {"email": "There is a person with this e-mail already."}
+    assert errors(taken.text) == {"email": "This email is already in use."}
     assert errors(admin.post(HERE, data={"first_name": ""}).text) == {
         "first_name": "Fill in this field.",
         "role_id": "Fill in this field.",
@@ -304,7 +304,7 @@ def test_an_account_is_corrected(admin: TestClient, db: Session) -> None:
     hire(db, SUPPORT, "other").email = "other@example.org"
     db.commit()
     assert errors(admin.post(f"{HERE}{boris.id}", data=form | now | {"email": "Other@example.org"}).text) == {
-        "email": "There is a person with this e-mail already."
+        "email": "This email is already in use."
     }
 
 
@@ -342,9 +342,9 @@ def test_a_page_offers_only_what_one_may(sign_in: SignIn, db: Session) -> None:
     head.headers["Accept-Language"] = "en"
     choices = one(head.get(f"{HERE}new").text, "#role_id").css("option")
     assert [option.text() for option in choices] == ["Choose", "Support", "Lead"]
-    assert "Switch off" in head.get(f"{HERE}{support.id}").text
+    assert "Turn off" in head.get(f"{HERE}{support.id}").text
     page = head.get(f"{HERE}1").text
-    assert "Switch off" not in page
+    assert "Turn off" not in page
     assert "This person has rights that you do not have" in page
     for role in (ADMIN, MANAGER):
         sent = {"first_name": "X", "role_id": role_id(db, role)}

@@ -226,7 +226,7 @@ def test_an_account_that_the_staff_made_is_told_of(admin: TestClient, sign_in: S
     made = {"telegram_id": "700100300", "first_name": "Вера", "username": "newteacher", "language_code": "ru"}
     assert sign_in("boris").post("/dashboard/users/", data=made).status_code == 303
     vera = db.scalars(select(User).where(User.telegram_id == 700_100_300)).one()
-    assert "The account was made · Boris" in card(admin, vera)
+    assert "Account created · Boris" in card(admin, vera)
 
 
 def test_only_those_who_may_and_only_with_rights_of_their_own(admin: TestClient, sign_in: SignIn, db: Session) -> None:

@@ -136,9 +136,9 @@ def test_a_lock_is_lifted_by_whoever_may_do_as_much(admin: TestClient, sign_in: 
     for user_id in (1, boris.id):
         save(db, RateBucket(key=f"login:{user_id}:", count=5, expires_at=clock.now() + timedelta(minutes=9)))
     assert "Too many attempts" in head.get(f"{HERE}1").text
-    assert "Lift the lock" not in head.get(f"{HERE}1").text
+    assert "Unlock account" not in head.get(f"{HERE}1").text
     assert head.post(f"{HERE}1/unlock").status_code == 403
-    assert "Lift the lock" in head.get(f"{HERE}{boris.id}").text
+    assert "Unlock account" in head.get(f"{HERE}{boris.id}").text
     assert head.post(f"{HERE}{boris.id}/unlock").status_code == 303
     assert db.scalars(select(RateBucket.key).where(RateBucket.key.startswith("login:"))).all() == ["login:1:"]
     stale(db, 1)
@@ -200,7 +200,7 @@ def test_an_email_that_waits_is_called_off(app: FastAPI, anna: User, admin: Test
     done = admin.post("/dashboard/settings/email/cancel")
     assert (done.status_code, done.headers["location"]) == (303, "/dashboard/settings/")
     page = admin.get("/dashboard/settings/").text
-    assert ("The e-mail stays as it is" in page, "evil@thief.example" in page) == (True, False)
+    assert ("Email change cancelled" in page, "evil@thief.example" in page) == (True, False)
     assert (browser(app).get(confirm).status_code, letter(db, "verify").state) == (404, "cancelled")
     assert again(db, anna).email == EMAIL
 
@@ -267,7 +267,7 @@ def test_the_old_address_learns_that_the_staff_changed_it(admin: TestClient, db:
     )
     written = LetterCRUD(db).letter(told)
     assert written is not None
-    assert "The e-mail is evil@thief.example now." in written.text
+    assert "The new email is evil@thief.example." in written.text
     admin.post(f"{HERE}{boris.id}", data=fields(again(db, boris), "") | {"login": "boris"})
     gone = LetterCRUD(db).letter(letter(db, "email_replaced"))
     assert gone is not None
@@ -307,7 +307,7 @@ def test_a_lock_of_the_proof_is_shown(own: TestClient, sign_in: SignIn, db: Sess
     looks.headers["Accept-Language"] = "en"
     tries(own, "password", "wrong", 6)
     page = looks.get(f"{HERE}1").text
-    assert ("Too many attempts" in page, "Lift the lock" in page) == (True, True)
+    assert ("Too many attempts" in page, "Unlock account" in page) == (True, True)
     assert "Too many attempts" not in looks.get(f"{HERE}{other.id}").text
     assert looks.post(f"{HERE}1/unlock").status_code == 303
     assert tries(own, "password", PASSWORD, 1) == [303]

@@ -159,7 +159,7 @@ def test_tickets_are_given_to_those_alone_who_answer(
 
     refused = act(admin, "assign", made[:1], assignee_id=str(masha.id))
     assert refused.status_code == 409
-    assert "This person does not answer tickets." in refused.text
+    assert "This person does not handle tickets." in refused.text
 
     act(admin, "unassign", made)
     assert state(db, *made) == [("open", True, None)] * 2

@@ -95,7 +95,7 @@ def test_a_student_is_found_for_the_new_ticket(desk: TestClient, db: Session, ma
     assert (link.text(), link.attributes["href"]) == ("Мария Ковалёва", f"{DESK}new?user_id={masha.id}")
     form = desk.get(str(link.attributes["href"])).text
     assert one(form, "#ticket-form input[name=user_id]").attributes["value"] == str(masha.id)
-    assert "Nothing found" in desk.get(f"{DESK}new", params={"q": "zzz"}).text
+    assert "No results" in desk.get(f"{DESK}new", params={"q": "zzz"}).text
     assert len(one(desk.get(f"{DESK}new").text, "#students").css("a")) == 2
     assert f'href="{DESK}new"' in desk.get(DESK).text
     assert f'href="{DESK}new?user_id={masha.id}"' in desk.get(f"/dashboard/users/{masha.id}").text
@@ -118,7 +118,7 @@ def test_it_is_said_when_nobody_will_get_it(desk: TestClient, db: Session) -> No
         ({"subject": "я" * 201}, {"subject": "At most 200 characters."}),
         ({"text": ""}, {"text": "Fill in this field."}),
         ({"text": "я" * 3801}, {"text": "At most 3800 characters."}),
-        ({"text": "a\0"}, {"text": "This text holds a character that cannot be stored."}),
+        ({"text": "a\0"}, {"text": "This text contains a character that cannot be stored."}),
     ],
 )
 def test_a_wrong_form_keeps_what_was_typed(
@@ -227,7 +227,7 @@ def test_the_undo_is_undone_unless_somebody_wrote_meanwhile(desk: TestClient, db
 def test_sent_messages_are_not_undone_one_by_one(desk: TestClient, db: Session, masha: User) -> None:
     desk.post(DESK, data=letter(masha))
     made = HistoryCRUD(db).of_record("support_tickets", tickets(db)[0].id)[0]
-    assert made.why == "A message that was sent cannot be taken back."
+    assert made.why == "A sent message cannot be unsent."
     refused = desk.post(f"/dashboard/history/{made.change_set.id}/undo")
     assert (refused.status_code, len(tickets(db))) == (409, 1)
 

@@ -94,14 +94,14 @@ def test_the_queue_is_searched_by_subject_student_and_number(
         ("ОТКРЫВ", ticket.id),
     ):
         assert rows(admin.get(DESK, params={"q": q}).text) == [found], q
-    assert "Nothing found" in admin.get(DESK, params={"q": "zzz"}).text
+    assert "No results" in admin.get(DESK, params={"q": "zzz"}).text
     only = admin.get(DESK, params={"tab": "all", "user_id": other.user_id}).text
     assert (rows(only), "Student: Eva Fox" in only) == ([other.id], True)
 
 
 def test_empty_queues_say_what_that_means(admin: TestClient) -> None:
-    assert "Nobody waits" in admin.get(DESK).text
-    assert "Nothing of yours" in admin.get(DESK, params={"tab": "mine"}).text
+    assert "No one is waiting" in admin.get(DESK).text
+    assert "Nothing assigned to you" in admin.get(DESK, params={"tab": "mine"}).text
     assert "No tickets yet" in admin.get(DESK, params={"tab": "all"}).text
 
 
@@ -281,7 +281,7 @@ def test_a_ticket_is_taken_handed_over_and_closed_with_its_story(
         "Assigned: Игорь (by Анна)",
         "Nobody&#39;s again",
         "Closed: Анна",
-        "Opened again: Анна",
+        "Reopened: Анна",
     ]
 
 

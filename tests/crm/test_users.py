@@ -38,7 +38,7 @@ def test_the_list_shows_students_with_what_they_spent(admin: TestClient, db: Ses
 
     row = HTMLParser(page.text).css_first(f"#user-{maria.id}")
     cells = [" ".join(cell.text().split()).replace("\xa0", " ") for cell in row.css("td")]
-    assert cells[:4] == ["МК Мария Ковалёва@masha".replace("МК ", "МК"), "Studies", "3", "200 ★"]
+    assert cells[:4] == ["МК Мария Ковалёва@masha".replace("МК ", "МК"), "Active", "3", "200 ★"]
     assert "Анна" not in page.text.split("<tbody")[1].split("</tbody")[0]  # staff are not students
 
 
@@ -86,7 +86,7 @@ def test_a_partial_request_gets_the_table_and_everyone_else_a_page(admin: TestCl
 
 def test_an_empty_school_and_an_empty_search_differ(admin: TestClient) -> None:
     assert "No students yet" in admin.get("/dashboard/users/", headers=EN).text
-    assert "Nothing found" in admin.get("/dashboard/users/?q=zzz", headers=EN).text
+    assert "No results" in admin.get("/dashboard/users/?q=zzz", headers=EN).text
 
 
 def test_csv_is_what_is_on_the_screen_and_runs_nothing(admin: TestClient, db: Session) -> None:
@@ -214,7 +214,7 @@ def test_a_taken_e_mail_is_told_at_the_field(admin: TestClient, db: Session) -> 
 
     page = HTMLParser(answer.text)
     assert answer.status_code == 422
-    assert page.css_first("#email-error").text().strip() == "There is a person with this e-mail already."
+    assert page.css_first("#email-error").text().strip() == "This email is already in use."
     assert page.css_first("#email").attributes["value"] == "taken@example.org"
     assert admin.post(f"/dashboard/users/{maria.id}", data=form(email="OWN@example.org")).status_code == 303
 
@@ -268,7 +268,7 @@ def test_a_known_telegram_id_is_told_at_the_field(admin: TestClient, db: Session
 
     page = HTMLParser(answer.text)
     assert answer.status_code == 422
-    assert page.css_first("#telegram_id-error").text().strip() == "There is a person with this Telegram ID already."
+    assert page.css_first("#telegram_id-error").text().strip() == "This Telegram ID is already in use."
 
 
 def test_a_buyer_is_not_deleted(admin: TestClient, db: Session) -> None:

@@ -58,7 +58,7 @@ def test_a_view_shows_what_the_person_sees_and_changes_nothing(sign_in: SignIn, 
     look(admin, boris)
 
     page = admin.get("/dashboard/users/").text
-    assert words(one(page, ".ly-banner.is-warn span")) == "Анна, you see the school as Boris. You can look, not change."
+    assert words(one(page, ".ly-banner.is-warn span")) == "Анна, you are viewing as Boris. View only."
     assert admin.get("/dashboard/outbox/").status_code == 403  # not the person's to see
     edit = {"first_name": "Мария", "last_name": "", "username": "", "email": ""}
     refused = admin.post(f"/dashboard/users/{student.id}", data=edit)
@@ -104,12 +104,12 @@ def test_a_look_is_no_device_of_the_person(sign_in: SignIn, app: FastAPI, db: Se
     answer = own.get("/dashboard/settings/security/")
     page, session = answer.text, db.scalars(select(AuthSession).where(AuthSession.impersonator_id == 1)).one()
     told = words(one(page, f"#session-{session.id}"))
-    assert told.startswith(f"Анна Looks through your eyes {REASON} · signed in ")
-    assert ("Thief" in told, page.count("Looks through your eyes")) == (False, 1)
+    assert told.startswith(f"Анна Viewing as you {REASON} · signed in ")
+    assert ("Thief" in told, page.count("Viewing as you")) == (False, 1)
     assert "2 devices are signed in" in own.get("/dashboard/settings/").text
     own.headers["X-CSRF-Token"] = token_of(answer)
     assert own.post(f"/dashboard/settings/sessions/{session.id}/revoke").status_code == 303
-    assert "Looks through your eyes" not in own.get("/dashboard/settings/security/").text
+    assert "Viewing as you" not in own.get("/dashboard/settings/security/").text
 
 
 def test_what_is_changed_stands_under_both_names(sign_in: SignIn, db: Session) -> None:
@@ -153,11 +153,11 @@ def test_no_file_of_people_is_taken_through_someone_elses_eyes(sign_in: SignIn, 
 
 ENDS: dict[str, Callable[[Session, User], object]] = {
     "the own session ends": lambda db, _boris: SessionCRUD(db).revoke_all(1),
-    "the own account is switched off": lambda db, _boris: setattr(db.get_one(User, 1), "is_active", False),
+    "the own account is turned off": lambda db, _boris: setattr(db.get_one(User, 1), "is_active", False),
     "the own role changes": lambda db, _boris: setattr(db.get_one(User, 1), "token_version", 2),
     "the own rights end": lambda db, _boris: setattr(db.get_one(User, 1), "role_id", role_id(db, SUPPORT)),
     "the person signs out everywhere": lambda db, boris: SessionCRUD(db).revoke_all(boris.id),
-    "the person is switched off": lambda db, boris: StaffCRUD(db).switch(boris.id, False, 1),
+    "the person is turned off": lambda db, boris: StaffCRUD(db).switch(boris.id, False, 1),
     "the person's role changes": lambda db, boris: StaffCRUD(db).set_role(boris.id, role_id(db, SUPPORT), 1),
 }
 

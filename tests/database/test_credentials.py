@@ -29,4 +29,4 @@ def test_a_device_that_is_trusted_again_stands_once_and_leaves_the_others(db: Se
 
 
 def test_a_factor_that_is_gone_is_told_in_words(db: Session) -> None:
-    assert CredentialCRUD(db).missing(7) == "This second factor has been removed already."
+    assert CredentialCRUD(db).missing(7) == "This second factor has already been removed."

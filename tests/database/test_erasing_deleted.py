@@ -95,7 +95,7 @@ def test_the_deletion_of_others_is_undone_beside_an_erased_one(database: Databas
     erase(database, both[0])
     outcome = database.run(lambda session: UndoCRUD(session).undo(at, rest=True))
     assert [(clash.entity_id, clash.why) for clash in outcome.clashes] == [
-        (both[0], "Erased personal data are gone: there is nothing to put back.")
+        (both[0], "Personal data has been erased: there is nothing to restore.")
     ]
     db.expire_all()
     assert [user.first_name for user in db.scalars(select(User).where(User.id > 1))] == ["Пётр"]

@@ -59,7 +59,7 @@ def test_of_twins_the_later_one_waits_for_the_answer_of_the_first(database: Data
         keys.claim("token:1", "order-7", "body")
 
     assert (refused.value.code, refused.value.headers) == ("idempotency_running", {"Retry-After": "1"})
-    assert refused.value.message == "The same request is being handled."
+    assert refused.value.message == "The same request is already being processed."
     db.rollback()
     assert keys.claim("token:1", "order-7", "body") == Stored(201, "made")
     assert db.scalars(select(IdempotencyKey.response)).all() == ["made"]

@@ -379,7 +379,7 @@ def test_a_token_dies_with_the_account_of_its_owner(db: Session, boris: User) ->
     assert other.last_used_at is None
     db.execute(update(User).where(User.id == boris.id).values(is_active=False))
     assert tokens.find_by_text(text) is None
-    with pytest.raises(NotFoundError, match=r"^There is no token number 77\.$"):
+    with pytest.raises(NotFoundError, match=r"^There is no token with number 77\.$"):
         tokens.revoke(77)
 
 

@@ -60,7 +60,7 @@ def test_who_has_no_login_keeps_an_email_to_sign_in_with(database: Database, db:
 
     with pytest.raises(InvalidError) as refused:
         change()
-    assert refused.value.fields == {"email": "Without a login they need an e-mail to sign in with."}
+    assert refused.value.fields == {"email": "Without a login, they need an email to sign in."}
     assert stands(db, boris) == (None, "boris@school.example", None)
 
     change(login="boris2")
@@ -98,7 +98,7 @@ def test_no_link_is_made_for_an_account_that_is_switched_off(database: Database,
         return database.run(lambda session: StaffCRUD(session).make_link(boris.id, ADMIN))
 
     UserCRUD(db).assign(boris, {"is_active": False})
-    with pytest.raises(ConflictError, match=r"^This account is switched off\.$"):
+    with pytest.raises(ConflictError, match=r"^This account is turned off\.$"):
         link()
     assert (db.scalars(select(OneTimeToken.id)).all(), kinds(db)) == ([], [])
 

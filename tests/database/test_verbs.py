@@ -96,7 +96,7 @@ def test_the_slow_way_knows_what_was_so_already(db: Session, database: Database)
     assert (outcome.done, outcome.same, outcome.errors) == (1, 1, [])
     places = select(CourseLesson.lesson_id, CourseLesson.position).order_by(CourseLesson.position)
     assert list(db.execute(places)) == [(inside.id, 1), (outside.id, 2)]
-    assert lost.errors == [(inside.id, "There is no course 999 here any more.")]
+    assert lost.errors == [(inside.id, "Course 999 no longer exists.")]
 
 
 def test_a_field_says_why(db: Session, database: Database) -> None:
@@ -104,7 +104,10 @@ def test_a_field_says_why(db: Session, database: Database) -> None:
 
     outcome = bulk(database, "lessons", "change_price", [lesson.id, dear.id], PricePercent(percent=50))
 
-    assert (outcome.done, outcome.errors) == (1, [(dear.id, "The price would be 1350000 Stars; the most is 1000000.")])
+    assert (outcome.done, outcome.errors) == (
+        1,
+        [(dear.id, "The price would be 1350000 Stars; the maximum is 1000000.")],
+    )
     with pytest.raises(ValidationError):
         PricePercent(percent=-100)
 

@@ -75,7 +75,7 @@ def test_owners_are_told_of_what_worries_once_and_in_their_language(
             pass
     found = told(db)
     assert [(to, what) for to, what, _details in found] == [
-        ("olga@okno.example", "Использованный токен обновления пришёл снова"),
+        ("olga@okno.example", "Токен обновления использован повторно"),
         ("olga@okno.example", "Роль изменена"),
     ]
     assert found[0][2].startswith("Анна · ")
@@ -158,7 +158,7 @@ def test_a_flood_covers_nothing_and_is_counted(database: Database, db: Session, 
             database.run(ALERT.work)
         db.rollback()
         _to, what, details = told(db)[-1]
-        assert (len(told(db)), what) == (len(rows) + 1, "Too many attempts to sign in")
+        assert (len(told(db)), what) == (len(rows) + 1, "Too many sign-in attempts")
         assert details.startswith("5 more in the hour from ")
         assert "Анна" not in details
         happen(Event.LOGIN_FAIL_MAX, user_id=999, limit="account")
@@ -195,7 +195,7 @@ def test_a_copy_of_the_administrators_role_is_told_of_whatever_it_is_called_late
     db.rollback()
     assert [(what, details.split(" · ")[:2]) for _to, what, details in told(db)] == [
         ("A person's role was changed", ["Boris", "Owner2"]),
-        ("The rights of a role were changed", ["Анна", "Writer"]),
+        ("A role's permissions were changed", ["Анна", "Writer"]),
     ]
 
 

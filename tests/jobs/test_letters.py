@@ -220,7 +220,7 @@ def test_a_cause_has_one_letter_and_a_kind_its_values(post: Post, db: Session) -
     assert (first.id, second.params["values"]["name"]) == (second.id, "One")
     written = letters.letter(first)
     assert written is not None
-    assert (written.subject, LINK in written.text) == ("A new password for Lyceum", True)
+    assert (written.subject, LINK in written.text) == ("Reset your password for Lyceum", True)
     with pytest.raises(ValueError, match=r"reset takes \['link', 'name'\]"):
         letters.post("reset", to="a@b.example", language="en", name="x")
     withdraw(db, user.id, "reset")

@@ -86,8 +86,8 @@ def test_an_order_is_refused_with_words(till: Till, maria: User, lesson: Lesson,
     assert refusal(till.order(blocked, lesson)) == (409, "user_inactive")
     assert refusal(till.order(owner, lesson)) == (409, "already_owned")
     invalid = till.order(maria, lesson, "gone").json()["error"]
-    assert (invalid["code"], invalid["message"]) == ("promo_invalid", "This code is switched off.")
-    assert invalid["fields"] == {"promo_code": "This code is switched off."}
+    assert (invalid["code"], invalid["message"]) == ("promo_invalid", "This code is turned off.")
+    assert invalid["fields"] == {"promo_code": "This code is turned off."}
     body = {"user_id": 10**9, **named(lesson)}
     assert refusal(till.bot.post("/api/orders", json=body)) == (404, "not_found")
     assert refusal(till.bot.post("/api/orders", json={"user_id": maria.id})) == (422, "validation")

@@ -130,7 +130,7 @@ def test_money_that_no_order_can_honour_goes_back(
 
     assert [refusal(answer) for answer in answers] == [(409, code)] * 3
     words = answers[0].json()["error"]["message"]
-    assert words.endswith("The payment is recorded and is being returned.")
+    assert words.endswith("The payment is recorded and refund pending.")
     amount = changes.get("amount", 249)
     assert rows(db, Payment.status, Payment.amount) == [("unmatched", amount)]
     assert rows(db, Refund.status, Refund.amount, Refund.reason) == [("requested", amount, code)]
@@ -183,7 +183,7 @@ def test_what_is_sent_is_checked(till: Till, maria: User, lesson: Lesson, api: A
         answer = till.pay(order, maria, "stx-A", **{name: value})
         assert (answer.status_code, list(answer.json()["error"]["fields"])) == (422, [name])
     words = till.pay(order, maria, "grant:x").json()["error"]["fields"]["payment_id"]
-    assert words == "This is not a charge id of Telegram."
+    assert words == "This is not a Telegram charge ID."
 
     stranger = api("purchases:read", "users:write")
     body = payment(order, maria, "stx-A")

@@ -19,8 +19,8 @@ from tests.factories import make_promo, make_user
 from tests.money.conftest import Later
 from tests.money.till import OK, Till, books_are_right, expire, rows
 
-STALE = "This invoice is out of date. Open the lesson and ask for a new one."
-AMOUNT = "The amount of this invoice is wrong. Open the lesson and ask for a new one."
+STALE = "This invoice has expired. Open the lesson and request a new one."
+AMOUNT = "The amount on this invoice is wrong. Open the lesson and request a new one."
 
 
 def told(answer: dict[str, object]) -> object:
@@ -38,16 +38,16 @@ def test_an_honest_buyer_goes_through_as_often_as_asked(till: Till, maria: User,
     [
         (
             {"payload": "nothing-of-ours"},
-            "This invoice is not known here. Open the lesson and ask for a new one.",
+            "Invoice not found. Open the lesson and request a new one.",
         ),
-        ({"payload": ""}, "This invoice is not known here. Open the lesson and ask for a new one."),
+        ({"payload": ""}, "Invoice not found. Open the lesson and request a new one."),
         (
             {"telegram_id": 1},
-            "This invoice is for another person. Open the lesson and buy it for yourself.",
+            "This invoice is for someone else. Open the lesson and buy it for yourself.",
         ),
         (
             {"telegram_id": -1},
-            "This invoice is for another person. Open the lesson and buy it for yourself.",
+            "This invoice is for someone else. Open the lesson and buy it for yourself.",
         ),
         ({"total_amount": 248}, AMOUNT),
         ({"total_amount": 250}, AMOUNT),
@@ -111,16 +111,16 @@ def test_what_is_no_longer_offered_like_that_is_refused(till: Till, maria: User,
 
     lesson.price = 250
     db.commit()
-    changed = "The price has changed. Open the lesson and ask for a new invoice."
+    changed = "The price has changed. Open the lesson and request a new invoice."
     assert told(till.ask(order, maria)) == changed
 
     lesson.price, lesson.is_active = 249, False
     db.commit()
-    assert told(till.ask(order, maria)) == "This is not on sale now."
+    assert told(till.ask(order, maria)) == "This is not available right now."
 
     lesson.is_active, maria.is_active = True, False
     db.commit()
-    assert told(till.ask(order, maria)) == "This account is closed. Write to the school."
+    assert told(till.ask(order, maria)) == "This account is closed. Contact the school."
 
     maria.is_active = True
     db.commit()
@@ -133,7 +133,7 @@ def test_a_code_that_ceased_to_count_is_refused(till: Till, maria: User, lesson:
 
     promo.is_active = False
     db.commit()
-    assert told(till.ask(order, maria)) == "This code is switched off."
+    assert told(till.ask(order, maria)) == "This code is turned off."
 
     promo.is_active, promo.expires_at = True, clock.now() - timedelta(seconds=1)
     db.commit()
@@ -141,7 +141,7 @@ def test_a_code_that_ceased_to_count_is_refused(till: Till, maria: User, lesson:
 
     promo.expires_at, promo.discount_percent = None, 5
     db.commit()
-    changed = "The price has changed. Open the lesson and ask for a new invoice."
+    changed = "The price has changed. Open the lesson and request a new invoice."
     assert told(till.ask(order, maria)) == changed
 
     promo.discount_percent = 10
@@ -214,4 +214,4 @@ def test_what_became_the_students_meanwhile_is_refused(
 ) -> None:
     order = till.order(maria, lesson).json()
     database.run(lambda session: PurchaseCRUD(session).grant(maria.id, lesson_id=lesson.id))
-    assert told(till.ask(order, maria)) == "This is yours already: open it in “My lessons”."
+    assert told(till.ask(order, maria)) == "You already own this: open it in “My lessons”."

@@ -67,12 +67,12 @@ def test_a_course_is_priced_with_its_own_discount(till: Till, maria: User, db: S
     ("fields", "told"),
     [
         ({"code": "OTHER"}, ("unknown", "There is no such code.")),
-        ({"is_active": False}, ("off", "This code is switched off.")),
+        ({"is_active": False}, ("off", "This code is turned off.")),
         ({"expires_at": -1}, ("expired", "This code has expired.")),
         ({"max_uses": 3, "current_uses": 3}, ("used_up", "This code has been used up.")),
         (
             {"discount_percent": 0, "discount_amount": 0},
-            ("does_nothing", "This code takes nothing off this price."),
+            ("does_nothing", "This code does not reduce this price."),
         ),
     ],
 )
@@ -124,4 +124,4 @@ def test_a_check_refuses_who_and_what_is_not_there(till: Till, maria: User, less
     assert messages == [f"There is no {thing} 1000000000 here any more." for thing in ("person", "lesson", "course")]
     assert [answer.status_code for answer in (nobody, nothing, no_course)] == [404, 404, 404]
     for answer in (both, neither):
-        assert answer.json()["error"]["fields"] == {"": "Name one thing: lesson_id or course_id."}
+        assert answer.json()["error"]["fields"] == {"": "Provide exactly one: lesson_id or course_id."}

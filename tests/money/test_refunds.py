@@ -57,7 +57,7 @@ def test_a_refund_closes_the_access_and_asks_telegram(
         "user_id": maria.telegram_id,
         "telegram_payment_charge_id": purchase["payment_id"],
     }
-    assert params[1]["text"] == "We are returning 249 ★ for “Свет из окна”. It is closed now."
+    assert params[1]["text"] == "We are refunding 249 ★ for “Свет из окна”. Your access is now closed."
     assert rows(db, ChangeSet.label)[-1] == ("refund",)
     books_are_right(db)
 
@@ -97,7 +97,7 @@ def test_what_nobody_paid_for_is_not_returned(
     for purchase_id in (free, gift.id):
         answer = clerk.post(f"/api/purchases/{purchase_id}/refund", json={})
         assert refusal(answer) == (409, "not_refundable")
-        words = "Nothing was paid for this, so there is nothing to return."
+        words = "Nothing was paid for this, so there is nothing to refund."
         assert answer.json()["error"]["message"] == words
     assert count(db, Purchase, Purchase.revoked_at.is_not(None)) == 0
     assert refusal(clerk.post("/api/purchases/999/refund")) == (404, "not_found")
@@ -206,7 +206,7 @@ class TestGifts:
         ((payment_id, amount, status),) = rows(db, Purchase.payment_id, Purchase.amount, Purchase.status)
         assert (payment_id[:6], amount, status) == ("grant:", 0, "completed")
         ((key, params),) = rows(db, Dispatch.dedupe_key, Dispatch.params)
-        assert (key, params["text"]) == ("grant:1", "The school has opened “Свет из окна” for you.")
+        assert (key, params["text"]) == ("grant:1", "The school has given you access to “Свет из окна”.")
         assert refusal(till.order(maria, lesson)) == (409, "already_owned")
         books_are_right(db)
 

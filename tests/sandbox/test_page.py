@@ -136,7 +136,7 @@ def test_failures_are_planned(desk: Desk) -> None:
     desk.post("repeat")
     assert "message" in texts(desk.get(view="log"), "#log code")
     page = desk.post("fault", kind="nonsense")
-    assert "This did not work." in one(page, "#toasts").text()
+    assert "Something went wrong." in one(page, "#toasts").text()
 
 
 def test_clearing_the_chat(desk: Desk) -> None:

@@ -54,7 +54,7 @@ async def _show_lesson(talk: Talk, item: Item, _number: int, note: Markup | None
     shelf = await shelf_of(talk.api, talk.student.id)
     owned = shelf.holds(item)
     if not (lesson.is_active or owned):
-        await talk.show(menu.gone(_("This is not on sale now.")))
+        await talk.show(menu.gone(_("This is not available right now.")))
         return
     offer = await _offer(talk, item, texts.asked_of_lesson(lesson), owned=owned)
     await talk.show(texts.lesson(lesson, offer, owned=owned, note=note))
@@ -65,7 +65,7 @@ async def _show_course(talk: Talk, item: Item, number: int, note: Markup | None)
     shelf: Shelf = await shelf_of(talk.api, talk.student.id)
     owned = shelf.holds(item)
     if not (course.is_active or owned):
-        await talk.show(menu.gone(_("This is not on sale now.")))
+        await talk.show(menu.gone(_("This is not available right now.")))
         return
     offer = await _offer(talk, item, texts.asked_of_course(course), owned=owned)
     screen = texts.course(course, offer, owned=owned, lessons_owned=shelf.lessons, number=number, note=note)

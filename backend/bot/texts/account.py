@@ -19,7 +19,7 @@ def profile(student: UserResponse, *, purchases: int) -> Screen:
         fill("@%(username)s", username=student.username) if student.username else None,
         fill(_("Language: %(language)s"), language=_language(student.ui_language)),
         fill(_("With us since %(date)s"), date=date_text(student.created_at)),
-        fill(_("Lessons and courses of mine: %(num)s"), num=purchases),
+        fill(_("My lessons and courses: %(num)s"), num=purchases),
     ]
     return Screen(
         Markup("\n").join(line for line in lines if line),
@@ -32,7 +32,7 @@ def profile(student: UserResponse, *, purchases: int) -> Screen:
 
 
 def _language(chosen: str | None) -> str:
-    return {"ru": "Русский", "en": "English"}.get(chosen or "", _("as in Telegram"))
+    return {"ru": "Русский", "en": "English"}.get(chosen or "", _("same as Telegram"))
 
 
 def language(chosen: str | None, *, note: Markup | None = None) -> Screen:
@@ -40,22 +40,22 @@ def language(chosen: str | None, *, note: Markup | None = None) -> Screen:
         return f"✓ {title}" if code == chosen else title
 
     return Screen(
-        page(note, fill(_("Which language shall I speak?"))),
+        page(note, fill(_("Which language should I use?"))),
         keyboard(
             [
                 button(choice("ru", "Русский"), Speak(language="ru")),
                 button(choice("en", "English"), Speak(language="en")),
             ],
-            [button(choice(None, _("As in Telegram")), Speak(language="auto"))],
+            [button(choice(None, _("Same as Telegram")), Speak(language="auto"))],
             menu_row(),
         ),
     )
 
 
 def language_chosen() -> Markup:
-    return fill(_("Done: from now on I speak this language."))
+    return fill(_("Done. I'll use this language from now on."))
 
 
 def suspended() -> Screen:
-    words = _("Your account is closed. Write to support if you think that this is a mistake.")
+    words = _("Your account is closed. Contact support if you think this is a mistake.")
     return Screen(page(words), keyboard([go(_("Support"), Place.SUPPORT)]))

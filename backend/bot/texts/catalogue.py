@@ -71,7 +71,7 @@ class Shown:
 
 def lessons(rows: Sequence[LessonResponse], shown: Shown, owned: frozenset[int]) -> Screen:
     if not rows:
-        return Screen(fill(_("There are no lessons on sale yet. Look in later.")), keyboard(menu_row()))
+        return Screen(fill(_("No lessons available yet. Check back later.")), keyboard(menu_row()))
     buttons = [
         [
             button(
@@ -82,7 +82,7 @@ def lessons(rows: Sequence[LessonResponse], shown: Shown, owned: frozenset[int])
         for row in rows
     ]
     return Screen(
-        page(fill(_("<b>Lessons</b>")), fill(_("Touch one to read about it. ✓ marks what is yours."))),
+        page(fill(_("<b>Lessons</b>")), fill(_("Tap one to learn more. ✓ marks what you own."))),
         keyboard(
             *buttons,
             pages_row(Go(place=Place.LESSONS, page=shown.number), shown.pages),
@@ -93,7 +93,7 @@ def lessons(rows: Sequence[LessonResponse], shown: Shown, owned: frozenset[int])
 
 def courses(rows: Sequence[CourseResponse], shown: Shown, owned: frozenset[int]) -> Screen:
     if not rows:
-        words = fill(_("There are no courses on sale yet. Look at the lessons."))
+        words = fill(_("No courses available yet. Take a look at the lessons."))
         return Screen(words, keyboard([go(_("Lessons"), Place.LESSONS), *menu_row()]))
     buttons = [
         [
@@ -153,7 +153,7 @@ def course(
         ]
         for each in some
     ]
-    count = ngettext("Inside: %(num)s lesson.", "Inside: %(num)s lessons.", len(row.lessons))
+    count = ngettext("Includes %(num)s lesson.", "Includes %(num)s lessons.", len(row.lessons))
     return Screen(
         page(
             note,
@@ -182,15 +182,15 @@ def _about(description: str) -> Markup | None:
 
 def _inside(row: LessonResponse) -> Markup | None:
     if row.has_video and row.has_text:
-        return fill(_("Inside: a video and a text."))
+        return fill(_("Includes a video and text."))
     if row.has_video:
-        return fill(_("Inside: a video."))
-    return fill(_("Inside: a text.")) if row.has_text else None
+        return fill(_("Includes a video."))
+    return fill(_("Includes text.")) if row.has_text else None
 
 
 def _price(offer: Offer, *, owned: bool) -> Markup:
     if owned:
-        return fill(_("✓ It is yours."))
+        return fill(_("✓ You own this."))
     if not offer.full:
         return fill(_("Free."))
     if offer.refusal:
@@ -217,7 +217,7 @@ def _open_row(item: Item) -> list[InlineKeyboardButton]:
 def _buy_rows(item: Item, offer: Offer) -> list[list[InlineKeyboardButton]]:
     counts = offer.code is not None and offer.refusal is None
     price = offer.price if counts else offer.full
-    buy = _("Buy for %(price)s") % {"price": money_text(price)} if price else _("Take it for free")
+    buy = _("Buy for %(price)s") % {"price": money_text(price)} if price else _("Get it free")
     rows = [[button(buy, Act.on("buy", item, full=not counts))]]
     if offer.code:
         drop = _("Remove code %(code)s") % {"code": clip(offer.code, CODE)}

@@ -53,10 +53,10 @@ def _show(item: Item) -> Show:
 def terms_text(school: str) -> Markup:
     rules = (
         _("The seller is <b>%(school)s</b>. You buy access to lessons and courses in this chat."),
-        _("The price is in Telegram Stars and stands on the invoice. Nothing else is charged."),
-        _("Access opens as soon as Telegram confirms the payment, and has no end."),
-        _("Lessons are for you alone: please do not copy or pass them on."),
-        _("If something is wrong, write to /paysupport: we answer, and return the Stars where that is fair."),
+        _("The price in Telegram Stars is shown on the invoice. Nothing else is charged."),
+        _("You get access as soon as Telegram confirms the payment, and it never expires."),
+        _("Lessons are for your personal use: please do not copy or share them."),
+        _("If something is wrong, write to /paysupport: we will answer and refund the Stars where that is fair."),
         _("Telegram's own support cannot help with purchases made in this bot."),
     )
     lines = [fill(f"{number}. {rule}", school=school) for number, rule in enumerate(rules, 1)]
@@ -90,7 +90,7 @@ def ask_promo(*, refusal: str | None = None) -> Screen:
 
 
 def promo_counts(code: str) -> Markup:
-    return fill(_("Promo code <b>%(code)s</b> counts."), code=clip(code, CODE))
+    return fill(_("Promo code <b>%(code)s</b> applied."), code=clip(code, CODE))
 
 
 def promo_removed() -> Markup:
@@ -98,7 +98,7 @@ def promo_removed() -> Markup:
 
 
 def promo_refused(reason: str) -> Markup:
-    return fill(_("The promo code does not count: %(reason)s"), reason=reason)
+    return fill(_("The promo code was not applied: %(reason)s"), reason=reason)
 
 
 def paid_course(title: str) -> Markup:
@@ -118,19 +118,19 @@ def not_paid() -> str:
 def refused(code: str, stars: int) -> Screen:
     """A payment that no order can honour: it goes back, or a person has to look at it."""
     why = {
-        "unknown_order": _("This invoice is not known to the school."),
-        "foreign_payer": _("This invoice was made for another person."),
+        "unknown_order": _("The school has no such invoice."),
+        "foreign_payer": _("This invoice was issued to someone else."),
         "currency_mismatch": _("This invoice is wrong."),
         "amount_mismatch": _("The amount differs from the order."),
-        "already_paid": _("This order had been paid before."),
-        "already_owned": _("This is yours already, so there was nothing to pay for."),
+        "already_paid": _("This order has already been paid."),
+        "already_owned": _("You already own this, so there was nothing to pay for."),
         "promo_used_up": _("The promo code had been used up by then."),
     }.get(code)
     if why is None:
-        words = _("Your payment of %(stars)s needs a person's eye. Please write to us, and we will sort it out today.")
+        words = _("Your payment of %(stars)s needs a manual check. Please write to us, and we will sort it out today.")
         return Screen(page(fill(words, stars=money_text(stars))), _after_payment())
     returned = fill(
-        _("We are returning %(stars)s to you. It usually takes a few minutes."),
+        _("We are refunding you %(stars)s. It usually takes a few minutes."),
         stars=money_text(stars),
     )
     return Screen(page(fill("⚠️ %(why)s", why=why), returned), _after_payment())
@@ -139,7 +139,7 @@ def refused(code: str, stars: int) -> Screen:
 def revoked(stars: int) -> Screen:
     """A charge that has been returned since."""
     words = fill(
-        _("This payment of %(stars)s has been returned, so access is closed."),
+        _("This payment of %(stars)s has been refunded, so access is closed."),
         stars=money_text(stars),
     )
     return Screen(page(words), _after_payment())
@@ -161,8 +161,18 @@ def paysupport() -> Screen:
     return Screen(
         page(
             fill(_("<b>Questions about a payment</b>")),
-            fill(_("The school itself answers for purchases in this bot. Telegram's support cannot help with them.")),
-            fill(_("Write what you paid for and when: a person looks, answers here and returns the Stars if need be.")),
+            fill(
+                _(
+                    "The school itself is responsible for purchases in this bot. Telegram's support cannot "
+                    "help with them."
+                )
+            ),
+            fill(
+                _(
+                    "Tell us what you paid for and when: a person will check, answer here and refund the "
+                    "Stars if needed."
+                )
+            ),
         ),
         keyboard(
             [go(_("Ask a question"), Place.NEW_TICKET), go(_("My questions"), Place.TICKETS)],

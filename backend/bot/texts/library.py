@@ -26,7 +26,7 @@ def library(rows: Sequence[Owned], shown: Shown) -> Screen:
         return Screen(
             page(
                 fill(_("<b>My lessons</b>")),
-                fill(_("Nothing here yet. What you buy or take for free stays here.")),
+                fill(_("Nothing here yet. Everything you buy or get for free appears here.")),
             ),
             keyboard([go(_("Lessons"), Place.LESSONS), *menu_row()]),
         )
@@ -74,7 +74,7 @@ def after_content(lesson: LessonContent, *, empty: bool = False, without_video: 
     """The living message under a lesson. `empty`: there was nothing to send."""
     if empty:
         words = fill(
-            _("“%(title)s” is open for you, but the school has not put anything in it yet."),
+            _("You have access to “%(title)s”, but the school has not added anything to it yet."),
             title=lesson.title,
         )
     else:

@@ -56,7 +56,7 @@ def help_(school: str) -> Screen:
         ("profile", _("your profile")),
         ("language", _("choose the language")),
         ("terms", _("terms of sale")),
-        ("cancel", _("stop what you have begun")),
+        ("cancel", _("cancel the current action")),
     )
     listed = [fill("/%(command)s — %(words)s", command=command, words=words) for command, words in lines]
     return Screen(
@@ -122,7 +122,7 @@ def stale_button() -> str:
 
 
 def broken() -> str:
-    return _("Something broke on our side. Try again, and write to support if it happens once more.")
+    return _("Something went wrong on our side. Try again, and contact support if it happens again.")
 
 
 def private_only() -> str:

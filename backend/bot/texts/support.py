@@ -34,14 +34,14 @@ DRAFT_SUBJECT = 60
 def status_text(ticket: Ticket) -> str:
     if ticket.status == "closed":
         return _("closed")
-    return _("waits for our answer") if ticket.waiting_since else _("answered")
+    return _("waiting for our reply") if ticket.waiting_since else _("answered")
 
 
 def support() -> Screen:
     return Screen(
         page(
             fill(_("<b>Support</b>")),
-            fill(_("Ask about a lesson, a payment or anything else. A person answers, right here in the chat.")),
+            fill(_("Ask about a lesson, a payment or anything else. A person will answer right here in the chat.")),
         ),
         keyboard(
             [go(_("Ask a question"), Place.NEW_TICKET)],
@@ -51,7 +51,7 @@ def support() -> Screen:
 
 
 def ask_subject(*, too_long: bool = False) -> Screen:
-    shorter = fill(_("That is too long for a subject, which holds 200 characters.")) if too_long else None
+    shorter = fill(_("That is too long for a subject: 200 characters at most.")) if too_long else None
     return Screen(
         page(shorter, fill(_("What is it about? A few words are enough; the details come next."))),
         keyboard(cancel_row()),
@@ -83,7 +83,7 @@ def tickets(rows: Sequence[Ticket], shown: Shown) -> Screen:
         ]
         for row in rows
     ]
-    legend = _("🟡 new, 🔵 in work, ⚪ closed")
+    legend = _("🟡 new, 🔵 in progress, ⚪ closed")
     return Screen(
         page(fill(_("<b>My questions</b>")), fill(legend)),
         keyboard(
@@ -114,7 +114,7 @@ def ask_reply(row: Ticket) -> Screen:
         page(
             _head(row),
             thread(row)[-1],
-            fill(_("✏️ Write your message: it will join this conversation.")),
+            fill(_("✏️ Write your message: it will be added to this conversation.")),
         ),
         keyboard(
             [button(_("‹ Back"), Show(kind="ticket", id=row.id))],
@@ -153,11 +153,11 @@ def _older(row: Ticket, number: int, pages: int) -> list[InlineKeyboardButton]:
 
 
 def sent() -> Markup:
-    return fill(_("✓ Sent. The answer will come into this chat."))
+    return fill(_("✓ Sent. The reply will arrive in this chat."))
 
 
 def text_only() -> Screen:
-    return Screen(fill(_("So far I can only pass on text. Please write it in words.")), keyboard(cancel_row()))
+    return Screen(fill(_("I can only pass on text for now. Please describe it in words.")), keyboard(cancel_row()))
 
 
 def draft_subject(text: str) -> str:

@@ -134,9 +134,9 @@ def _start(screen: Screen, verb: Verb, form: Form[Any], which: Chosen) -> Respon
 def _tell(screen: Screen, action: Action, outcome: Outcome) -> None:
     told = [f"{_(action.label)}: {number(outcome.done)}"]
     if outcome.same:
-        told.append(_("already so: %s") % number(outcome.same))
+        told.append(_("unchanged: %s") % number(outcome.same))
     if outcome.errors:
-        told.append(_("refused: %s") % number(len(outcome.errors)))
+        told.append(_("rejected: %s") % number(len(outcome.errors)))
         refused = outcome.errors[:NAMED]
         names = {row.id: screen.table.label(row) for row in screen.data.rows_of([row_id for row_id, _why in refused])}
         told += [f"{names.get(row_id, row_id)}: {why}" for row_id, why in refused]

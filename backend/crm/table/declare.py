@@ -200,4 +200,4 @@ def attributes(*names: str) -> dict[str, Callable[[Any], object]]:
     return {name: attrgetter(name) for name in names}
 
 
-PERCENT = Field("percent", N_("Percent"), hint=N_("-20 makes it a fifth cheaper, 10 a tenth dearer"))
+PERCENT = Field("percent", N_("Percent"), hint=N_("-20 makes it a fifth cheaper, 10 a tenth more expensive"))

@@ -56,7 +56,7 @@ def save(screen: Screen, column: Column, row_id: int, sent: FormData) -> Respons
     typed = {"value": str(sent.get("value", ""))}
     now = getattr(row, field)
     if str(sent.get("version", "")) != str(row.version) and sent.get("was") not in (None, as_text(now)):
-        told = {"clash": _("Somebody has changed this meanwhile.")}
+        told = {"clash": _("Someone else has changed this in the meantime.")}
         return ask(screen, column, row, Form(values=typed, errors=told), theirs=now)
     assert screen.table.update is not None
     form = forms.parse(screen.table.update, FormData([(field, typed["value"])]))

@@ -30,7 +30,7 @@ def opened(request: Request, caller: Current, view: View | SavedView) -> Respons
     table = TABLES[view.list_name]
     query, dropped = fitting(table, caller, view.query)
     if dropped:
-        told = _("The view “%(name)s” asks for what is not there any more: %(what)s. Here is the rest of it.")
+        told = _("The view “%(name)s” uses something that no longer exists: %(what)s. The rest is shown.")
         flash(request, told % {"name": view.name, "what": ", ".join(dropped)}, kind="warn")
     return go_to(request, saved.address(f"{table.prefix}/", view.id, query))
 
@@ -53,6 +53,6 @@ def fitting(table: Table, caller: Current, query: str) -> tuple[str, list[str]]:
 
 
 def _named(table: Table, names: Iterable[str]) -> Iterable[str]:
-    labels = {"sort": _("the order of rows"), "cols": _("columns")}
+    labels = {"sort": _("sort order"), "cols": _("columns")}
     labels |= {name: _(each.label) for each in table.filters for name in each.names}
     return dict.fromkeys(labels.get(name, name) for name in names)

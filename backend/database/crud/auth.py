@@ -348,7 +348,7 @@ class ApiTokenCRUD(BaseCRUD[ApiToken]):
         return token
 
     def missing(self, row_id: int) -> str:
-        return _("There is no token number %s.") % row_id
+        return _("There is no token with number %s.") % row_id
 
 
 class OneTimeTokenCRUD(BaseCRUD[OneTimeToken]):

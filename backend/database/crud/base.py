@@ -282,7 +282,7 @@ class BaseCRUD(Generic[M]):
 
     def missing(self, row_id: int) -> str:
         """What a person is told when the row is not there."""
-        return _("There is no record %s here any more.") % row_id
+        return _("Record %s no longer exists.") % row_id
 
     # -- writing
 
@@ -359,8 +359,8 @@ class BaseCRUD(Generic[M]):
     def refused(self, detail: str) -> str:
         """What a constraint's refusal means to a person; `detail` is the database's text with the constraint."""
         if "FOREIGN KEY" in detail or "foreign key" in detail:
-            return _("Something else still needs this record, or it names one that does not exist.")
-        return _("There is such a record already.")
+            return _("Something else still needs this record, or it refers to one that does not exist.")
+        return _("This record already exists.")
 
 
 @cache

@@ -13,14 +13,14 @@ from backend.database.models.history import Change, ChangeSet, ChangeSetPart
 from backend.database.models.jobs import GOING_ON, Job
 from backend.database.models.users import Role, User
 
-MONEY = N_("Money has moved here. It goes back with a refund, on the page of the purchase.")
-ACCESS = N_("Access is given and closed on the page of the purchase.")
-MESSAGE = N_("A message that was sent cannot be taken back.")
-RUNNING = N_("The job that does this still goes on. Cancel it first.")
-SECRET = N_("The values are secret and not kept, so there is nothing to put back.")
-ELSEWHERE = N_("This is changed back where it was set: in the settings.")
-ERASED = N_("Erased personal data are gone: there is nothing to put back.")
-STAFF = N_("Rights and accounts of the staff are not changed by an undo.")
+MONEY = N_("This involves a payment. Refund it on the purchase page.")
+ACCESS = N_("Access is granted and revoked on the purchase page.")
+MESSAGE = N_("A sent message cannot be unsent.")
+RUNNING = N_("The job doing this is still running. Cancel it first.")
+SECRET = N_("These values are secret and not stored, so there is nothing to restore.")
+ELSEWHERE = N_("Change this back in Settings.")
+ERASED = N_("Personal data has been erased: there is nothing to restore.")
+STAFF = N_("Staff permissions and accounts cannot be changed by undo.")
 
 BY_TABLE = {"messages": MESSAGE, "settings": ELSEWHERE}
 BY_LABEL = {

@@ -22,8 +22,8 @@ def sold_words(sold: int) -> str:
     if not sold:
         return _("There are orders for this, so it cannot be deleted. Hide it instead.")
     return ngettext(
-        "It was sold %(num)s time and cannot be deleted. Hide it instead: buyers keep it.",
-        "It was sold %(num)s times and cannot be deleted. Hide it instead: buyers keep it.",
+        "It was sold %(num)s time and cannot be deleted. Hide it instead: buyers keep their access.",
+        "It was sold %(num)s times and cannot be deleted. Hide it instead: buyers keep their access.",
         sold,
     ) % {"num": sold}
 
@@ -32,7 +32,7 @@ def by_percent(stars: int, percent: int) -> int:
     """A price changed by percent, in whole Stars: what costs something never becomes free. Raises InvalidError."""
     price = max(1, (stars * (100 + percent) + 50) // 100) if stars else 0
     if price > MAX_STARS:
-        words = _("The price would be %(price)s Stars; the most is %(most)s.")
+        words = _("The price would be %(price)s Stars; the maximum is %(most)s.")
         raise InvalidError(words % {"price": price, "most": MAX_STARS})
     return price
 

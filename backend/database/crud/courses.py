@@ -100,7 +100,7 @@ class CourseCRUD(BaseCRUD[Course]):
     )
 
     def missing(self, row_id: int) -> str:
-        return _("There is no course %s here any more.") % row_id
+        return _("Course %s no longer exists.") % row_id
 
     # -- reading
 
@@ -270,12 +270,12 @@ class CourseCRUD(BaseCRUD[Course]):
     def _check_price(self, values: Mapping[str, Any]) -> None:
         discount = values.get("discount_price")
         if discount is not None and discount > values["total_price"]:
-            message = _("The price with discount is higher than the full price.")
+            message = _("The discounted price is higher than the full price.")
             raise InvalidError(fields={"discount_price": message})
 
     def _check_lessons(self, lesson_ids: Sequence[int]) -> None:
         if len(set(lesson_ids)) < len(lesson_ids):
-            raise InvalidError(fields={"lesson_ids": _("A lesson can stand in a course only once.")})
+            raise InvalidError(fields={"lesson_ids": _("A lesson can be in a course only once.")})
         if len(lesson_ids) > MAX_LESSONS:
             raise InvalidError(fields={"lesson_ids": _("A course holds at most %s lessons.") % MAX_LESSONS})
         known = set(self.session.scalars(select(Lesson.id).where(Lesson.id.in_(lesson_ids))))

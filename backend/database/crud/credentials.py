@@ -19,7 +19,7 @@ APP, PASSKEY, RECOVERY = "totp", "passkey", "recovery"
 TRUSTED, TRUST = "device", timedelta(days=30)  # purpose and life of "do not ask again on this device"
 FEW_CODES = 3
 MOST_PASSKEYS = 20
-LAST_WAY_IN = N_("This is your only way in. Set a password first.")
+LAST_WAY_IN = N_("This is your only way to sign in. Set a password first.")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CredentialCRUD(BaseCRUD[Credential]):
     model = Credential
 
     def missing(self, row_id: int) -> str:
-        return _("This second factor has been removed already.")
+        return _("This second factor has already been removed.")
 
     def of(self, user_id: int) -> Factors:
         factors = Credential.user_id == user_id, Credential.kind != RECOVERY
@@ -104,7 +104,7 @@ class CredentialCRUD(BaseCRUD[Credential]):
     def add_passkey(self, user_id: int, name: str, values: dict[str, Any]) -> Credential:
         """`values`: public_id, public_key, sign_count, data. Raises ConflictError."""
         if len(self.of(user_id).passkeys) >= MOST_PASSKEYS or self.passkey(values["public_id"]):
-            raise ConflictError(_("This passkey is known already, or there are too many of them."))
+            raise ConflictError(_("This passkey is already added, or you have too many."))
         return self.add(Credential(user_id=user_id, kind=PASSKEY, name=name, confirmed_at=clock.now(), **values))
 
     def count_up(self, credential_id: int, sign_count: int) -> bool:

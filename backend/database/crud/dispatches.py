@@ -46,14 +46,14 @@ BACKOFF = (timedelta(seconds=2), timedelta(seconds=15), timedelta(minutes=2), ti
 
 # What `error` begins with, before ": " and the other side's own words.
 ERRORS: dict[str, str] = {
-    "expired": N_("it is too old to be of use"),
-    "rejected": N_("the mail server refused the letter"),
-    "deferred": N_("the mail server took nothing yet"),
+    "expired": N_("it has expired"),
+    "rejected": N_("the mail server rejected the email"),
+    "deferred": N_("the mail server is not accepting email yet"),
     "unsent": N_("the mail server did not answer"),
     "blocked": N_("the student has blocked the bot"),
     "refused": N_("Telegram refused the message"),
     "unreachable": N_("Telegram did not answer"),
-    "invalid": N_("the message cannot be read"),
+    "invalid": N_("the message is malformed"),
 }
 UNKNOWN_ERROR = N_("something went wrong")
 
@@ -245,9 +245,9 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         row = self.get_by_id(dispatch_id)
         waits = Dispatch.id == dispatch_id, Dispatch.state.in_(WAITING)
         if row.refund_id is not None:
-            raise ConflictError(_("Stars that go back cannot be kept."), code="refund")
+            raise ConflictError(_("A Stars refund cannot be cancelled."), code="refund")
         if not self._run(update(Dispatch).where(*waits).values(state="cancelled")):
-            words = _("It is too late to cancel: the message is leaving.")
+            words = _("Too late to cancel: the message is being sent.")
             raise ConflictError(words, code="too_late")
         self.session.refresh(row)
         return row

@@ -42,7 +42,7 @@ def insert_new(session: Session, model: type[Any], values: Mapping[str, Any]) ->
 
 
 def already_owned() -> ConflictError:
-    return ConflictError(_("This is yours already: open it in “My lessons”."), code="already_owned")
+    return ConflictError(_("You already own this: open it in “My lessons”."), code="already_owned")
 
 
 class EntitlementCRUD(BaseCRUD[Purchase]):
@@ -57,14 +57,14 @@ class EntitlementCRUD(BaseCRUD[Purchase]):
         statement = select(User).where(User.id == user_id).with_for_update(key_share=True)
         found = self.session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
         if found is None:
-            raise NotFoundError(_("There is no person %s here any more.") % user_id)
+            raise NotFoundError(_("Person %s no longer exists.") % user_id)
         return found
 
     def person(self, user_id: int) -> User:
         """Raises NotFoundError."""
         found = self.session.get(User, user_id)
         if found is None:
-            raise NotFoundError(_("There is no person %s here any more.") % user_id)
+            raise NotFoundError(_("Person %s no longer exists.") % user_id)
         return found
 
     def sellable(self, lesson_id: int | None, course_id: int | None) -> Lesson | Course:
@@ -72,11 +72,11 @@ class EntitlementCRUD(BaseCRUD[Purchase]):
         if lesson_id is not None:
             lesson = self.session.get(Lesson, lesson_id)
             if lesson is None:
-                raise NotFoundError(_("There is no lesson %s here any more.") % lesson_id)
+                raise NotFoundError(_("Lesson %s no longer exists.") % lesson_id)
             return lesson
         course = self.session.get(Course, course_id)
         if course is None:
-            raise NotFoundError(_("There is no course %s here any more.") % course_id)
+            raise NotFoundError(_("Course %s no longer exists.") % course_id)
         return course
 
     def owns(self, user_id: int, thing: Lesson | Course) -> bool:

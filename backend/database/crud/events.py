@@ -33,7 +33,7 @@ class SecurityEventCRUD(BaseCRUD[SecurityEvent]):
     }
 
     def missing(self, row_id: int) -> str:
-        return _("There is no event number %s.") % row_id
+        return _("There is no event with number %s.") % row_id
 
     @classmethod
     def list_statement(cls) -> AnySelect:

@@ -145,7 +145,7 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
         self.kinds = kinds
 
     def missing(self, row_id: int) -> str:
-        return _("There is no change number %s.") % row_id
+        return _("There is no change with number %s.") % row_id
 
     @classmethod
     def list_statement(cls) -> AnySelect:

@@ -55,7 +55,9 @@ class IdempotencyCRUD:
             self.session.flush()
         except IntegrityError as error:
             raise ConflictError(
-                _("The same request is being handled."), code="idempotency_running", headers={"Retry-After": "1"}
+                _("The same request is already being processed."),
+                code="idempotency_running",
+                headers={"Retry-After": "1"},
             ) from error
 
     def remember(self, owner: str, key: str, answer: Stored) -> None:

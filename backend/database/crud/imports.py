@@ -59,7 +59,7 @@ class ImportCRUD(BaseCRUD[Import]):
         return found
 
     def missing(self, row_id: int) -> str:
-        return _("This file is not here any more. Upload it again.")
+        return _("This file no longer exists. Upload it again.")
 
     def purge(self, before: datetime) -> bool:
         """A file from before a moment goes with its rows; one that a job still writes much later. False for none."""
@@ -108,7 +108,7 @@ class ImportCRUD(BaseCRUD[Import]):
         """
         found = self.get_by_id(import_id)
         if found.checks != number or found.state != "read":
-            raise ConflictError(_("Someone checks this file with other columns right now."))
+            raise ConflictError(_("Someone is checking this file with other columns right now."))
         rows = self._some(ImportRow.import_id == import_id, ImportRow.id > after)
         if not rows:
             found.state = "checked"
@@ -165,7 +165,7 @@ class ImportCRUD(BaseCRUD[Import]):
         if found.state in ("started", "done"):
             return False
         if found.state != "checked" or found.checks != checks:
-            raise ConflictError(_("The file has been checked anew since. Look at the result before it is imported."))
+            raise ConflictError(_("The file has been checked again since. Review the result before importing."))
         found.state = "started"
         self.flush()
         return True
@@ -273,13 +273,13 @@ def refuse(kind: type[Kind], header: Sequence[str], plan: Plan) -> None:
     fields: dict[str, str] = {}
     chosen = [name for name in plan.columns if name != SKIPPED]
     if len(plan.columns) != len(header) or set(chosen) - set(kind.names()):
-        raise InvalidError(fields={"columns": _("Choose what each column is.")})
+        raise InvalidError(fields={"columns": _("Choose a field for each column.")})
     for name in chosen:
         if chosen.count(name) > 1:
-            fields["columns"] = _("Two columns are “%s”. Keep one.") % column(name)
+            fields["columns"] = _("Two columns are set as “%s”. Keep one.") % column(name)
     if plan.key not in kind.keys:
-        fields["key"] = _("Choose what tells the records apart.")
+        fields["key"] = _("Choose a field to match records by.")
     elif plan.key not in chosen:
-        fields["key"] = _("No column is “%s”, which tells the records apart.") % column(plan.key)
+        fields["key"] = _("No column is set as “%s”, which records are matched by.") % column(plan.key)
     if fields:
         raise InvalidError(fields=fields)

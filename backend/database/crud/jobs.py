@@ -49,7 +49,7 @@ class JobCRUD(BaseCRUD[Job]):
     sorts: ClassVar[Mapping[str, Any]] = {}
 
     def missing(self, row_id: int) -> str:
-        return _("There is no job %s here any more.") % row_id
+        return _("Job %s no longer exists.") % row_id
 
     # -- starting
 
@@ -141,7 +141,7 @@ class JobCRUD(BaseCRUD[Job]):
         job = self.get_by_id(job_id)
         ended = clock.now() if state == "cancelled" else None
         if not self.update_where(job, allowed, state=state, holder=None, lease_until=None, error=None, ended_at=ended):
-            raise ConflictError(_("This job has come to another state meanwhile."), code="job_state")
+            raise ConflictError(_("The state of this job has changed in the meantime."), code="job_state")
         return job
 
     # -- the worker's side

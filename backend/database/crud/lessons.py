@@ -89,7 +89,7 @@ class LessonCRUD(BaseCRUD[Lesson]):
     )
 
     def missing(self, row_id: int) -> str:
-        return _("There is no lesson %s here any more.") % row_id
+        return _("Lesson %s no longer exists.") % row_id
 
     # -- reading
 
@@ -172,7 +172,7 @@ class LessonCRUD(BaseCRUD[Lesson]):
             raise NotFoundError(self.missing(lesson_id))
         lesson, media, file_id, is_entitled, is_known = found
         if not is_known:
-            raise NotFoundError(_("There is no person %s here any more.") % user_id)
+            raise NotFoundError(_("Person %s no longer exists.") % user_id)
         # A hidden lesson is a draft to everyone but those who hold it already.
         if not is_entitled and not (lesson.is_free and lesson.is_active):
             raise ForbiddenError(_("This lesson opens after the purchase."), code="not_entitled")
@@ -263,7 +263,7 @@ def _in_courses(courses: Sequence[CourseName]) -> str:
     names = ", ".join(_("“%s”") % course.title for course in courses[:COURSES_NAMED])
     if len(courses) > COURSES_NAMED:
         names += ", …"
-    return _("This lesson stands in a course: %s. Take it out of there first, or hide it.") % names
+    return _("This lesson is in a course: %s. Remove it from there first, or hide it.") % names
 
 
 def _has_video() -> ColumnElement[bool]:

@@ -29,7 +29,7 @@ class MediaCRUD(BaseCRUD[Media]):
     model = Media
 
     def missing(self, row_id: int) -> str:
-        return _("There is no file %s here any more.") % row_id
+        return _("File %s no longer exists.") % row_id
 
     def find_by_path(self, path: str) -> Media | None:
         return self.session.scalars(select(Media).where(Media.path == path)).one_or_none()

@@ -44,17 +44,17 @@ class Notices:
 
     def granted(self, user: User, purchase: Purchase, title: str) -> None:
         with speaking(language_of(user)):
-            text = _("The school has opened “%s” for you.") % title
+            text = _("The school has given you access to “%s”.") % title
             self._send(f"grant:{purchase.id}", user, text, purchase)
 
     def refunded(self, user: User, refund: Refund, title: str) -> None:
         with speaking(language_of(user)):
-            text = _("We are returning %(stars)s ★ for “%(title)s”. It is closed now.")
+            text = _("We are refunding %(stars)s ★ for “%(title)s”. Your access is now closed.")
             self._send(f"refund-notice:{refund.id}", user, text % {"stars": refund.amount, "title": title})
 
     def sent_back(self, user: User, refund: Refund) -> None:
         with speaking(language_of(user)):
-            text = _("We could not match your payment of %s ★ with an order, so we are returning it.")
+            text = _("We could not match your payment of %s ★ to an order, so we are refunding it.")
             self._send(f"refund-notice:{refund.id}", user, text % refund.amount)
 
     def _send(self, key: str, user: User, text: str, opens: Purchase | None = None) -> None:

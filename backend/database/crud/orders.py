@@ -44,7 +44,7 @@ class OrderCRUD(BaseCRUD[Order]):
     model = Order
 
     def missing(self, row_id: int) -> str:
-        return _("There is no order %s here any more.") % row_id
+        return _("Order %s no longer exists.") % row_id
 
     # -- placing
 
@@ -68,7 +68,7 @@ class OrderCRUD(BaseCRUD[Order]):
 
     def _sellable_to(self, buyer: User, thing: Lesson | Course) -> None:
         if not buyer.is_active:
-            raise ConflictError(_("This account is closed. Write to the school."), code="user_inactive")
+            raise ConflictError(_("This account is closed. Contact the school."), code="user_inactive")
         if not thing.is_active:
             raise ConflictError(reason_text("not_on_sale"), code="not_on_sale")
         if EntitlementCRUD(self.session).owns(buyer.id, thing):
@@ -171,7 +171,7 @@ class OrderCRUD(BaseCRUD[Order]):
         """
         order = self.find_by_payload(data.payload)
         if order is None:
-            raise _refuse(_("This invoice is not known here. Open the lesson and ask for a new one."))
+            raise _refuse(_("Invoice not found. Open the lesson and request a new one."))
         self.lock(order)
         buyer = EntitlementCRUD(self.session).person(order.user_id)
         self._same_deal(order, buyer, data)
@@ -183,16 +183,16 @@ class OrderCRUD(BaseCRUD[Order]):
     @staticmethod
     def _same_deal(order: Order, buyer: User, data: PreCheckout) -> None:
         if buyer.telegram_id != data.telegram_id:
-            raise _refuse(_("This invoice is for another person. Open the lesson and buy it for yourself."))
+            raise _refuse(_("This invoice is for someone else. Open the lesson and buy it for yourself."))
         if data.currency != order.currency or data.total_amount != order.total:
-            raise _refuse(_("The amount of this invoice is wrong. Open the lesson and ask for a new one."))
+            raise _refuse(_("The amount on this invoice is wrong. Open the lesson and request a new one."))
 
     @staticmethod
     def _still_open(order: Order) -> None:
         if order.status in ("paid", "refunded"):
             raise _refuse(_("This invoice has been paid already."))
         if order.status != "awaiting_payment" or order.expires_at <= clock.now():
-            raise _refuse(_("This invoice is out of date. Open the lesson and ask for a new one."))
+            raise _refuse(_("This invoice has expired. Open the lesson and request a new one."))
 
     def _still_offered(self, order: Order, buyer: User) -> None:
         line = order.lines[0]
@@ -206,7 +206,7 @@ class OrderCRUD(BaseCRUD[Order]):
                 raise _refuse(quote.reason)
             price = quote.price
         if price != order.total:
-            raise _refuse(_("The price has changed. Open the lesson and ask for a new invoice."))
+            raise _refuse(_("The price has changed. Open the lesson and request a new invoice."))
 
     # -- time
 

@@ -82,11 +82,9 @@ class OutboxCRUD(DispatchCRUD):
         """
         row = self.get_by_id(dispatch_id)
         if row.refund_id is not None:
-            raise ConflictError(_("A refund is asked for again on the page of its payment."), code="refund")
+            raise ConflictError(_("Retry a refund on its payment page."), code="refund")
         if row.expires_at is not None and row.expires_at <= clock.now():
-            raise ConflictError(
-                _("This letter is too old to be of use. A new one has to be asked for."), code="expired"
-            )
+            raise ConflictError(_("This email has expired. A new one must be requested."), code="expired")
         self.resend(dispatch_id)
 
     def withdraw(self, dispatch_id: int) -> None:

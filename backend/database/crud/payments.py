@@ -23,7 +23,7 @@ class PaymentCRUD(BaseCRUD[Payment]):
     model = Payment
 
     def missing(self, row_id: int) -> str:
-        return _("There is no payment %s here any more.") % row_id
+        return _("Payment %s no longer exists.") % row_id
 
     def record(self, data: PurchaseCreate, order: Order | None, *, status: str, is_test: bool) -> Payment | None:
         """The first word about a charge: None when it is recorded already."""
@@ -80,7 +80,7 @@ class RefundCRUD(BaseCRUD[Refund]):
         found = self.session.scalars(select(Refund).where(Refund.payment_id == payment_id))
         refund = found.one_or_none()
         if refund is None:
-            raise NotFoundError(_("This payment is not being returned."))
+            raise NotFoundError(_("This payment is not being refunded."))
         return refund
 
     def refund_done(self, refund_id: int) -> None:
@@ -99,7 +99,7 @@ class RefundCRUD(BaseCRUD[Refund]):
         statement = select(Dispatch).where(Dispatch.refund_id == refund_id)
         dispatch = self.session.scalars(statement).one_or_none()
         if dispatch is None and refund.status == "failed":
-            words = _("The data of this person are erased: nobody is left to return the Stars to.")
+            words = _("This person's data has been erased: there is no one to refund the Stars to.")
             raise ConflictError(words, code="erased")
         if not self.update_where(refund, Refund.status == "failed", status="requested", error=None):
             raise ConflictError(_("Only a refund that failed can be tried again."), code="not_failed")

@@ -53,12 +53,12 @@ class Quote:
 def reason_text(code: str) -> str:
     return {
         "unknown": _("There is no such code."),
-        "off": _("This code is switched off."),
+        "off": _("This code is turned off."),
         "expired": _("This code has expired."),
         "used_up": _("This code has been used up."),
-        "already_owned": _("This is yours already: open it in “My lessons”."),
-        "not_on_sale": _("This is not on sale now."),
-        "does_nothing": _("This code takes nothing off this price."),
+        "already_owned": _("You already own this: open it in “My lessons”."),
+        "not_on_sale": _("This is not available right now."),
+        "does_nothing": _("This code does not reduce this price."),
     }[code]
 
 
@@ -89,7 +89,7 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
     )
 
     def missing(self, row_id: int) -> str:
-        return _("There is no promo code %s here any more.") % row_id
+        return _("Promo code %s no longer exists.") % row_id
 
     # -- what a code does
 
@@ -273,7 +273,7 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
     def _free_code(self, code: str, but: int | None = None) -> None:
         found = self.find_by_code(code)
         if found is not None and found.id != but:
-            words = _("There is such a code already: %s.") % found.code
+            words = _("This code already exists: %s.") % found.code
             raise ConflictError(words, code="code_taken", fields={"code": words})
 
     @staticmethod
@@ -290,8 +290,8 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
         orders = self.session.scalar(select(func.count()).where(Order.promo_id == row_id)) or 0
         if orders:
             words = ngettext(
-                "%(num)s order names this code, so it cannot be deleted. Switch it off instead.",
-                "%(num)s orders name this code, so it cannot be deleted. Switch it off instead.",
+                "%(num)s order uses this code, so it cannot be deleted. Turn it off instead.",
+                "%(num)s orders use this code, so it cannot be deleted. Turn it off instead.",
                 orders,
             )
             raise ConflictError(words % {"num": orders}, code="redeemed")

@@ -53,7 +53,7 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
     }
 
     def missing(self, row_id: int) -> str:
-        return _("There is no purchase %s here any more.") % row_id
+        return _("Purchase %s no longer exists.") % row_id
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
         """`q` finds the buyer as the list of people does, or the whole charge id."""
@@ -170,12 +170,12 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         payment = PaymentCRUD(self.session).find_settled(line.order_id) if line else None
         if line is None or payment is None:
             raise ConflictError(
-                _("Nothing was paid for this, so there is nothing to return."),
+                _("Nothing was paid for this, so there is nothing to refund."),
                 code="not_refundable",
             )
         buyer = EntitlementCRUD(self.session).person(purchase.user_id)
         if buyer.erased_at is not None:
-            words = _("The data of this person are erased: nobody is left to return the Stars to.")
+            words = _("This person's data has been erased: there is no one to refund the Stars to.")
             raise ConflictError(words, code="erased")
         history.describe(self.session, "refund")
         if not self.revoke(purchase):
@@ -219,7 +219,7 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         user = entitlements.buyer(user_id)
         thing = entitlements.sellable(lesson_id, course_id)
         if entitlements.owns(user_id, thing):
-            words = _("This person has it already.")
+            words = _("This person already has it.")
             raise ConflictError(words, code="already_owned")
         history.describe(self.session, "grant")
         key = f"grant:{secrets.token_urlsafe(12)}"
@@ -231,7 +231,7 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         """Takes a gift back; again: nothing more. Raises ConflictError `not_a_grant`."""
         purchase = self._locked(purchase_id)
         if not is_grant(purchase):
-            raise ConflictError(_("This was bought: return the money instead."), code="not_a_grant")
+            raise ConflictError(_("This was purchased: issue a refund instead."), code="not_a_grant")
         history.describe(self.session, "revoke_grant")
         self.revoke(purchase)
         return purchase
@@ -245,10 +245,10 @@ def _sent_back(code: str) -> ConflictError:
     words = {
         "unknown_order": _("No order has this payload."),
         "foreign_payer": _("The order belongs to another person."),
-        "currency_mismatch": _("The currency is not the order's."),
-        "amount_mismatch": _("The amount is not the order's."),
+        "currency_mismatch": _("The currency does not match the order's."),
+        "amount_mismatch": _("The amount does not match the order's."),
         "already_paid": _("The order has been paid by another payment."),
-        "already_owned": _("The student owns it already."),
-        "promo_used_up": _("The promo code was used up before."),
+        "already_owned": _("The student already owns it."),
+        "promo_used_up": _("The promo code had already been used up."),
     }[code]
-    return ConflictError(_("%s The payment is recorded and is being returned.") % words, code=code)
+    return ConflictError(_("%s The payment is recorded and is being refunded.") % words, code=code)

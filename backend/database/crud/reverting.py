@@ -128,11 +128,11 @@ class Slice:
         writes = []
         for change in run:
             if (change.root, change.root_id) in self.staying:
-                self._clash(change, _("The record that it belongs to does not come back."))
+                self._clash(change, _("The record it belongs to will not be restored."))
             elif change.entity_id in erased:
-                self._clash(change, _("Erased personal data are gone: there is nothing to put back."))
+                self._clash(change, _("Personal data has been erased: there is nothing to restore."))
             elif change.entity_id in standing:
-                self._clash(change, _("This record stands again already."))
+                self._clash(change, _("This record is already restored."))
             else:
                 values = with_keys(model, typed(table, change.before))
                 shown = {n: v for n, v in change.before.items() if n not in model.__history_skip__}
@@ -252,7 +252,7 @@ class Slice:
             self._try(run, [write])
         except IntegrityError as error:
             missing = "foreign key" in str(error.orig).casefold()
-            needed, taken = _("Something that it needs, or that needs it, is in the way."), _("Its place is taken.")
+            needed, taken = _("A related record is in the way."), _("Its position is taken.")
             self._clash(write.change, needed if missing else taken)
             return False
         return True

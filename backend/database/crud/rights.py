@@ -40,7 +40,7 @@ class Guard:
     def cover(self, *rights: Iterable[str]) -> None:
         """Raises ForbiddenError when some of these are not one's own."""
         if not self.holds(*rights):
-            raise ForbiddenError(_("This needs rights that you do not have yourself."))
+            raise ForbiddenError(_("This needs permissions that you do not have."))
 
     def person(self, user_id: int) -> User:
         """Another member of staff who may do no more than oneself, with their role, nobody else's to change until the
@@ -72,7 +72,7 @@ class Guard:
             select(Role).where(Role.id == role_id, Role.name != STUDENT).execution_options(populate_existing=True)
         ).one_or_none()
         if found is None:
-            raise NotFoundError(_("There is no such role any more."))
+            raise NotFoundError(_("This role no longer exists."))
         self.cover(found.permissions)
         return found
 
@@ -90,4 +90,4 @@ class Guard:
             ways.append(exists().where(Credential.user_id == User.id, Credential.kind == "passkey"))
         others = User.role_id == leaving.role_id, User.id != leaving.id, User.is_active, or_(*ways)
         if self.session.scalars(select(User.id).where(*others).limit(1)).one_or_none() is None:
-            raise ConflictError(_("The school needs another administrator who can sign in first."), code="last_admin")
+            raise ConflictError(_("The school first needs another administrator who can sign in."), code="last_admin")

@@ -36,7 +36,7 @@ class RoleCRUD(BaseCRUD[Role]):
     model = Role
 
     def missing(self, row_id: int) -> str:
-        return _("There is no such role any more.")
+        return _("This role no longer exists.")
 
     @classmethod
     def list_statement(cls) -> AnySelect:
@@ -82,7 +82,7 @@ class RoleCRUD(BaseCRUD[Role]):
         role = self._own(role_id, guard)
         before = frozenset(role.permissions)
         if data.was is not None and data.was != joined(before):
-            raise ConflictError(_("Someone has changed this role meanwhile."))
+            raise ConflictError(_("Someone else has changed this role in the meantime."))
         wanted = frozenset(data.rights) | (before - guard.rights)
         guard.cover(wanted ^ before)
         if data.name.casefold() != role.name.casefold():
@@ -99,7 +99,7 @@ class RoleCRUD(BaseCRUD[Role]):
         role = self._own(role_id, guard)
         guard.cover(role.permissions)
         if role_id in self.holders():
-            raise ConflictError(_("Somebody has this role: give them another one first."), code="in_use")
+            raise ConflictError(_("This role is in use: give those people another one first."), code="in_use")
         self._tell(role, frozenset(role.permissions), gone=True)
         return self.delete(role_id)
 
@@ -108,7 +108,7 @@ class RoleCRUD(BaseCRUD[Role]):
         statement = select(Role).where(Role.id == role_id).with_for_update().execution_options(populate_existing=True)
         role = self.session.scalars(statement).one_or_none() or self.get_by_id(role_id)
         if role.is_system:
-            raise ForbiddenError(_("The rights of this role come with the program. Make a copy and change that."))
+            raise ForbiddenError(_("The permissions of built-in roles cannot be changed. Edit a copy instead."))
         if self.session.scalars(select(User.role_id).where(User.id == guard.user_id)).one_or_none() == role_id:
             raise ForbiddenError(_("This is your own role: someone else has to change it."))
         return role
@@ -118,11 +118,11 @@ class RoleCRUD(BaseCRUD[Role]):
         others = self.session.scalars(select(Role.name).where(Role.name != besides))
         taken = [*others, *map(role_words, ROLE_TITLES), *ROLE_TITLES.values()]
         if name.casefold() in {known.casefold() for known in taken}:
-            raise InvalidError(fields={"name": _("There is a role of this name already.")})
+            raise InvalidError(fields={"name": _("A role with this name already exists.")})
         if mixes_alphabets(name):
-            raise InvalidError(fields={"name": _("Write each word with the letters of one alphabet.")})
+            raise InvalidError(fields={"name": _("Do not mix alphabets within a word.")})
         if skeleton(name) in {skeleton(known) for known in taken}:
-            raise InvalidError(fields={"name": _("This name looks like that of another role.")})
+            raise InvalidError(fields={"name": _("This name is too similar to another role's.")})
 
     def _tell(self, role: Role, before: frozenset[str], *, gone: bool = False) -> None:
         after = frozenset() if gone else frozenset(role.permissions)

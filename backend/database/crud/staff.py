@@ -149,7 +149,7 @@ class StaffCRUD(UserCRUD):
         if data.ticket and (made := forms.answered(owner, data.ticket)):
             return self.get_by_id(int(made.response)), ""
         if data.email and self.is_taken(data.email, besides=0):
-            taken = _("There is a person with this e-mail already.")
+            taken = _("This email is already in use.")
             raise ConflictError(taken, fields={"email": taken})
         login = None if data.email else _no_login()
         named = data.model_dump(include={"first_name", "last_name", "email"})
@@ -184,7 +184,7 @@ class StaffCRUD(UserCRUD):
         if person.role_id == role.id:  # the form came twice
             return person, ""
         if person.role.name != STUDENT or not person.is_active:
-            raise ConflictError(_("This person works here already, or is switched off."))
+            raise ConflictError(_("This person is already on staff, or their account is turned off."))
         self.check_version(person, version)
         values: dict[str, Any] = {"role_id": role.id, "password_hash": None}
         if person.email and not keeps_email(person, typed_by_others(self.session, [user_id])[user_id]):
@@ -205,7 +205,7 @@ class StaffCRUD(UserCRUD):
         """A new link; those before it do not work any more. Raises ConflictError for who has come in already."""
         person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
         if person.password_hash is not None or not person.is_active:
-            raise ConflictError(_("This person has come in already, or is switched off."))
+            raise ConflictError(_("This person has already joined, or their account is turned off."))
         end_links(self.session, user_id, INVITE)
         self.note(person, "invite")
         return person, self._invitation(person, person.role, by)
@@ -280,7 +280,7 @@ class StaffCRUD(UserCRUD):
                 self.refuse_taken(data.login)
             values["login"] = data.login
         if values["email"] is None and person.login is None and not data.login:
-            raise InvalidError(fields={"email": _("Without a login they need an e-mail to sign in with.")})
+            raise InvalidError(fields={"email": _("Without a login, they need an email to sign in.")})
         if (data.email or "").casefold() == (person.email or "").casefold():
             return self.assign(person, values), ""
         old, waits = person.email, self._waits(person)
@@ -350,7 +350,7 @@ class StaffCRUD(UserCRUD):
         """The secret of a link that signs the person in once, as the command line makes it."""
         person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
         if not person.is_active:
-            raise ConflictError(_("This account is switched off."))
+            raise ConflictError(_("This account is turned off."))
         self.note(person, "sign_in_link")
         audit.note(self.session, Event.LINK_CREATED, user_id=user_id)
         return OneTimeTokenCRUD(self.session).issue(user_id, SIGN_IN, SIGN_IN_LINK)

@@ -236,7 +236,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         self.check_version(ticket, sent.get("version"))
         text = sent.get("admin_response", ticket.admin_response)
         if text is None and ticket.admin_response is not None:
-            words = _("An answer that was given cannot be taken back.")
+            words = _("A sent reply cannot be undone.")
             raise InvalidError(fields={"admin_response": words})
         if text is not None and text != ticket.admin_response:
             self.reply(row_id, text, author_id)
@@ -250,7 +250,7 @@ class TicketCRUD(BaseCRUD[SupportTicket]):
         """Raises InvalidError unless the person answers tickets."""
         ticket = self._locked(ticket_id)
         if user_id is not None and user_id not in {person.id for person in self.staff()}:
-            words = _("This person does not answer tickets.")
+            words = _("This person does not handle tickets.")
             raise InvalidError(fields={"assignee_id": words})
         return self.assign(ticket, {"assignee_id": user_id})
 
@@ -345,7 +345,7 @@ def answer_params(student: User, ticket: SupportTicket, text: str, *, opening: b
     if len(subject) > SUBJECT_SHOWN:
         subject = subject[: SUBJECT_SHOWN - 1] + "…"
     with speaking(language_of(student)):
-        words = _("The school writes: “%(subject)s”") if opening else _("Answer to “%(subject)s”")
+        words = _("The school writes: “%(subject)s”") if opening else _("Reply to “%(subject)s”")
         heading = words % {"subject": subject}
         button = _("Open the conversation")
     bold = {"type": "bold", "offset": 0, "length": len(heading.encode("utf-16-le")) // 2}

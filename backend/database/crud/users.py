@@ -145,7 +145,7 @@ class UserCRUD(BaseCRUD[User]):
     def assign(self, row: User, values: Mapping[str, Any]) -> User:
         """Raises ConflictError for a person whose data are erased: nothing is learned of them again."""
         if row.erased_at is not None:
-            raise ConflictError(_("The data of this person are erased already."), code="erased")
+            raise ConflictError(_("This person's data has already been erased."), code="erased")
         return super().assign(row, values)
 
     def set_password(self, user: User, password_hash: str) -> None:
@@ -187,13 +187,13 @@ class UserCRUD(BaseCRUD[User]):
 
     def refused(self, detail: str) -> str:
         if "telegram_id" in detail:
-            return _("There is a person with this Telegram ID already.")
+            return _("This Telegram ID is already in use.")
         if "email" in detail:
-            return _("There is a person with this e-mail already.")
+            return _("This email is already in use.")
         if "login" in detail:
-            return _("There is a person with this login already.")
+            return _("This login is already in use.")
         if "FOREIGN KEY" in detail or "foreign key" in detail:
-            return _("This person has bought or written something: block them instead of deleting.")
+            return _("This person has purchases or tickets: close their access instead of deleting.")
         return super().refused(detail)
 
 

@@ -58,7 +58,7 @@ class ViewingCRUD(BaseCRUD[AuthSession]):
         """
         person = Guard(self.session, me.user_id, Permission.STAFF_WRITE).person(user_id)
         if not person.is_active:
-            raise ConflictError(_("This account is switched off."))
+            raise ConflictError(_("This account is turned off."))
         secret = security.new_token()
         self.add(
             AuthSession(

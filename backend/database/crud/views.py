@@ -118,7 +118,7 @@ class ViewCRUD(BaseCRUD[SavedView]):
             whole = change.before | change.after
             row = None if column in whole else self.session.get(model, change.entity_id)
             if whole.get(column, getattr(row, column, None)) != user_id:
-                raise ForbiddenError(_("This view belongs to someone else: save one of your own."))
+                raise ForbiddenError(_("This view belongs to someone else. Save your own instead."))
 
     def delete(self, row_id: int) -> SavedView:
         """With everyone's marks, so that an undo brings them back."""
@@ -130,4 +130,4 @@ class ViewCRUD(BaseCRUD[SavedView]):
         return _("This saved view has been deleted, or its owner keeps it private.")
 
     def refused(self, detail: str) -> str:
-        return _("You have a view of this name here already.")
+        return _("You already have a view with this name here.")

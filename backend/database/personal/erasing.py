@@ -71,12 +71,12 @@ class Eraser:
 
     def _check(self, person: User | Gone, who: Whose) -> None:
         if person.erased_at is not None:
-            raise ConflictError(_("The data of this person are erased already."), code="already_erased")
+            raise ConflictError(_("This person's data has already been erased."), code="already_erased")
         if isinstance(person, User) and person.is_active and not UserCRUD(self.session).is_student(person):
-            raise ConflictError(_("Switch the account off first: this person is on the staff."), code="on_staff")
+            raise ConflictError(_("Turn off the account first: this person is on staff."), code="on_staff")
         refunds = next(place for place in PLACES if place.model is Refund)
         if self.session.scalar(select(exists().where(refunds.mine(who), Refund.status == "requested"))):
-            words = _("Stars are on their way back to this person. Erase the data when they have arrived.")
+            words = _("A Stars refund to this person is in progress. Erase the data once it completes.")
             raise ConflictError(words, code="refund_on_its_way")
 
     def _wipe_pages(self, *, on: bool) -> None:

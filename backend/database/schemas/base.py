@@ -31,7 +31,7 @@ def storable(value: str) -> bool:
 
 def clean_text(value: str) -> str:
     if not storable(value):
-        raise ValueError(N_("This text holds a character that cannot be stored."))
+        raise ValueError(N_("This text contains a character that cannot be stored."))
     return value
 
 

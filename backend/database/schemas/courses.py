@@ -14,7 +14,7 @@ LessonIds = Annotated[list[Id], Field(max_length=MAX_LESSONS, description="In or
 def cheaper(discount: int | None, total: int | None) -> None:
     """Raises ValueError when the discount price is above the full one."""
     if discount is not None and total is not None and discount > total:
-        raise ValueError(_("The price with discount is higher than the full price."))
+        raise ValueError(_("The discounted price is higher than the full price."))
 
 
 class CourseCreate(Input):

@@ -39,7 +39,7 @@ MaxUses = Annotated[int, Field(ge=1, le=MAX_USES, description="null: without end
 def takes_something_off(percent: int | None, amount: int | None) -> None:
     """Raises ValueError for a code that would change no price."""
     if not percent and not amount:
-        raise ValueError(_("Give a percent, an amount, or both."))
+        raise ValueError(_("Enter a percentage, an amount, or both."))
 
 
 class PromoCodeTerms(Input):
@@ -128,7 +128,7 @@ class Sellable(Input):
     @model_validator(mode="after")
     def _one(self) -> "Sellable":
         if (self.lesson_id is None) == (self.course_id is None):
-            raise ValueError(_("Name one thing: lesson_id or course_id."))
+            raise ValueError(_("Provide exactly one: lesson_id or course_id."))
         return self
 
 

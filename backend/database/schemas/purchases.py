@@ -19,7 +19,7 @@ OWN_PREFIXES = ("free:", "grant:")
 
 def telegrams(value: str) -> str:
     if value.startswith(OWN_PREFIXES):
-        raise ValueError(_("This is not a charge id of Telegram."))
+        raise ValueError(_("This is not a Telegram charge ID."))
     return value
 
 

@@ -17,7 +17,7 @@ NewLogin = Annotated[str | None, Field(max_length=64)]
 
 def _for_people(rights: list[Permission]) -> list[Permission]:
     if TOKEN_ONLY & set(rights):
-        raise ValueError(_("Only a token may hold this right."))
+        raise ValueError(_("Only a token can have this permission."))
     return rights
 
 

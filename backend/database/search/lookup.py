@@ -15,7 +15,7 @@ from backend.database.walking import unindexed
 # PostgreSQL's index of trigrams says of each row in which group of ids it stands, of 4,096, of 32,768 and of 262,144:
 # the newest rows that fit are found without reading all that do. KIND tells a group's number from one of another size.
 SHIFTS, KIND = (12, 15, 18), 1 << 40
-SMALL = 8  # a fourth of the rows is hardly read faster than all
+SMALL = 3  # of so few groups two are hardly read faster than all
 LAST = "\U0010ffff"
 # Any of: all of: any of these texts, somewhere in the key.
 Formula = list[list[list[str]]]

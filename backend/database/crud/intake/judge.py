@@ -72,17 +72,17 @@ class Judge:
     def _record(self, row: ImportRow, texts: Mapping[str, str], records: Mapping[Key, list[Any]], seen: Seen) -> Any:
         """The record that a row means; None for a new one. Raises InvalidError, NotFoundError."""
         if len(row.cells) > self.width:
-            raise InvalidError(_("This row has more cells than the heading."))
+            raise InvalidError(_("This row has more cells than the header."))
         name, key = self.plan.key, self._key(texts)
         if key is None:
             if texts.get(name) and name in WHOLE:
                 raise InvalidError(fields={name: _("Enter a whole number.")})
             return None
         if (before := seen.keys.setdefault(key, row.number)) != row.number:
-            raise InvalidError(fields={name: _("The same as in row %s.") % before})
+            raise InvalidError(fields={name: _("Duplicate of row %s.") % before})
         found = records.get(key, [])
         if len(found) > 1:
-            raise InvalidError(fields={name: _("Several records are called so. Tell them apart by their numbers.")})
+            raise InvalidError(fields={name: _("Several records have this name. Use their numbers instead.")})
         if not found and name == "id":
             raise NotFoundError(self.crud.missing(key))
         return found[0] if found else None

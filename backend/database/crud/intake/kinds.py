@@ -120,7 +120,7 @@ class Students(Kind):
     @classmethod
     def check(cls, crud: Any, record: Any | None, values: Mapping[str, Any]) -> None:
         if record is not None and not crud.is_student(record):
-            raise AppError(_("This person is of the staff: a file does not change them."))
+            raise AppError(_("This person is on staff and cannot be changed by an import."))
 
     @classmethod
     def taken(cls, session: Session, verdicts: Sequence[Verdict], seen: Seen) -> None:
@@ -132,7 +132,7 @@ class Students(Kind):
         for verdict, key in keys:
             own = verdict.record.id if verdict.record is not None else 0
             if owners.get(key, own) != own or seen.others.setdefault(key, id(verdict)) != id(verdict):
-                verdict.state, verdict.words = "wrong", _("There is a person with this e-mail already.")
+                verdict.state, verdict.words = "wrong", _("This email is already in use.")
 
     @classmethod
     def create(cls, crud: Any, values: Mapping[str, Any]) -> Any:
