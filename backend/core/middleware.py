@@ -114,7 +114,7 @@ class Outermost:
                 response = respond(request, error)
             except Exception:  # even the error page is broken
                 log.exception("error_page_failed")
-                response = PlainTextResponse("Something broke on our side.", 500)
+                response = PlainTextResponse("Something went wrong on our side.", 500)
             await response(request.scope, receive, watched)
 
     async def _serve(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:

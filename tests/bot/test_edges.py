@@ -75,7 +75,7 @@ def test_a_payment_returned_meanwhile_opens_nothing(olga: Student, running: Scho
 
     running.start_bot()
 
-    shown = olga.wait("has been returned")
+    shown = olga.wait("has been refunded")
     assert shown.text == "This payment of 200\xa0★ has been refunded, so access is closed."
 
 
@@ -83,7 +83,7 @@ def test_our_own_mistake_is_said_and_the_next_screen_works(olga: Student, monkey
     olga.ask("/start")
     monkeypatch.setattr(menu, "help_", lambda _school: 1 / 0)
 
-    assert olga.ask("/help").text.startswith("⚠️ Something broke on our side.")
+    assert olga.ask("/help").text.startswith("⚠️ Something went wrong on our side.")
     answer = olga.press_data("g1:help:0")
     assert answer is not None
     assert answer.text == menu.broken()
@@ -118,7 +118,7 @@ def test_a_reply_to_a_forgotten_ticket_is_an_apology(olga: Student, fresh: Fresh
     session.scalars(select(BotChat)).one().state = "Ask:reply"
     session.commit()
 
-    assert olga.ask("An old one").text.startswith("⚠️ Something broke on our side.")
+    assert olga.ask("An old one").text.startswith("⚠️ Something went wrong on our side.")
 
 
 def test_a_draft_that_is_gone_becomes_a_question(olga: Student, fresh: Fresh) -> None:

@@ -59,14 +59,14 @@ def test_what_is_not_there_is_said(olga: Student) -> None:
     for data in ("s1:lesson:77:0", "s1:course:77:0", "lesson:77", "course:77"):
         olga.ask("/start")
         assert olga.press_data(data) is not None
-        noun = "lesson" if "lesson" in data else "course"
-        assert olga.wait().text == f"There is no {noun} 77 here any more."
+        noun = "Lesson" if "lesson" in data else "Course"
+        assert olga.wait().text == f"{noun} 77 no longer exists."
 
     for data in ("a1:buy:lesson:77:0", "a1:agree:course:77:1"):
         answer = olga.press_data(data)
         assert answer is not None
-        noun = "lesson" if "lesson" in data else "course"
-        assert (answer.text, answer.alert) == (f"There is no {noun} 77 here any more.", True)
+        noun = "Lesson" if "lesson" in data else "Course"
+        assert (answer.text, answer.alert) == (f"{noun} 77 no longer exists.", True)
 
 
 def test_a_forged_open_gives_no_lesson_away(olga: Student, db: Session, fresh: Fresh) -> None:

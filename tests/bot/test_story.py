@@ -158,7 +158,7 @@ def test_a_promo_code_is_typed_in_on_the_card(olga: Student, db: Session) -> Non
 
     assert olga.ask("nonsense").text == ("⚠️ There is no such code.\n\nSend me the promo code as a message.")
     card = olga.ask(" май ")
-    assert card.text.startswith("Promo code май counts.\n\nWindow light")
+    assert card.text.startswith("Promo code май applied.\n\nWindow light")
     assert card.rows[0] == ["Buy for 150\xa0★"]
 
     dropped = tap(olga, "Remove code")

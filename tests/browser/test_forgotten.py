@@ -54,7 +54,7 @@ def give_an_email(desk: Page, school: School) -> None:
     desk.goto(f"{school.url}/dashboard/settings/")
     desk.get_by_label("Email").fill("admin@school.example")
     desk.get_by_role("button", name="Save profile").click()
-    expect(desk.get_by_text("admin@school.example waits for you").first).to_be_visible()
+    expect(desk.get_by_text("To confirm admin@school.example").first).to_be_visible()
     desk.goto(newest_link(desk, school, "verify"))
     look(desk, "confirm")
     desk.get_by_role("button", name="Confirm email").click()

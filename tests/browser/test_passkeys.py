@@ -50,7 +50,7 @@ def sign_in(page: Page) -> None:
     page.goto("/login")
     page.fill("#username", "admin")
     page.fill("#password", PASSWORD)
-    page.get_by_role("button", name="Принять и войти", exact=True).click()
+    page.get_by_role("button", name="Войти", exact=True).click()
 
 
 def set_up_app(page: Page) -> None:

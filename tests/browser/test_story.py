@@ -90,7 +90,7 @@ def buy(chat: Chat) -> None:
 def ask(chat: Chat) -> None:
     """Each step waits for the bot's answer to the one before, as a person does."""
     chat.say("/support")
-    chat.expect("A person answers, right here in the chat.")
+    chat.expect("A person will answer right here in the chat.")
     chat.press("Ask a question")
     chat.expect("What is it about?")
     chat.say("The video is dark")

@@ -49,7 +49,7 @@ def test_a_range_is_chosen_changed_and_taken_back(page: Page, db: Session) -> No
     ticks = page.locator("#list-rows .ly-tick")
     ticks.nth(1).click()
     ticks.nth(3).click(modifiers=["Shift"])
-    expect(page.locator("[data-chosen]")).to_have_text("Chosen: 3")
+    expect(page.locator("[data-chosen]")).to_have_text("Selected: 3")
     assert violations(page) == []
 
     page.locator(".ly-bulk").get_by_role("button", name="Change the price").click()
@@ -123,7 +123,7 @@ def test_rows_are_chosen_by_keys_in_any_layout(page: Page, db: Session) -> None:
     press(page, "KeyX", "ч")
     press(page, "KeyJ", "о")
     press(page, "KeyX", "ч")
-    expect(page.locator("[data-chosen]")).to_have_text("Chosen: 2")
+    expect(page.locator("[data-chosen]")).to_have_text("Selected: 2")
     press(page, "KeyE", "у")
     page.wait_for_url("**/edit")
 

@@ -109,7 +109,7 @@ def test_a_note_is_written_beside_and_a_ticket_closed_and_undone(page: Page, db:
 
     page.locator("[popovertarget=assign]").click()
     page.get_by_role("button", name="Assign to me").click()
-    expect(page.locator(".ly-event").last).to_have_text("Taken: Анна")
+    expect(page.locator(".ly-event").last).to_have_text("Picked up: Анна")
     page.locator("button[value=closed]").click()
     expect(page.get_by_role("button", name="Reopen")).to_be_visible()
     expect(page.locator("#queue")).to_contain_text("No one is waiting")

@@ -43,7 +43,7 @@ def test_a_link_for_nobody_says_who_there_is(run: Run, db: Session) -> None:
     assert (done.exit_code, done.stderr) == (1, "There is no nobody. Administrators: admin.\n")
     person(db, "admin").is_active = False
     db.commit()
-    assert run("sign-in-link", "admin").stderr == "The account of admin is turned off.\n"
+    assert run("sign-in-link", "admin").stderr == "The account of admin is switched off.\n"
     assert run("sign-in-link", "x").stderr == "There is no x. Administrators: none, see create-admin.\n"
 
 

@@ -61,7 +61,7 @@ FINE: dict[str, object] = {"telegram_bot_token": "123456:x", "api_rate_limit": 1
         ({"secret_key": f"{KEY},{KEY[::-1]}"}, ["SECRET_KEY"]),
         ({"registration": True}, []),
         ({"registration": True, "smtp_url": ""}, ["No", "REGISTRATION"]),
-        ({"smtp_url": "smtp://mail.example?tls=off"}, ["Letters"]),
+        ({"smtp_url": "smtp://mail.example?tls=off"}, ["Emails"]),
         ({"smtp_url": "smtp://mail.example"}, []),
         ({"telegram_api_url": "http://bots.example"}, ["TELEGRAM_API_URL"]),
         ({"telegram_api_url": "http://127.0.0.1:8081"}, []),
@@ -127,7 +127,7 @@ def test_doctor_lists_and_counts(run: Run, db: Session, database: Database, monk
         "- .env can be read by other users of this machine: chmod go= .env",
         "- admin has no password yet: set one in the settings.",
         "- The API token 'forgotten' was never used: revoke it in the settings.",
-        "To mend: 3.",
+        "To fix: 3.",
     ]
 
 
@@ -143,7 +143,7 @@ def test_one_weakness_is_one(run: Run, db: Session, monkeypatch: pytest.MonkeyPa
     private(database)
     done = run("doctor")
     assert (done.exit_code, done.stdout.splitlines()) == (
-        1, ["- Lyceum runs as root: run it as a user of its own.", "To mend: 1."],
+        1, ["- Lyceum runs as root: run it as a user of its own.", "To fix: 1."],
     )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def test_doctor_reads_the_books(settings: Settings, db: Session) -> None:
     make_promo(db, code="SPRING", current_uses=3)
     db.commit()
     [line] = found(settings)
-    assert line.startswith("The books do not agree: I3 promo codes whose counter is not the number of")
+    assert line.startswith("The ledger does not balance: I3 promo codes whose counter is not the number of")
 
 
 @pytest.mark.parametrize("first", [1, -8])
@@ -265,7 +265,7 @@ def future(db: Session) -> None:
         (unsealed, ["Nobody seals the history"]),
         (broken_before, ["The history chain is broken: Block 2 is missing."]),
         (waiting_message, ["Messages that wait for more than an hour: 1."]),
-        (lost_secret, ["Stored secrets that open under no key: 1."]),
+        (lost_secret, ["Stored secrets that no key can decrypt: 1."]),
         (future, ["The clock is wrong by 29"]),
     ],
 )

@@ -44,10 +44,10 @@ def test_a_deleted_person_is_erased_by_the_number_in_the_history(run: Run, db: S
     assert (done.exit_code, f"Number {student.id} is nobody now" in done.stderr) == (0, True)
     db.expire_all()
     assert "Ковалёва" not in str(db.execute(select(Change.before, Change.after)).all())
-    assert "erased already" in run("erase-person", str(student.id), "--yes").stderr
+    assert "already been erased" in run("erase-person", str(student.id), "--yes").stderr
 
 
 @pytest.mark.usefixtures("migrated")
 def test_a_stranger_and_the_staff_at_work_are_refused(run: Run) -> None:
     assert "There is no person 77" in run("export-person", "77", "x.json").stderr
-    assert run("erase-person", "admin", "--yes").stderr.startswith("Switch the account off first")
+    assert run("erase-person", "admin", "--yes").stderr.startswith("Turn off the account first")

@@ -192,7 +192,7 @@ def test_even_a_broken_error_page_is_an_answer(broken: FastAPI, monkeypatch: pyt
 
     monkeypatch.setattr(templating.env, "get_template", explode)
     answer = program(broken).get("/broken/crash")
-    assert (answer.status_code, answer.text) == (500, "Something broke on our side.")
+    assert (answer.status_code, answer.text) == (500, "Something went wrong on our side.")
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
 
 

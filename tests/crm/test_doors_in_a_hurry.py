@@ -86,11 +86,11 @@ def test_two_who_choose_one_login_at_once_do_not_share_it(app: FastAPI, admin: T
 
 def test_an_invitation_says_whether_its_letter_is_on_the_way(app: FastAPI, admin: TestClient, db: Session) -> None:
     sent = {"first_name": "Вера", "email": "vera@school.example", "role_id": str(role_id(db, MANAGER))}
-    assert "Send this address to the person." in admin.post(STAFF, data=sent).text
+    assert "Send this link to the person." in admin.post(STAFF, data=sent).text
     mail = {"smtp_url": "smtps://school:pass@mail.example", "mail_from": "school@school.example"}
     object.__setattr__(app.state.settings, "smtp_url", make_settings("sqlite://", Path(), **mail).smtp_url)
     told = admin.post(STAFF, data=sent | {"email": "olga@school.example"}).text
-    assert "A letter is on its way to olga@school.example." in told
+    assert "An email is on its way to olga@school.example." in told
     assert "/invite/" in told  # should it get lost
 
 

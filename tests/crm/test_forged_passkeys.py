@@ -189,11 +189,11 @@ def test_an_answer_that_fitted_is_looked_at_again_when_it_is_used(
 
     first, copy, later = proof(6), proof(6), proof(7)
     database.run(first.spend)
-    with pytest.raises(factors.WrongFactorError, match="This passkey did not fit"):
+    with pytest.raises(factors.WrongFactorError, match="This passkey did not work"):
         database.run(copy.spend)
     assert db.scalars(select(Credential.sign_count)).one() == 6
     db.execute(delete(Credential))
-    with pytest.raises(factors.WrongFactorError, match="This passkey did not fit"):
+    with pytest.raises(factors.WrongFactorError, match="This passkey did not work"):
         database.run(later.spend)
 
 

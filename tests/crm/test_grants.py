@@ -64,7 +64,7 @@ def test_a_course_opens_its_lessons_and_is_taken_back(sign_in: SignIn, bot: Test
     assert bot.get(content).status_code == 200
 
     form = one(admin.get(page).text, "section[aria-labelledby=purchases] form")
-    assert words(form) == "Take back Портрет"
+    assert words(form) == "Revoke Портрет"
     fields = {str(field.attributes["name"]): str(field.attributes["value"]) for field in form.css("input")}
     back = admin.post(str(form.attributes["action"]), data=fields)
 

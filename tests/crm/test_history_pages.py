@@ -162,7 +162,7 @@ def test_a_clash_is_shown_field_by_field_with_a_choice(admin: TestClient, db: Se
     assert refused.status_code == 409
     told = text_of(refused.text)
     assert "Nothing has been undone yet." in told
-    assert re.search(r"Chords\s+Price\s+Stands now\s+99 ★\s+After undo\s+10 ★", told.replace("\xa0", " "))
+    assert re.search(r"Chords\s+Price\s+Current value\s+99 ★\s+After undo\s+10 ★", told.replace("\xa0", " "))
     db.expire_all()
     assert (db.get_one(Lesson, lesson.id).title, latest(db)) == ("Chords", edit + 1)
 
@@ -187,7 +187,7 @@ def test_the_undo_of_a_new_record_leads_to_its_list(admin: TestClient, db: Sessi
 def test_money_says_why_it_has_no_undo(admin: TestClient, db: Session) -> None:
     make_purchase(db, make_user(db), make_lesson(db))
     page = admin.get(f"{URL}{latest(db)}", headers=EN).text
-    assert "It goes back with a refund" in page
+    assert "Refund it on the purchase page" in page
     assert "</svg>Undo" not in page.split("<main")[1]
 
 
@@ -204,7 +204,7 @@ def test_people_see_the_history_of_what_they_may_see(staff: SignIn, db: Session)
     assert author.get(f"{URL}{of_course}").status_code == 200
     assert "Secret" in support.get(f"{URL}{of_student}", headers=EN).text
     assert rows(author, f"?kind=users&record={student.id}") == []
-    assert "do not have the right to change this" in support.get(f"{URL}{of_course}", headers=EN).text
+    assert "do not have permission to change this" in support.get(f"{URL}{of_course}", headers=EN).text
 
 
 def test_a_person_is_looked_for_among_the_staff(admin: TestClient, staff: SignIn, db: Session) -> None:

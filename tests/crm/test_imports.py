@@ -42,7 +42,7 @@ def test_students_come_in_are_changed_and_stay_the_same(reader: TestClient, db: 
     assert check(reader, address) == {"New": 1, "Changed": 1, "Unchanged": 1, "Errors": 5}
     assert rows(db, User.id, User.version) == before  # a dry run
     assert shown(reader, address, "changed") == [
-        ["2", "700000001", "Last name: Ковалёва → Иванова E-mail: empty → m@example.org"],
+        ["2", "700000001", "Last name: Ковалёва → Иванова Email: empty → m@example.org"],
     ]
     assert shown(reader, address, "wrong") == [
         ["5", "abc", "Telegram ID: Enter a whole number."],
@@ -176,7 +176,7 @@ def test_promo_codes_keep_the_rules_of_their_form(reader: TestClient, db: Sessio
         ["two words", "Code: A code is one word, without spaces."],
         ["much", "Discount, %: Must be at most 100."],
         ["when", "Valid until: Enter a date and time."],
-        ["flag", "Active: Must be yes or no."],
+        ["flag", "Is active: Must be yes or no."],
     ]
     start(reader, address)
     shape = PromoCode.code, PromoCode.discount_percent, PromoCode.discount_amount, PromoCode.expires_at
@@ -205,7 +205,7 @@ def test_lessons_and_courses_go_by_number_or_by_title(reader: TestClient, db: Se
     address = upload(reader, LESSONS, by_title)
     assert columns(reader, address) == (["title", "price", "is_free"], "title")
     assert check(reader, address) == {"New": 1, "Changed": 1, "Unchanged": 1, "Errors": 1}
-    assert "Several records are called so." in shown(reader, address, "wrong")[0][2]
+    assert "Several records have this name." in shown(reader, address, "wrong")[0][2]
     start(reader, address)
     assert rows(db, Lesson.title, Lesson.price, Lesson.is_free) == [
         ("Свет", 160, False), (twin.title, 100, False), ("двойник", 100, False), ("Тень", 90, False),

@@ -73,7 +73,7 @@ def test_a_job_tells_what_it_does_and_how_far_it_is(admin: TestClient, db: Sessi
     assert [line.split(",")[0] for line in lines[1:]] == [str(sold.id), "999"]
     listed = admin.get(JOBS).text
     assert "3 of 3" in listed
-    assert "refused: 2" in listed
+    assert "rejected: 2" in listed
     fragment = admin.get(f"{JOBS}{job_id}", headers=PART).text
     assert "3 of 3" in fragment
     assert "<html" not in fragment

@@ -6,9 +6,10 @@ from sqlalchemy.orm import Session
 
 from backend.core.permissions import STUDENT
 from backend.database.models.users import User
+from backend.database.models.views import ViewMark
 from tests.conftest import SignIn
 from tests.crm.pages import english_admin, one, words
-from tests.factories import make_view
+from tests.factories import make_view, save
 
 
 def headings(page: str) -> tuple[str, bool, bool]:
@@ -21,7 +22,7 @@ def headings(page: str) -> tuple[str, bool, bool]:
     [
         ("/dashboard/lessons/77", 404, "Page not found"),
         ("/dashboard/users/?sort=nothing", 400, "This is not possible"),
-        ("/dashboard/users/?spent_from=much", 422, "Invalid address"),
+        ("/dashboard/users/?limit=many", 422, "Invalid address"),
     ],
 )
 def test_staff_keep_the_sidebar(sign_in: SignIn, db: Session, path: str, status: int, heading: str) -> None:
@@ -32,15 +33,16 @@ def test_staff_keep_the_sidebar(sign_in: SignIn, db: Session, path: str, status:
 
 
 def test_a_wrong_part_of_the_address_is_named_and_can_be_left_out(sign_in: SignIn, db: Session) -> None:
-    page = english_admin(sign_in, db).get("/dashboard/users/?spent_from=much&q=anna").text
-    assert words(one(page, "main li")) == "spent_from: Enter a whole number."
+    page = english_admin(sign_in, db).get("/dashboard/users/?limit=many&q=anna").text
+    assert words(one(page, "main li")) == "limit: Enter a whole number."
     assert one(page, "main .btn-primary").attributes["href"] == "/dashboard/users/?q=anna"
 
 
 def test_nothing_waits_for_the_database_once_a_page_was_refused(
     sign_in: SignIn, db: Session, queries: list[str]
 ) -> None:
-    make_view(db, owner_id=1, list_name="users", is_pinned=True, name="Mine")
+    view = make_view(db, owner_id=1, list_name="users", name="Mine")
+    save(db, ViewMark(view_id=view.id, list_name="users", user_id=1, is_pinned=True))
     admin = english_admin(sign_in, db)
     assert "Mine" in admin.get("/dashboard/").text
     queries.clear()

@@ -69,9 +69,9 @@ def test_a_verb_takes_a_person_by_name(admin_en: TestClient, db: Session) -> Non
     maria = make_user(db, first_name="Мария", last_name="Ковалёва")
     make_user(db, first_name="Олег", last_name="Ким")
     for q in ("grant kovaleva", "give access мария", "выдать доступ ковалёва"):
-        assert at_once(admin_en, q) == [("Give access: Мария Ковалёва", f"/dashboard/users/{maria.id}/grant")]
+        assert at_once(admin_en, q) == [("Grant access: Мария Ковалёва", f"/dashboard/users/{maria.id}/grant")]
     assert at_once(admin_en, "write мария ков") == [
-        ("Write: Мария Ковалёва", f"/dashboard/tickets/new?user_id={maria.id}")
+        ("Send message: Мария Ковалёва", f"/dashboard/tickets/new?user_id={maria.id}")
     ]
 
 

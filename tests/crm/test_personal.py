@@ -50,13 +50,13 @@ def test_nothing_is_erased_until_the_name_is_typed(page: TestClient, db: Session
     assert "Ковалёва" not in left.text
     assert words(one(left.text, "h1")) == f"#{maria.id} Data erased"
     assert f"{url}/edit" not in left.text
-    assert "erased already" in page.get(f"{url}/personal").text
+    assert "already been erased" in page.get(f"{url}/personal").text
     assert page.get("/dashboard/users/?q=ковалёва").text.count("maria_k") == 0
     assert "Data erased" in page.get("/dashboard/users/").text
     assert f"#{maria.id}" in page.get(f"/dashboard/sales/{bought.id}").text
     assert f"/dashboard/sales/{bought.id}/refund" not in page.get(f"/dashboard/sales/{bought.id}").text
     answer = page.post(f"{url}/personal/erase", data={"name": f"#{maria.id}"})
-    assert (answer.status_code, "erased already" in answer.text) == (422, True)
+    assert (answer.status_code, "already been erased" in answer.text) == (422, True)
 
 
 def test_people_of_the_staff_have_no_such_page(page: TestClient) -> None:
@@ -72,14 +72,14 @@ def test_a_deleted_student_is_erased_from_the_page_of_the_deletion(page: TestCli
     at = db.scalars(select(func.max(ChangeSet.id))).one()
     assert f'href="{url}/personal"' in page.get(f"/dashboard/history/{at}").text
     asked = page.get(f"{url}/personal").text
-    assert ("Мария Ковалёва" in asked, "an undo can bring this person back" in asked) == (True, True)
+    assert ("Мария Ковалёва" in asked, "so this can be undone" in asked) == (True, True)
     assert (f"{url}/personal/export" in asked, f'href="{url}"' in asked) == (False, False)
     assert page.post(f"{url}/personal/erase", data={"name": "Мария"}).status_code == 422
     answer = page.post(f"{url}/personal/erase", data={"name": "Мария Ковалёва"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/users/")
     assert "Ковалёва" not in page.get(f"/dashboard/history/{at}").text
-    assert "erased already" in page.get(f"{url}/personal").text
-    assert "there is nothing to put back" in page.post(f"/dashboard/history/{at}/undo").text
+    assert "already been erased" in page.get(f"{url}/personal").text
+    assert "there is nothing to restore" in page.post(f"/dashboard/history/{at}/undo").text
     assert page.get(f"/dashboard/users/{maria.id + 1}/personal").status_code == 404
 
 

@@ -223,7 +223,7 @@ def test_a_used_code_shows_who_used_it_and_stays(admin: TestClient, bot: TestCli
 
     kept = admin.post(f"{path}/delete")
     assert kept.status_code == 409
-    assert "2 orders name this code" in kept.text
+    assert "2 orders use this code" in kept.text
 
 
 def test_a_code_that_telegram_cannot_link_to_has_no_link(admin: TestClient, db: Session) -> None:

@@ -188,7 +188,7 @@ def test_tries_are_counted_before_they_are_looked_at(app: FastAPI, db: Session, 
     assert statuses == [[401] * 5 + [429]] * 4 + [[429] * 6] * 2  # five in 5 minutes, twenty in an hour
     with time_machine.travel(start + timedelta(minutes=31)):
         waits = pending(app).post(SECOND, data={"code": code()})
-        assert (waits.status_code, "Too many attempts with codes" in waits.text) == (429, True)
+        assert (waits.status_code, "Too many incorrect codes" in waits.text) == (429, True)
         assert 1000 < int(waits.headers["Retry-After"]) <= 1800
         assert LockCRUD(db).locked([1]) == {1}
         LockCRUD(db).lift(1)

@@ -81,7 +81,7 @@ def test_a_profile_is_saved_and_its_change_recorded(admin: TestClient, db: Sessi
     change = db.scalars(select(Change).where(Change.entity == "users").order_by(Change.id.desc())).first()
     assert change is not None
     assert change.before == {"first_name": "Анна", "last_name": None, "timezone": "UTC"}
-    assert "Anna@example.org waits for you" in admin.get(HERE).text
+    assert "To confirm Anna@example.org" in admin.get(HERE).text
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_a_new_password_signs_all_other_devices_out(app: FastAPI, own: TestClien
         (change(current="wrong"), "Current password is incorrect."),
         (change(current=""), "Current password is incorrect."),
         (change(password="short", repeat="short"), "At least 12 characters."),
-        (change(password="password1234", repeat="password1234"), "Many people use this password"),
-        (change(password="admin-admin1", repeat="admin-admin1"), "This is too close to your name"),
+        (change(password="password1234", repeat="password1234"), "This password is too common"),
+        (change(password="admin-admin1", repeat="admin-admin1"), "This is too similar to your name"),
         (change(repeat="tulip-kettle-orbiT"), "The passwords do not match."),
         (change(password=""), "Fill in this field."),
         (change(password="a" * 1025), "At most 1024 characters."),
@@ -241,7 +241,7 @@ def test_the_present_password_cannot_be_guessed_from_a_session(own: TestClient) 
 def test_whoever_came_by_a_link_sets_a_first_password(app: FastAPI, own: TestClient, db: Session) -> None:
     person(db).password_hash = None
     db.commit()
-    assert "You came in by a link." in own.get(HERE).text
+    assert "You signed in with a link." in own.get(HERE).text
     assert own.post(f"{HERE}password", data={"password": NEW, "repeat": NEW}).status_code == 303
     assert ask_tokens(program(app), NEW).status_code == 200
 

@@ -77,11 +77,11 @@ def test_whom_no_alert_reaches_stands_beside_the_choice(
 ) -> None:
     db.execute(update(User).values(ui_language="en"))
     db.commit()
-    assert "Alerts reach nobody now" in own.get(HERE).text  # no mail server, no bot
+    assert "Alerts currently reach no one" in own.get(HERE).text  # no mail server, no bot
     mail = {"smtp_url": "smtps://school:pass@mail.example", "mail_from": "school@school.example"}
     app = create_app(make_settings(database_url, tmp_path, **mail))
     there = TestClient(app, base_url="http://127.0.0.1:8000", headers=ORIGIN, cookies={"lyceum": own.cookies["lyceum"]})
-    assert "Alerts reach nobody now" in there.get(HERE).text
+    assert "Alerts currently reach no one" in there.get(HERE).text
     UserCRUD(db).create_staff(login="boris", password_hash="x", role="Админ", first_name="Boris")
     db.execute(update(User).where(User.id == 1).values(email="anna@school.example"))
     db.commit()
@@ -103,7 +103,7 @@ def test_an_unchanged_school_is_no_change(own: TestClient, db: Session) -> None:
 def test_the_schools_history_is_for_those_who_run_it(own: TestClient, staff: SignIn) -> None:
     own.post(f"{HERE}school", data={"name": "Window Light"})
     support = staff(SUPPORT).get(HERE, headers={"Accept-Language": "en"}).text
-    assert told(support) == ["Created person · by itself"]
+    assert told(support) == ["Created person · automatically"]
 
 
 def test_every_verb_has_words() -> None:

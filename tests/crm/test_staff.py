@@ -175,7 +175,7 @@ def test_a_form_sent_twice_or_fifty_times_at_once_invites_one_person(admin: Test
     assert (first.status_code, "/invite/" in first.text) == (201, True)
     again_sent = admin.post(HERE, data=sent)  # a reload
     assert (again_sent.status_code, again_sent.headers["location"]) == (303, f"{HERE}{vera.id}")
-    assert "invited already" in admin.get(f"{HERE}{vera.id}").text
+    assert "already invited" in admin.get(f"{HERE}{vera.id}").text
 
     olga = {**sent, "first_name": "Ольга", "email": "olga@school.example", "ticket": "one-form-of-olgas"}
     with ThreadPoolExecutor(10) as pool:
@@ -345,7 +345,7 @@ def test_a_page_offers_only_what_one_may(sign_in: SignIn, db: Session) -> None:
     assert "Turn off" in head.get(f"{HERE}{support.id}").text
     page = head.get(f"{HERE}1").text
     assert "Turn off" not in page
-    assert "This person has rights that you do not have" in page
+    assert "This person has permissions you do not have" in page
     for role in (ADMIN, MANAGER):
         sent = {"first_name": "X", "role_id": role_id(db, role)}
         assert head.post(HERE, data=sent).status_code == 403

@@ -166,12 +166,12 @@ def test_whoever_has_nothing_to_prove_it_with_signs_in_again(staff: SignIn, db: 
     assert ('name="password"' in page.text, 'name="code"' in page.text) == (False, False)
     again = "/login?next=%2Fdashboard%2Fsettings%2F&amp;again=true"
     assert f'href="{again}"' in page.text
-    assert "A letter lets you set a password" in page.text
+    assert "set a password by email" in page.text
     door = person.get(again.replace("&amp;", "&"))
     assert (door.status_code, 'name="next" value="/dashboard/settings/"' in door.text) == (200, True)
     assert person.get("/login").status_code == 303
     late = person.post("/dashboard/settings/profile", data=OTHER_EMAIL)
-    assert ("has to be typed again" in late.text, "What you filled in is kept" in late.text) == (True, False)
+    assert ("fill in the form again" in late.text, "Your input is saved" in late.text) == (True, False)
 
 
 @pytest.mark.usefixtures("admin")
@@ -208,7 +208,7 @@ def test_a_step_offers_what_the_person_has_and_nothing_else(admin: TestClient, d
     passkey(db)
     strong = f"{CONFIRM}?strong=true"
     assert ('name="code"' in admin.get(strong).text, 'name="password"' in admin.get(strong).text) == (False, False)
-    assert "Ask an administrator to remove it" in admin.get(strong).text
+    assert "Ask an administrator to remove them" in admin.get(strong).text
     assert 'name="password"' in admin.get(CONFIRM).text
     CredentialCRUD(db).renew_codes(1)
     db.commit()
@@ -232,7 +232,7 @@ def test_the_only_passkey_of_a_person_without_a_password_stays(staff: SignIn, db
     db.commit()
     remove = f"{SECURITY}factors/{key.id}/remove"
     refused = person.post(remove)
-    assert (refused.status_code, "This is your only way in." in refused.text) == (409, True)
+    assert (refused.status_code, "This is your only way to sign in." in refused.text) == (409, True)
     assert CredentialCRUD(db).of(user.id).present is True
     other = passkey(db, user.id)
     assert person.post(remove).status_code == 303

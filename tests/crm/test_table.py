@@ -218,7 +218,7 @@ def test_refused_rows_are_named_and_leave_the_others_alone(admin: TestClient, db
     answer = admin.post(URL + "bulk", data={"verb": "delete", "ids": f"{sold.id},{free.id}"}, headers=PARTIAL)
 
     told = one(answer.text, "[data-toast] p").text()
-    assert told.startswith("Delete: 1. refused: 1. Sold: It was sold 1 time")
+    assert told.startswith("Delete: 1. rejected: 1. Sold: It was sold 1 time")
     assert f'hx-target="#lesson-{free.id}" hx-swap="delete"' in answer.text
     assert db.scalars(select(Lesson.id)).all() == [sold.id]
     alone = admin.post(URL + "bulk", data={"verb": "delete", "ids": str(sold.id)}, headers=PARTIAL)
@@ -303,7 +303,7 @@ def test_staff_are_not_touched_by_the_verbs_of_students(admin: TestClient, db: S
     sent = {"verb": "close_access", "ids": f"{me.id},{student.id}"}
     answer = admin.post("/dashboard/users/bulk", data=sent, headers=PARTIAL)
 
-    assert one(answer.text, "[data-toast] p").text().startswith("Close access: 1. refused: 1.")
+    assert one(answer.text, "[data-toast] p").text().startswith("Close access: 1. rejected: 1.")
     assert db.get_one(User, me.id, populate_existing=True).is_active is True
 
 

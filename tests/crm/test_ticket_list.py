@@ -137,7 +137,7 @@ def test_only_a_closed_one_is_opened_again(admin: TestClient, db: Session, masha
 
     answer = act(admin, "open_again", [closed, working])
 
-    assert "Open again: 1. already so: 1" in text(HTMLParser(answer.text).css_first(".ly-toast"))
+    assert "Reopen: 1. unchanged: 1" in text(HTMLParser(answer.text).css_first(".ly-toast"))
     assert state(db, closed, working) == [("open", True, None), ("in_progress", True, None)]
 
 

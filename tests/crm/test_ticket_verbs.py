@@ -105,7 +105,7 @@ def test_it_is_said_when_nobody_will_get_it(desk: TestClient, db: Session) -> No
     lost = make_user(db, telegram_id=None, email="a@example.org")
     shy = make_user(db, blocked_bot_at=clock.now())
 
-    assert "The student is not in Telegram" in desk.get(f"{DESK}new?user_id={lost.id}").text
+    assert "The student is not on Telegram" in desk.get(f"{DESK}new?user_id={lost.id}").text
     assert "has blocked the bot" in desk.get(f"{DESK}new?user_id={shy.id}").text
     assert desk.post(DESK, data=letter(lost)).status_code == 303
     assert db.scalars(select(Dispatch)).all() == []

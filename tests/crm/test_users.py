@@ -278,7 +278,7 @@ def test_a_buyer_is_not_deleted(admin: TestClient, db: Session) -> None:
     answer = admin.post(f"/dashboard/users/{maria.id}/delete", headers=EN)
 
     assert answer.status_code == 409
-    assert "block them instead of deleting" in answer.text
+    assert "close their access instead of deleting" in answer.text
 
 
 def test_who_may_only_look_changes_nothing(staff: SignIn, db: Session) -> None:

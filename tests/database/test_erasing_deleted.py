@@ -74,9 +74,9 @@ def test_a_deleted_student_is_erased_from_the_history(database: Database, settin
     assert holding(db, CANARY, "Мария") == set()
     assert verify(database, settings).problem is None
     assert db.scalars(select(SecurityEvent.kind).order_by(SecurityEvent.id.desc())).first() == "sensitive_delete"
-    with pytest.raises(ConflictError, match="there is nothing to put back"):
+    with pytest.raises(ConflictError, match="there is nothing to restore"):
         database.run(lambda session: UndoCRUD(session).undo(at, rest=True))
-    with pytest.raises(ConflictError, match="erased already"):
+    with pytest.raises(ConflictError, match="already been erased"):
         erase(database, number)
     with pytest.raises(NotFoundError):
         erase(database, number + 1)

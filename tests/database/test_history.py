@@ -197,7 +197,7 @@ def test_whoever_something_still_names_is_not_deleted(database: Database, db: Se
     db.flush()
 
     for user_id in (told.id, payer.id):
-        with pytest.raises(ConflictError, match="block them instead"):
+        with pytest.raises(ConflictError, match="close their access instead"):
             database.run(lambda session, user_id=user_id: StudentCRUD(session).delete(user_id))
 
     assert len(everything(db)["dispatches"]) == 1

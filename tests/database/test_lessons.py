@@ -24,7 +24,7 @@ def test_a_line_counts_what_was_paid_and_kept(db: Session) -> None:
 
     assert (line.sales, line.courses) == (Sales(2, 160), (CourseName(course.id, "Портрет"),))
     assert (line.title, line.price) == ("Свет из окна", 100)
-    with pytest.raises(NotFoundError, match="no lesson 99"):
+    with pytest.raises(NotFoundError, match="Lesson 99 no longer exists"):
         LessonCRUD(db).row_of(99)
 
 

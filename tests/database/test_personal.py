@@ -295,14 +295,14 @@ def test_who_may_not_be_erased(database: Database, db: Session) -> None:
     payment = db.scalars(select(Payment)).one()
     refund = Refund(payment_id=payment.id, amount=payment.amount, status="requested")
     save(db, refund)
-    with pytest.raises(ConflictError, match="on their way back"):
+    with pytest.raises(ConflictError, match="refund to this person is in progress"):
         erase(database, student.id)
     refund.status = "done"
     db.commit()
     erase(database, student.id)
-    with pytest.raises(ConflictError, match="erased already"):
+    with pytest.raises(ConflictError, match="already been erased"):
         erase(database, student.id)
-    with pytest.raises(ConflictError, match="Switch the account off first"):
+    with pytest.raises(ConflictError, match="Turn off the account first"):
         erase(database, 1)
     db.get_one(User, 1).is_active = False
     db.commit()
@@ -323,7 +323,7 @@ def test_what_is_erased_stays_erased(database: Database, db: Session) -> None:
             database.run(lambda session, at=change_set_id: UndoCRUD(session).undo(at, rest=True))
     from backend.database.crud.purchases import PurchaseCRUD
 
-    with pytest.raises(ConflictError, match="nobody is left"):
+    with pytest.raises(ConflictError, match="there is no one to refund"):
         database.run(lambda session: PurchaseCRUD(session).refund(bought.id))
-    with pytest.raises(ConflictError, match="erased already"):
+    with pytest.raises(ConflictError, match="already been erased"):
         database.run(lambda session: UserCRUD(session).set_active(student.id, True))

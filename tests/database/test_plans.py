@@ -210,7 +210,7 @@ def test_the_newest_who_fit_are_found_in_the_index_of_the_search(db: Session) ->
 
 @pytest.mark.parametrize(("fitting", "asked"), [(0, [12]), (1, [12, 18]), (2, [12, 15, 18]), (9, [12])])
 def test_a_larger_group_of_ids_is_asked_when_it_may_fill_the_page(db: Session, fitting: int, asked: list[int]) -> None:
-    """Nine of the newest 4,096 fill a page of nine. Two promise sixteen of 32,768; one promises 8, and 64 of 262,144."""
+    """Nine of the newest 4,096 fill a page of nine; two promise 16 of 32,768, one promises 8, and 64 of 262,144."""
     if db.get_bind().dialect.name == "sqlite":
         return
     for number in range(fitting):

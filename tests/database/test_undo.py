@@ -174,7 +174,7 @@ def test_a_place_that_was_taken_meanwhile_is_told(database: Database, db: Sessio
     gone = latest(db)
     make_promo(db, code="one")
 
-    with pytest.raises(UndoConflictError, match="place is taken"):
+    with pytest.raises(UndoConflictError, match="position is taken"):
         undo(database, gone)
     assert undo(database, gone, rest=True).done == 1
     assert read(db, PromoCode.code) == ["TWO", "one"]
@@ -217,7 +217,7 @@ def test_an_order_is_never_cut_by_a_slice(database: Database, db: Session, limit
 
 def test_money_says_why_it_stays(database: Database, db: Session) -> None:
     make_purchase(db, make_user(db), make_lesson(db))
-    with pytest.raises(ConflictError, match="goes back with a refund"):
+    with pytest.raises(ConflictError, match="Refund it on the purchase page"):
         undo(database, latest(db))
 
 

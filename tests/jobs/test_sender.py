@@ -306,7 +306,7 @@ def test_it_rests_until_it_is_woken_or_stopped(desk: Desk) -> None:
         (Wait(30, flood=False), ("pending", 0, None), False, False),
         (Sent(88), ("sent", 1, None), False, False),
         (Again("unreachable: 502"), ("pending", 1, "unreachable: 502"), False, False),
-        (Refused("refused: no"), ("failed", 1, "refused: no"), False, False),
+        (Refused("rejected: no"), ("failed", 1, "rejected: no"), False, False),
         (Refused("blocked: no", blocked=True), ("failed", 1, "blocked: no"), False, True),
     ],
 )
@@ -322,7 +322,7 @@ def test_each_outcome_is_written_down_with_what_follows(
     desk.db.refresh(person)
     assert tuple(found) == row
     assert (DispatchCRUD(desk.db).paused_until() is not None, person.blocked_bot_at is not None) == (paused, blocked)
-    desk.database.run(lambda session: record(session, call, Refused("refused: late", blocked=True)))
+    desk.database.run(lambda session: record(session, call, Refused("rejected: late", blocked=True)))
     desk.db.refresh(person)
     if row[0] == "sent":  # nothing follows from what comes after
         assert (desk.states(), person.blocked_bot_at) == ([("sent", 1)], None)

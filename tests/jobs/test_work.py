@@ -235,7 +235,7 @@ def test_a_job_is_undone_as_a_whole_and_done_again(db: Session, database: Databa
     hidden = start(database, "lessons", "hide", ids)
     take(database)
     batch(database, hidden)
-    with database.transaction() as session, pytest.raises(ConflictError, match="still goes on"):
+    with database.transaction() as session, pytest.raises(ConflictError, match="still running"):
         JobCRUD(session).start_undo(job_of(db, hidden).change_set_id or 0, None)
     while batch(database, hidden):
         pass

@@ -294,7 +294,7 @@ def test_nothing_is_given_twice(maria: User, lesson: Lesson, database: Database)
 
 
 def test_an_order_that_is_not_there(database: Database) -> None:
-    with pytest.raises(NotFoundError, match="There is no order 9 here any more"):
+    with pytest.raises(NotFoundError, match="Order 9 no longer exists"):
         database.run(lambda session: OrderCRUD(session).get_by_id(9))
 
 

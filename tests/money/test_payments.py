@@ -130,7 +130,7 @@ def test_money_that_no_order_can_honour_goes_back(
 
     assert [refusal(answer) for answer in answers] == [(409, code)] * 3
     words = answers[0].json()["error"]["message"]
-    assert words.endswith("The payment is recorded and refund pending.")
+    assert words.endswith("The payment is recorded and is being refunded.")
     amount = changes.get("amount", 249)
     assert rows(db, Payment.status, Payment.amount) == [("unmatched", amount)]
     assert rows(db, Refund.status, Refund.amount, Refund.reason) == [("requested", amount, code)]

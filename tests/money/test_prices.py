@@ -121,7 +121,7 @@ def test_a_check_refuses_who_and_what_is_not_there(till: Till, maria: User, less
     both = post(path, json=code | {"user_id": maria.id, "lesson_id": 1, "course_id": 1})
     neither = post(path, json=code | {"user_id": maria.id})
     messages = [answer.json()["error"]["message"] for answer in (nobody, nothing, no_course)]
-    assert messages == [f"There is no {thing} 1000000000 here any more." for thing in ("person", "lesson", "course")]
+    assert messages == [f"{thing} 1000000000 no longer exists." for thing in ("Person", "Lesson", "Course")]
     assert [answer.status_code for answer in (nobody, nothing, no_course)] == [404, 404, 404]
     for answer in (both, neither):
         assert answer.json()["error"]["fields"] == {"": "Provide exactly one: lesson_id or course_id."}
