@@ -162,6 +162,8 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 def app(settings: Settings) -> Iterator[FastAPI]:
     app = create_app(settings)
     yield app
+    app.state.database.readers.close()
+    assert app.state.database.reader.pool.checkedout() == 0  # type: ignore[attr-defined] # of a QueuePool
     app.state.database.dispose()
 
 

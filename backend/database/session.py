@@ -127,8 +127,10 @@ class Readers:
     def give_back(self, session: Session) -> None:
         if len(self._idle) < self.at_rest:
             self._idle.append(session)
-        else:
+        elif self.at_rest:
             session.close()
+        else:
+            session.invalidate()  # the pool that would take its connection back is gone
 
     @contextmanager
     def reading(self, session: Session) -> Iterator[None]:
@@ -147,6 +149,8 @@ class Readers:
             session.expunge_all()
 
     def close(self) -> None:
+        """Sessions that are still in use end when they are given back."""
+        self.at_rest = 0
         while self._idle:
             self._idle.pop().close()
 

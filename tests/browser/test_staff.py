@@ -42,7 +42,7 @@ def test_from_an_invitation_to_a_switched_off_account(context: BrowserContext, u
     page.get_by_role("link", name="Вера").click()
     page.get_by_role("button", name="Turn off").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Turn off").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Turned off")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Off")
     door.goto(url + "/dashboard/")
     expect(door).to_have_url(re.compile("/login"))
     guest.close()

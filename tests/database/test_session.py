@@ -144,3 +144,13 @@ def test_an_old_connection_is_left_to_the_pool(database: Database) -> None:
     session.info["since"] -= RECYCLE_SECONDS + 1
     assert database.readers.take() is session
     assert not session.in_transaction()
+
+
+def test_a_session_that_is_given_back_after_the_end_keeps_no_connection(database: Database) -> None:
+    session = database.readers.take()
+    with database.readers.reading(session):
+        session.execute(select(User.id).limit(1)).all()
+    database.dispose()
+    database.readers.give_back(session)
+    assert not session.in_transaction()
+    assert database.readers.take() is not session
