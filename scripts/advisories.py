@@ -13,6 +13,7 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from scripts.sbom import ROOT, Part, locked, vendored
 
 SERVICE = "https://api.osv.dev"
 BATCH = 500  # OSV takes 1,000 at most
+LONGEST = 160  # characters: some advisories tell everything in one line
 # Whoever knows nothing of these knows nothing of ours either.
 CONTROLS = {"PyPI": Part("PyPI", "jinja2", "2.4.1"), "npm": Part("npm", "lodash", "4.17.15")}
 
@@ -145,7 +147,7 @@ def _sentence(advisory: Advisory, part: Part) -> str:
     numbers = [name for name in advisory.get("aliases", []) if name.startswith("CVE-")]
     fixes = _fixes(advisory, part)
     end = f"mended in {', '.join(fixes)}" if fixes else "no fix yet"
-    about = advisory.get("summary") or str(advisory.get("details", "")).partition("\n")[0]
+    about = shorten(advisory.get("summary") or str(advisory.get("details", "")).partition("\n")[0], LONGEST)
     return f"{', '.join([advisory['id'], *numbers])} {about} [{end}]"
 
 

@@ -214,6 +214,14 @@ def test_what_no_release_mends_is_told_so_and_what_only_developers_use(tmp_path:
     ]
 
 
+def test_an_advisory_that_tells_everything_in_one_line_is_cut() -> None:
+    told = advisory("PYSEC-long", JINJA, ("introduced", "0"), summary="", details=f"{'word ' * 200}\nmore")
+    (line,) = advisories.lines([OLD], {OLD.purl: [told]}, {OLD.purl})
+    about = line.partition("PYSEC-long ")[2].partition(" [")[0]
+    assert (len(about) <= advisories.LONGEST, about.startswith("word word")) == (True, True)
+    assert line.endswith("[no fix yet]")
+
+
 def test_everything_that_is_locked_is_asked_about() -> None:
     names = {(part.ecosystem, part.name) for part in advisories.everything(advisories.ROOT)}
 
