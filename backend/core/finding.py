@@ -32,21 +32,23 @@ class Finder:
         await (part or self.router).app(scope, receive, send)
 
     def _sort(self) -> None:
-        routes = self.router.routes
-        self.known = len(routes)
+        shaped = [(_shape_of(route), route) for route in self.router.routes]
+        self.known = len(shaped)
         self.parts = {}
-        for one in {shape(route.path) for route in routes if isinstance(route, UnitRoute)}:
+        for one in {ours for ours, _route in shaped if ours}:
             part = self.parts[one] = copy.copy(self.router)
-            part.routes = [route for route in routes if _can_mean(route, one)]
+            part.routes = [route for ours, route in shaped if ours is None or _can_mean(ours, one)]
 
 
-def _can_mean(route: BaseRoute, asked: Shape) -> bool:
-    """Whether an address of this shape may belong to the route; who knows that of a folder of files."""
-    if not isinstance(route, UnitRoute) or ":path}" in route.path:
-        return True
-    segments, slashes = shape(route.path)
-    return slashes == asked[1] and all(
-        "{" in ours or ours == theirs for ours, theirs in zip(segments, asked[0], strict=True)
+def _shape_of(route: BaseRoute) -> Shape | None:
+    """None when it is not known, as of a folder of files."""
+    return shape(route.path) if isinstance(route, UnitRoute) and ":path}" not in route.path else None
+
+
+def _can_mean(ours: Shape, asked: Shape) -> bool:
+    """Whether an address of the shape that is asked for may belong to a route of ours."""
+    return ours[1] == asked[1] and all(
+        "{" in mine or mine == theirs for mine, theirs in zip(ours[0], asked[0], strict=True)
     )
 
 

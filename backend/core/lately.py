@@ -48,10 +48,10 @@ def remember(request: Request, response: Response, me: Principal) -> None:
     if known[:1] == [place]:
         return
     kept = [place, *(other for other in known if other != place)][:KEPT]
-    # Its value needs no quoting, and Starlette's `set_cookie` would take as long as the rest of this.
-    flags = f"HttpOnly; Max-Age={DAYS * 86_400}; Path=/; SameSite=lax"
-    secure = "; Secure" if request.app.state.settings.https else ""
-    response.headers.append("Set-Cookie", f"{COOKIE}={_written(me, kept)}; {flags}{secure}")
+    settings = request.app.state.settings
+    response.set_cookie(
+        COOKIE, _written(me, kept), max_age=DAYS * 86_400, httponly=True, samesite="lax", secure=settings.https
+    )
 
 
 def _written(me: Principal, places: Sequence[Place]) -> str:
