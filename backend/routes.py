@@ -29,9 +29,11 @@ from backend.crm import jobs as crm_jobs
 from backend.crm import lessons as crm_lessons
 from backend.crm import letters as crm_letters
 from backend.crm import media as crm_media
+from backend.crm import orders as crm_orders
 from backend.crm import outbox as crm_outbox
 from backend.crm import payments as crm_payments
 from backend.crm import personal as crm_personal
+from backend.crm import preferences as crm_preferences
 from backend.crm import promo_codes as crm_promo_codes
 from backend.crm import register as crm_register
 from backend.crm import roles as crm_roles
@@ -70,6 +72,7 @@ CRM: tuple[APIRouter, ...] = (
     crm_elsewhere.router,
     crm_elsewhere.accounts,
     crm_settings.router,
+    crm_preferences.router,
     crm_staff.router,
     crm_staff.back,
     crm_roles.router,
@@ -90,6 +93,7 @@ CRM: tuple[APIRouter, ...] = (
     crm_media.router,
     crm_promo_codes.router,
     crm_payments.router,  # before sales: /dashboard/sales/payments is no purchase
+    crm_orders.router,
     crm_sales.router,
     crm_ticket_list.router,  # before the desk: /dashboard/tickets/list is no ticket
     crm_tickets.router,

@@ -18,6 +18,7 @@ from backend.database.models.users import User
 from backend.database.session import Database
 from backend.jobs import work
 from benchmarks.report import Line
+from benchmarks.school import admin
 
 ROWS = 100_000
 LOOK_SECONDS = 0.02
@@ -78,7 +79,7 @@ def _one(database: Database, verb: str, rows: int) -> list[Line]:
 def _start(database: Database, verb: str, rows: int) -> int:
     def start(session: Session) -> int:
         ids = StudentCRUD.list_statement().with_only_columns(User.id).order_by(User.id).limit(rows)
-        return JobCRUD(session).start("users", verb, {}, ids, None).id
+        return JobCRUD(session).start("users", verb, {}, ids, admin(session).id).id
 
     return database.run(start)
 
@@ -95,6 +96,8 @@ def _watched(database: Database, job_id: int) -> tuple[Seen, float]:
     over.set()
     for thread in watching:
         thread.join()
+    state, position = _state(database, job_id)
+    assert state == "done", f"the job is {state} after {position} rows"
     return seen, seconds
 
 
@@ -135,7 +138,7 @@ def _undoing(database: Database, rows: int) -> Line:
     """The job before, taken back as a whole; then that again, so that the school is as it was."""
     seconds = []
     for _again in range(2):
-        job_id = database.run(lambda session: JobCRUD(session).start_undo(_last_set(session), None).id)
+        job_id = database.run(lambda session: JobCRUD(session).start_undo(_last_set(session), admin(session).id).id)
         seconds.append(_watched(database, job_id)[1])
     worst = max(seconds)
     return Line(f"undo of {rows:,} rows", "<= 60 s", f"{worst:.0f} s", ok=worst <= 60, values={"seconds": worst})

@@ -57,10 +57,12 @@ def fill(database: Database, rows: int) -> None:
             )
 
 
-def measure(url: str, rows: int) -> bool:
+def measure(url: str, rows: int, folder: str) -> bool:
     database = Database(url)
     migrate(database)
-    settings = Settings(_env_file=None, database_url=url, secret_key=secrets.token_urlsafe(48))
+    settings = Settings(
+        _env_file=None, database_url=url, secret_key=secrets.token_urlsafe(48), data_dir=Path(folder, "data")
+    )
     fill(database, rows)
     began = time.perf_counter()
     sealed = seal(database, settings)
@@ -83,10 +85,10 @@ def main() -> None:
     kept = []
     if chosen.only != "postgresql":
         with tempfile.TemporaryDirectory() as folder:
-            kept.append(measure(f"sqlite:///{Path(folder, 'chain.db')}", chosen.rows))
+            kept.append(measure(f"sqlite:///{Path(folder, 'chain.db')}", chosen.rows, folder))
     if chosen.only != "sqlite" and os.environ.get("TEST_DATABASE_URL"):
-        with throwaway("chain") as url:
-            kept.append(measure(url, chosen.rows))
+        with tempfile.TemporaryDirectory() as folder, throwaway("chain") as url:
+            kept.append(measure(url, chosen.rows, folder))
     sys.exit(0 if all(kept) else 1)
 
 

@@ -237,6 +237,7 @@ class Bench:
         number = self.size.tickets - 101
         goal = TICKET.of(self.kind)
         self.compare("ticket page", self.page(f"/dashboard/tickets/{number}?tab=all"), goal)
+        self._others(number)
         partial = {"HX-Request": "true", "HX-Request-Type": "partial"}
         thread = request(f"/dashboard/tickets/{number}/thread", self.access.page | partial)
         self.compare("ticket thread (fragment)", thread, goal, by_hand=False)
@@ -247,6 +248,20 @@ class Bench:
         values = {"per_second": ours, "hand_per_second": theirs}
         shown = f"{ours:.0f}/s", f"{theirs:.0f}/s"
         self.note(Line("the same, 16 clients", "", *shown, ours / theirs, None, values))
+
+    def _others(self, number: int) -> None:
+        """One ticket after another: nothing of a thread and its student has been drawn before."""
+        ours, theirs = Taken(), Taken()
+        wires = (Wire(self.app.port), ours), (Wire(self.hand.port), theirs)
+        for other in range(number - int(200 * self.scale), number):
+            sent = self.page(f"/dashboard/tickets/{other}?tab=all")
+            for wire, found in wires:
+                found.wall += wire.time(sent, 1)
+        for wire, _found in wires:
+            wire.close()
+        values = {"p50_ms": ours.p50, "p99_ms": ours.p99, "hand_ms": theirs.p50}
+        shown = f"{ours.p50:.2f} ms", f"{theirs.p50:.2f} ms"
+        self.note(Line("ticket page, another one each time", "", *shown, theirs.p50 / ours.p50, None, values))
 
     def _lookup_path(self) -> str:
         with self.database.read() as session:

@@ -243,6 +243,7 @@ def ticket(request: Request) -> Response:
         thread_mark="handmade",
         thread_every="10s",
         others=ask(sql.OTHERS, user=found.user_id, ticket=number),
+        may_see_purchases=True,
         bought=bought[:8],
         my_last=0,
     )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from backend.core.context import Actor, Door
@@ -20,6 +20,7 @@ from backend.database.models.users import User
 from backend.database.session import Database
 from backend.jobs import work
 from benchmarks.report import Line
+from benchmarks.school import admin
 
 ROWS, GOAL = 50_000, 60
 FIRST = 9_000_000_000  # telegram_ids that no generated student has
@@ -32,7 +33,7 @@ def file_imports(url: str, rows: int = ROWS) -> Iterator[Line]:
     try:
         yield _timed("import, all new", rows, *_import(database, rows, "Ковалёва"))
         seconds, written = _import(database, rows, "Ковалёва")
-        yield _timed("import, again", rows, seconds, written)
+        yield _timed("import, again", rows, seconds, rows)
         yield Line("import, again: changed", "0", str(written), ok=written == 0, values={"changed": written})
         yield _timed("import, all changed", rows, *_import(database, rows, "Иванова"))
     finally:
@@ -40,14 +41,14 @@ def file_imports(url: str, rows: int = ROWS) -> Iterator[Line]:
         database.dispose()
 
 
-def _timed(title: str, rows: int, seconds: tuple[float, float, float], _written: int) -> Line:
+def _timed(title: str, rows: int, seconds: tuple[float, float, float], done: int) -> Line:
     read, checked, written = seconds
     whole = sum(seconds)
     return Line(
         f"{title}: {rows:,} rows",
         f"<= {GOAL} s",
         f"{whole:.1f} s ({read:.1f} read, {checked:.1f} checked, {written:.1f} written)",
-        ok=whole <= GOAL,
+        ok=whole <= GOAL and done == rows,
         values={"seconds": whole, "read": read, "checked": checked, "written": written},
     )
 
@@ -58,7 +59,7 @@ def _import(database: Database, rows: int, surname: str) -> tuple[tuple[float, f
         path = Path(folder) / "students.csv"
         _write(path, rows, surname)
         began = time.perf_counter()
-        owner = database.run(lambda session: session.scalars(select(User.id).order_by(User.id.desc()).limit(1)).one())
+        owner = database.run(lambda session: admin(session).id)
         import_id = take_in(database, KINDS["users"], owner, path, path.name)
         read = time.perf_counter()
     look_through(database, import_id, Plan(HEADER, "telegram_id"), ME)

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from backend import init_roles
 from backend.core.permissions import ADMIN
 from backend.database.base import Base
 from backend.database.crud.revenue import RevenueCRUD
 from backend.database.crud.users import UserCRUD
+from backend.database.models.users import User
 from backend.database.schema import migrate
 from backend.database.search import key_of
 from backend.database.session import Database
@@ -65,6 +69,11 @@ def build(database: Database, size: Size) -> None:
         session.info["history"] = False
         UserCRUD(session).create_staff(login=ADMIN_LOGIN, password_hash=None, role=ADMIN)
     _settle(database)
+
+
+def admin(session: Session) -> User:
+    """Whoever does in the school what a person does."""
+    return session.scalars(select(User).where(User.login == ADMIN_LOGIN)).one()
 
 
 def _settle(database: Database) -> None:

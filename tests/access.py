@@ -54,6 +54,7 @@ POST   /api/orders/                                         -     bot
 POST   /api/orders/pre-checkout                             -     bot
 GET    /api/purchases/                                      AMS   purchases:read
 POST   /api/purchases/create                                -     bot|purchases:write
+POST   /api/purchases/returned                              -     bot|purchases:write
 GET    /api/purchases/{purchase_id}                         AMS   purchases:read
 POST   /api/purchases/{purchase_id}/refund                  AMS!  purchases:refund
 GET    /api/users/{user_id}/purchases                       AMS   purchases:read
@@ -64,6 +65,7 @@ PUT    /api/tickets/{ticket_id}                             AS    tickets:write
 POST   /api/tickets/{ticket_id}/messages                    AS    bot|tickets:write
 GET    /api/bot/chats/{telegram_id}                         -     bot
 PUT    /api/bot/chats/{telegram_id}                         -     bot
+GET    /api/bot/chats/{telegram_id}/leaving                 -     bot
 POST   /api/bot/chats/{telegram_id}/blocked                 -     bot
 POST   /api/bot/chats/{telegram_id}/unblocked               -     bot
 POST   /api/bot/lease                                       -     bot
@@ -110,6 +112,8 @@ POST   /dashboard/settings/tokens/{token_id}/revoke                    A
 POST   /dashboard/settings/school                                      A
 POST   /dashboard/settings/alerts                                      A!
 GET    /dashboard/settings/staff/                                      A
+GET    /dashboard/settings/staff/export.csv                            A!
+GET    /dashboard/settings/staff/export.xlsx                           A!
 GET    /dashboard/settings/staff/pick/{name}                           A
 GET    /dashboard/settings/staff/new                                   A
 POST   /dashboard/settings/staff/                                      A!
@@ -145,6 +149,7 @@ GET    /dashboard/history/export.csv                                   AMWS!
 GET    /dashboard/history/export.xlsx                                  AMWS!
 GET    /dashboard/history/pick/{name}                                  AMWS
 GET    /dashboard/history/{change_set_id}                              AMWS
+GET    /dashboard/history/{change_set_id}/undo                         AMWS
 POST   /dashboard/history/{change_set_id}/undo                         AMWS
 GET    /dashboard/users/                                               AMS
 GET    /dashboard/users/pick/{name}                                        AMS
@@ -251,6 +256,11 @@ GET    /dashboard/promo-codes/{promo_id}/edit                          AM
 POST   /dashboard/promo-codes/{promo_id}                               AM
 POST   /dashboard/promo-codes/{promo_id}/toggle                        AM
 POST   /dashboard/promo-codes/{promo_id}/delete                        AM
+GET    /dashboard/sales/orders/                                        AMS
+GET    /dashboard/sales/orders/pick/{name}                             AMS
+GET    /dashboard/sales/orders/export.xlsx                             AMS!
+GET    /dashboard/sales/orders/export.csv                              AMS!
+GET    /dashboard/sales/orders/{order_id}                              AMS
 GET    /dashboard/sales/payments/                                      AMS
 GET    /dashboard/sales/payments/pick/{name}                               AMS
 GET    /dashboard/sales/payments/export.xlsx                               AMS!
@@ -298,6 +308,8 @@ POST   /dashboard/jobs/{job_id}/resume                                 AMWS
 POST   /dashboard/jobs/{job_id}/cancel                                 AMWS
 POST   /dashboard/jobs/{job_id}/undo                                   AMWS
 GET    /dashboard/outbox/                                              A
+GET    /dashboard/outbox/export.csv                                    A!
+GET    /dashboard/outbox/export.xlsx                                   A!
 GET    /dashboard/outbox/letters/{letter_id}                           A
 POST   /dashboard/outbox/letters/{letter_id}                           A!!
 GET    /dashboard/outbox/pick/{name}                                       A

@@ -37,7 +37,7 @@ def everything(db: Session) -> dict[str, str]:
         "user_id": maria.id, "lesson_id": lesson.id, "course_id": course.id, "promo_id": promo.id, "media_id": file.id,
         "purchase_id": purchase.id, "payment_id": 1, "ticket_id": ticket.id, "message_id": 1, "dispatch_id": sent.id,
         "letter_id": letter.id, "credential_id": 999_999, "identity_id": 999_999, "provider": "x", "event_id": 999_999,
-        "change_set_id": 1, "import_id": table.id, "session_id": 999_999, "token_id": 999_999,
+        "change_set_id": 1, "order_id": 1, "import_id": table.id, "session_id": 999_999, "token_id": 999_999,
         "role_id": 999_999, "telegram_id": maria.telegram_id, "view_id": view.id, "job_id": job.id,
     }  # fmt: skip
     return {name: str(value) for name, value in records.items()} | {"token": "x", "name": "x", "row_id": "1"}

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock, csrf, security
 from backend.core.auth import create_access_token
+from backend.core.devices import Device
 from backend.core.permissions import AUTHOR, MANAGER, SYSTEM_ROLES, Permission
-from backend.core.signin import Device
 from backend.crm.matrix import opens
 from backend.database.crud.auth import API_ABSOLUTE, SIGN_IN, ApiTokenCRUD, OneTimeTokenCRUD, SessionCRUD
 from backend.database.crud.credentials import CredentialCRUD
@@ -98,7 +98,7 @@ def secrets_of(app: FastAPI, database: Database) -> dict[str, str]:
             "welcome": registered(session),
             "trip": FlowCRUD(session).begin("github", cookie, 1, {}),
             "recovery code": CredentialCRUD(session).renew_codes(1)[0],
-            "trusted device": Device().with_person(1).seal(app.state.settings),
+            "trusted device": Device().with_person(session, 1).seal(app.state.settings),
             "token of forms": csrf.make_token(app.state.settings, cookie),
         }
 

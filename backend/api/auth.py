@@ -118,7 +118,7 @@ def _second_factor(
             actor,
         )
         raise factors.SecondFactorRequiredError
-    counted = factors.limits(request, user_id, known=False)
+    counted = factors.limits(request, database, user_id, known=False)
     factors.count(database, counted)
     return counted
 

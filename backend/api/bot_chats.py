@@ -17,6 +17,7 @@ from backend.database.schemas.bot_chats import (
     BotProfile,
     LeaseRequest,
     LeaseResponse,
+    LeavingResponse,
     ResentResponse,
 )
 
@@ -38,8 +39,18 @@ def get_chat(chats: Chats, telegram_id: TelegramId) -> object:
 
 @router.put("/chats/{telegram_id}", response_model=BotChatResponse, summary="Remember a chat")
 def put_chat(chats: Chats, telegram_id: TelegramId, data: BotChatWrite) -> object:
-    """Replaces the whole memory. `data` holds at most 8 KB of JSON."""
+    """Replaces the whole memory. `data` holds at most 8 KB of JSON. Of a chat without a student nothing is kept."""
     return chats.remember(telegram_id, data.state, data.data)
+
+
+@router.get(
+    "/chats/{telegram_id}/leaving",
+    response_model=LeavingResponse,
+    summary="Whether the school is about to write",
+)
+def leaving(dispatches: Dispatches, telegram_id: TelegramId) -> object:
+    """A receipt stands before what was paid for: the bot waits for it."""
+    return LeavingResponse(leaving=dispatches.leaving(telegram_id))
 
 
 @router.post("/chats/{telegram_id}/blocked", status_code=204, summary="The student blocked the bot")

@@ -18,6 +18,7 @@ from backend.core.deps import (
 from backend.core.handlers import describe
 from backend.core.permissions import Permission
 from backend.database.crud.purchases import PurchaseCRUD
+from backend.database.crud.stars import StarsCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.schemas.base import MAX_ID, ListResponse
 from backend.database.schemas.purchases import (
@@ -25,6 +26,8 @@ from backend.database.schemas.purchases import (
     PurchaseFilters,
     PurchaseRefund,
     PurchaseResponse,
+    PurchaseReturned,
+    ReturnedResponse,
 )
 
 router = Routes(prefix="/api/purchases", tags=["purchases"])
@@ -65,6 +68,21 @@ def create_purchase(purchases: Purchases, settings: SettingsDep, data: PurchaseC
         # Answered, not raised: raising would take back the record of the money and its refund.
         return JSONResponse({"error": describe(settled.refusal)}, settled.refusal.status)
     return Reply(settled.purchase, 201 if settled.new else 200)
+
+
+@router.post(
+    "/returned",
+    response_model=ReturnedResponse,
+    dependencies=[require(Permission.BOT, Permission.PURCHASES_WRITE)],
+    summary="Record that Telegram has returned the Stars of a payment",
+    responses=NOT_FOUND,
+)
+def record_return(stars: Annotated[StarsCRUD, crud(StarsCRUD)], data: PurchaseReturned) -> object:
+    """Telegram's `refunded_payment`. When nobody here has asked for it, it is a charge-back and ends the access.
+
+    Safe to repeat.
+    """
+    return ReturnedResponse(outcome=stars.returned(data.payment_id, data.telegram_id))
 
 
 @router.get(

@@ -34,6 +34,14 @@ class Held(BaseModel):
     held: bool
 
 
+class Leaving(BaseModel):
+    leaving: bool
+
+
+class Returned(BaseModel):
+    outcome: str  # "returned" | "chargeback"
+
+
 class TicketMessage(BaseModel):
     """The server's own schema reads rows and writes JSON; this one reads the JSON."""
 
@@ -174,10 +182,15 @@ class Api:
         # The charge id is its key, and a repeat is to learn of a refund made since.
         return await self._post("/api/purchases/create", body, PurchaseResponse, keyed=False)
 
+    async def record_return(self, telegram_id: int, payment_id: str) -> str:
+        """ "returned" as the school had asked, or "chargeback"."""
+        body = {"telegram_id": telegram_id, "payment_id": payment_id}
+        return (await self._post("/api/purchases/returned", body, Returned, keyed=False)).outcome
+
     # --- support
 
     async def tickets(self, user_id: int, cursor: str | None = None) -> ListResponse[Ticket]:
-        params = {"user_id": user_id, "sort": "-created_at"}
+        params = {"user_id": user_id, "sort": "-last_message_at"}
         return await self._list("/api/tickets/", Ticket, params, cursor)
 
     async def ticket(self, user_id: int, ticket_id: int) -> Ticket:
@@ -199,6 +212,10 @@ class Api:
 
     async def save_chat(self, telegram_id: int, chat: ChatState) -> None:
         await self._send(Ask("PUT", f"/api/bot/chats/{telegram_id}", body=chat.model_dump()))
+
+    async def leaving(self, telegram_id: int) -> bool:
+        """Whether the school itself is about to write to the chat."""
+        return (await self._get(f"/api/bot/chats/{telegram_id}/leaving", Leaving)).leaving
 
     async def blocked(self, telegram_id: int, *, blocked: bool) -> None:
         verb = "blocked" if blocked else "unblocked"

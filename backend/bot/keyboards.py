@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from aiogram import F
 from aiogram.filters.callback_data import CallbackData, CallbackQueryFilter
@@ -40,30 +40,59 @@ class Place(StrEnum):
     CANCEL = "cancel"
 
 
+# Where a card was opened from, as short as it can be: page 3 of the lessons, courses or the student's own ("l3", "k3",
+# "m3"), or page 2 of course 12 ("c12.2"); "" is what the card's kind suggests. With the longest ids it makes 63 bytes.
+VIA = r"^([lkm][0-9]{1,4}|c[1-9][0-9]{0,18}\.[0-9]{1,4})?$"
+LISTS = {"l": Place.LESSONS, "k": Place.COURSES, "m": Place.LIBRARY}
+Via = Annotated[str, Field(pattern=VIA)]
+
+
+def via_list(place: Place, page: int) -> str:
+    return next(sign for sign, listed in LISTS.items() if listed == place) + str(page)
+
+
+def via_course(course_id: int, page: int) -> str:
+    return f"c{course_id}.{page}"
+
+
+class Grown(CallbackData, prefix=""):
+    """Has learnt one more field, its last, `via`: buttons that were sent before it still work."""
+
+    def pack(self) -> str:
+        return super().pack().removesuffix(":")
+
+    @classmethod
+    def unpack(cls, value: str) -> Self:
+        known = value.count(":") == len(cls.model_fields)
+        return super().unpack(value if known else f"{value}:")
+
+
 class Go(CallbackData, prefix="g1"):
     place: Place
     page: Page = 0
 
 
-class Show(CallbackData, prefix="s1"):
+class Show(Grown, prefix="s1"):
     """One lesson, course or ticket. `page` counts its lessons, or its messages from the newest."""
 
     kind: Literal["lesson", "course", "ticket"]
     id: Id
     page: Page = 0
+    via: Via = ""
 
 
-class Act(CallbackData, prefix="a1"):
+class Act(Grown, prefix="a1"):
     """Something done with what can be bought. `full`: no promo code counts."""
 
     verb: Literal["buy", "agree", "open", "promo", "drop"]
     kind: Literal["lesson", "course"]
     id: Id
     full: bool = False
+    via: Via = ""
 
     @classmethod
-    def on(cls, verb: str, item: Item, *, full: bool = False) -> "Act":
-        return cls.model_validate({"verb": verb, "kind": item.kind, "id": item.id, "full": full})
+    def on(cls, verb: str, item: Item, *, full: bool = False, via: str = "") -> "Act":
+        return cls.model_validate({"verb": verb, "kind": item.kind, "id": item.id, "full": full, "via": via})
 
     @property
     def item(self) -> Item:
@@ -111,6 +140,17 @@ def keyboard(*rows: Sequence[InlineKeyboardButton]) -> InlineKeyboardMarkup:
 
 def menu_row() -> list[InlineKeyboardButton]:
     return [go(_("‹ Menu"), Place.MENU)]
+
+
+def back(via: str, place: Place) -> InlineKeyboardButton:
+    """From a card to where it was opened; `place` is the list of its kind."""
+    if via.startswith("c"):
+        course, _dot, number = via[1:].partition(".")
+        return button(_("‹ Course"), Show(kind="course", id=int(course), page=int(number)))
+    if via:
+        place = LISTS[via[0]]
+    words = {Place.LESSONS: _("‹ Lessons"), Place.COURSES: _("‹ Courses"), Place.LIBRARY: _("‹ My lessons")}
+    return go(words[place], place, int(via[1:] or 0))
 
 
 def cancel_row() -> list[InlineKeyboardButton]:

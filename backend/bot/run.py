@@ -7,7 +7,6 @@ import httpx2
 import structlog
 from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramUnauthorizedError
-from aiogram.types import BotCommand
 
 from backend.bot import webhook
 from backend.bot.client import Api
@@ -89,9 +88,8 @@ async def _name_commands(bot: Bot) -> None:
     """English for whoever speaks neither of our languages."""
     for language in LANGUAGES:
         current_language.set(language)
-        commands = [BotCommand(command=name, description=words) for name, words in menu.commands()]
         code = None if language == DEFAULT_LANGUAGE else language
-        await bot.set_my_commands(commands, language_code=code)
+        await bot.set_my_commands(menu.command_list(), language_code=code)
 
 
 async def _persistently(bot: Bot, step: Callable[[], Awaitable[object]]) -> None:

@@ -13,18 +13,21 @@ import sqlite3
 import subprocess
 import tarfile
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any
 
 import typer
+from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
 from backend.cli.console import RefusedError, first_line, note, opened, settings
 from backend.core import clock
 from backend.core.config import Settings
+from backend.database.chain import witness
 from backend.database.crud.health import BACKED_UP
 from backend.database.crud.settings import SettingCRUD
 from backend.database.schema import current, head, is_known
@@ -32,6 +35,12 @@ from backend.database.schema import current, head, is_known
 FORMAT = 1
 MANIFEST, MEDIA = "manifest.json", "media"
 NAMES = {"sqlite": "database.sqlite3", "postgresql": "database.dump"}
+LEAVING_SECONDS = 2.0  # what a process that was just stopped takes to let go of the database
+IN_USE = "The database is in use: stop the whole school, also workers (python -m backend.jobs) and consoles, first."
+OTHERS = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user
+AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The archive, for example school.tar.gz.")]
 
 
@@ -114,8 +123,8 @@ def restore(
             raise RefusedError(
                 "There are data already: add --yes to put the backup in their place; they are kept aside."
             )
-        kept = (_replace_sqlite if kind == "sqlite" else _replace_postgres)(url, folder / NAMES[kind])
-        kept += _replace_media(config.media_dir, folder / MEDIA)
+        with _alone(config, url):
+            kept = _replace(config, url, folder)
     note(f"Restored the backup of {manifest['made_at']}.")
     for path in kept:
         note(f"What was there before is in {path}.")
@@ -128,6 +137,35 @@ def _check_stopped(config: Settings) -> None:
         probe.settimeout(1)
         if config.api_port and probe.connect_ex((config.api_host, config.api_port)) == 0:
             raise RefusedError(f"Something answers at {config.url}: stop the school before its data are replaced.")
+
+
+@contextlib.contextmanager
+def _alone(config: Settings, url: URL) -> Iterator[None]:
+    """Nobody else has the database open: a worker that goes on would write into what is put aside."""
+    if url.get_backend_name() == "sqlite":
+        with contextlib.closing(_exclusive(Path(url.database or ""))):
+            yield
+        return
+    until = time.monotonic() + LEAVING_SECONDS
+    with opened(config) as database, database.engine.connect() as connection:
+        while connection.execute(text(OTHERS)).scalar():
+            if time.monotonic() > until:
+                raise RefusedError(IN_USE)
+            time.sleep(LEAVING_SECONDS / 20)
+    yield
+
+
+def _exclusive(file: Path) -> sqlite3.Connection:
+    """A connection that nobody can be beside; of a damaged file, which is there to be replaced, just one."""
+    found = sqlite3.connect(file if file.exists() else ":memory:", timeout=LEAVING_SECONDS, isolation_level=None)
+    try:
+        found.execute("PRAGMA journal_mode=DELETE")  # refused while anyone is connected, also who only waits
+        found.execute("BEGIN EXCLUSIVE")
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            found.close()
+            raise RefusedError(IN_USE) from error
+    return found
 
 
 @contextlib.contextmanager
@@ -166,6 +204,7 @@ def _check(folder: Path, kind: str) -> dict[str, Any]:
         dump, found = folder / NAMES[manifest["database"]], manifest["database"]
         whole = manifest["format"] == FORMAT and _digest(dump) == manifest["sha256"]
         known = is_known(manifest["revision"])
+        datetime.fromisoformat(manifest["made_at"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefusedError("This is no backup of Lyceum: it has no manifest that fits.") from error
     if not whole:
@@ -206,39 +245,65 @@ def _aside(path: Path) -> Path:
     return path.with_name(f"{path.name}.before-{moment}")
 
 
-def _replace_sqlite(url: URL, dump: Path) -> list[Path]:
-    file = Path(url.database or "").absolute()
-    aside, new = _aside(file), file.with_name(file.name + ".new")
+def _replace(config: Settings, url: URL, folder: Path) -> list[Path]:
+    """All or nothing; what was there before is in the files that it names. Raises RefusedError."""
+    is_sqlite = url.get_backend_name() == "sqlite"
+    media, file = config.media_dir.absolute(), Path((is_sqlite and url.database) or "database.dump").absolute()
+    kept = [_aside(file), _aside(media)]
+    try:
+        witness.forget(config)  # what comes has an older history, as the operator wants it
+        with contextlib.ExitStack() as undo:  # no step may fail after the one of PostgreSQL, which commits
+            _replace_media(undo, media, folder / MEDIA, kept[1])
+            if is_sqlite:
+                _replace_sqlite(undo, file, folder / NAMES["sqlite"], kept[0])
+            else:
+                _replace_postgres(undo, url, folder / NAMES["postgresql"], kept[0])
+            undo.pop_all()
+    except OSError as error:
+        left = " and ".join(str(path) for path in kept if path.exists())
+        state = f"What was there before is in {left}" if left else "Everything is as it was"
+        named = f"{error.filename} ({error.strerror})" if error.filename else error
+        raise RefusedError(f"The data could not be replaced because of {named}. {state}.") from error
+    return [path for path in kept if path.exists()]
+
+
+def _rename(undo: contextlib.ExitStack, source: Path, target: Path) -> None:
+    source.rename(target)
+    undo.callback(target.rename, source)
+
+
+def _replace_sqlite(undo: contextlib.ExitStack, file: Path, dump: Path, aside: Path) -> None:
+    new = file.with_name(file.name + ".new")
     file.parent.mkdir(parents=True, exist_ok=True)
+    undo.callback(new.unlink, missing_ok=True)
     shutil.move(dump, new)  # whole beside the old one first, so that a full disk loses neither
-    moved = file.exists()
     for ending in ("", "-wal", "-shm"):
         part = file.with_name(file.name + ending)
         if part.exists():
-            part.rename(aside.with_name(aside.name + ending))
-    new.replace(file)
-    return [aside] if moved else []
+            _rename(undo, part, aside.with_name(aside.name + ending))
+    _rename(undo, new, file)
 
 
-def _replace_postgres(url: URL, dump: Path) -> list[Path]:
-    aside = _aside(Path("database.dump").absolute())
+def _replace_postgres(undo: contextlib.ExitStack, url: URL, dump: Path, aside: Path) -> None:
+    undo.callback(aside.unlink, missing_ok=True)
     _postgres_tool(url, "pg_dump", "--format=custom", "--no-owner", f"--file={aside}")
     _postgres_tool(
         url, "pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction",
         f"--dbname={url.database}", str(dump),
     )  # fmt: skip
-    return [aside]
 
 
-def _replace_media(media: Path, restored: Path) -> list[Path]:
-    aside = _aside(media)
-    moved = media.is_dir()
-    if moved:
-        media.rename(aside)
+def _replace_media(undo: contextlib.ExitStack, media: Path, restored: Path, aside: Path) -> None:
+    new = media.with_name(media.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)  # of a restore that was killed
     if restored.is_dir():
         media.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(restored, media)
-    return [aside] if moved else []
+        undo.callback(shutil.rmtree, new, ignore_errors=True)
+        shutil.move(restored, new)
+    if media.is_dir():
+        _rename(undo, media, aside)
+    if new.is_dir():
+        _rename(undo, new, media)
 
 
 def _postgres_tool(url: URL, tool: str, *arguments: str) -> None:

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from backend.cli.console import OPERATOR, RefusedError, note, ready_database, settings
 from backend.core import clock
-from backend.core.events import Event
-from backend.database import audit
+from backend.core.config import Settings
+from backend.database.chain import witness
+from backend.database.chain.redacting import note_restart
 from backend.database.chain.sealing import BROKEN, HEAD, close, seal
 from backend.database.chain.verifying import VERIFIED, Verdict
 from backend.database.chain.verifying import verify as prove
@@ -57,13 +58,14 @@ def restart(reason: Annotated[str, typer.Argument(help="Why, for the history.")]
     config = settings()
     with ready_database() as database:
         problem = prove(database, config).problem
-        database.run(lambda session: _forget(session, reason, problem), OPERATOR)
+        database.run(lambda session: _forget(session, config, reason, problem), OPERATOR)
         seal(database, config, OPERATOR)
     note("A new chain covers the history as it is.")
 
 
-def _forget(session: Session, reason: str, problem: str | None) -> None:
+def _forget(session: Session, config: Settings, reason: str, problem: str | None) -> None:
     session.execute(delete(AuditBlock))
     session.execute(delete(AuditRedaction))
     session.execute(delete(Setting).where(Setting.key.in_((HEAD, BROKEN, VERIFIED))))
-    audit.note(session, Event.AUDIT_STARTED, reason=reason, problem=problem)
+    note_restart(session, reason, problem)
+    witness.forget(config)

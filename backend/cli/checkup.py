@@ -11,6 +11,7 @@ from backend.core import clock
 from backend.core.config import Settings
 from backend.core.i18n import _
 from backend.core.permissions import DEAR
+from backend.core.text import date_text
 from backend.database.chain.sealing import is_behind
 from backend.database.chain.verifying import VERIFIED, glance
 from backend.database.crud.alerts import AlertCRUD
@@ -23,7 +24,7 @@ from backend.database.models.dispatches import EMAIL, TELEGRAM
 from backend.database.schema import SchemaError, check_schema
 from backend.database.session import Database
 
-UNUSED_DAYS, BACKUP_DAYS, PROVED_DAYS = 90, 7, 30
+UNUSED_DAYS, BACKUP_DAYS, PROVED_DAYS, BEGUN_DAYS = 90, 7, 30, 90
 STUCK = timedelta(hours=1)
 SKEW = timedelta(seconds=10)
 
@@ -132,7 +133,9 @@ def broken_books(database: Database) -> Iterator[str]:
 def broken_chain(database: Database, config: Settings) -> Iterator[str]:
     """The head of the chain over the history and what was found before; `audit verify` reads all of it."""
     with database.read() as session:
-        known, waits = HealthCRUD(session).break_of_chain(), HealthCRUD(session).unsealed_for()
+        health = HealthCRUD(session)
+        known, waits = health.break_of_chain(), health.unsealed_for()
+        begun = health.begun_over(clock.now() - timedelta(days=BEGUN_DAYS))
     problem = glance(database, config) or known
     if problem:
         yield _("The history chain is broken: %(problem)s Run `python -m backend.cli audit verify`.") % {
@@ -140,6 +143,11 @@ def broken_chain(database: Database, config: Settings) -> Iterator[str]:
         }
     elif waits > STUCK and is_behind(database):
         yield _("Nobody seals the history: set RUN_JOBS=1, or start python -m backend.jobs.")
+    if begun:
+        yield _(
+            "The history chain was started on %(date)s over history that was already there. After an upgrade or "
+            "`audit restart` that is expected; otherwise somebody may have changed the history (docs/security.md)."
+        ) % {"date": date_text(begun)}
 
 
 def neglected(database: Database) -> Iterator[str]:

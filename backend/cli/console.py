@@ -18,7 +18,8 @@ from backend.core import logging
 from backend.core.config import Settings
 from backend.core.context import Actor, Door
 from backend.core.errors import AppError
-from backend.database.chain.sealing import ChainError, is_behind, seal
+from backend.database.chain.digests import ChainError
+from backend.database.chain.sealing import is_behind, seal
 from backend.database.schema import SchemaError, check_schema
 from backend.database.session import Database
 

@@ -1,6 +1,8 @@
 """`doctor`: everything weak about this installation, each with its remedy."""
 
+import ipaddress
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
@@ -8,17 +10,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import typer
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from backend.cli.checkup import weak_data, weak_storage
 from backend.cli.console import ENV, settings
 from backend.core import passwords
 from backend.core.config import Settings
-from backend.core.hosts import is_loopback
+from backend.core.hosts import is_ip, is_loopback
 from backend.core.i18n import _, current_language, negotiate
 from backend.core.permissions import ADMIN, SYSTEM_ROLES
 
-LONG_ACCESS_MINUTES = 60
+LONG_ACCESS_MINUTES = 15
+WIDEST, WIDEST_6, WIDEST_MAPPED = 8, 32, 96 + 8  # bits of the widest network of proxies; of IPv4 written as IPv6
 FEW_BYTES, FEW_SHARE = 1_000_000_000, 0.05
 WEAK_DATABASE_PASSWORDS = frozenset({"", "postgres", "password", "admin", "lyceum", "secret"})
 
@@ -47,6 +50,7 @@ def terminal_language() -> str:
 
 def weak_settings(config: Settings) -> Iterator[str]:
     public = not is_loopback(config.host)
+    wide = ",".join(filter(_is_wide, config.trusted_proxies))
     proxies = public and not config.trusted_proxies and (config.https or is_loopback(config.api_host))
     found = (
         (public and not config.https, _(
@@ -79,9 +83,10 @@ def weak_settings(config: Settings) -> Iterator[str]:
         (len(config.secret_keys) > 1, _(
             "SECRET_KEY still lists old keys: run rotate-keys, wait 12 hours, then take them out."
         )),
-        ("*" in config.trusted_proxies, _(
-            "TRUSTED_PROXIES=* lets everyone choose their address and so escape the limits: name the proxy's address."
-        )),
+        (bool(wide), _(
+            "TRUSTED_PROXIES=%(proxies)s lets everyone choose their address and so escape the limits: name the proxy's"
+            " address."
+        ) % {"proxies": wide}),
         (proxies, _(
             "BASE_URL is public and a proxy passes requests on, but TRUSTED_PROXIES is empty: all visitors share one"
             " address, and its limits. Set TRUSTED_PROXIES=127.0.0.1."
@@ -90,6 +95,17 @@ def weak_settings(config: Settings) -> Iterator[str]:
     yield from (words for weak, words in found if weak)
     yield from weak_lines(config)
     yield from weak_secrets(config)
+
+
+def _is_wide(proxy: str) -> bool:
+    """Whether it is everyone, or nobody's own: 10.0.0.0/8 is the widest network that somebody has to themselves."""
+    try:
+        network = ipaddress.ip_network(proxy, strict=False)
+    except ValueError:
+        return proxy == "*"
+    if isinstance(network, ipaddress.IPv4Network):
+        return network.prefixlen < WIDEST
+    return network.prefixlen < (WIDEST_MAPPED if network.network_address.ipv4_mapped else WIDEST_6)
 
 
 def weak_lines(config: Settings) -> Iterator[str]:
@@ -103,13 +119,21 @@ def weak_lines(config: Settings) -> Iterator[str]:
         yield _("Emails are sent unencrypted: remove ?tls=off from SMTP_URL.")
     url = make_url(config.database_url)
     safe = url.query.get("sslmode") in ("require", "verify-ca", "verify-full")
-    if url.get_backend_name() == "postgresql" and _elsewhere(url.host) and not safe:
+    if url.get_backend_name() == "postgresql" and any(map(_elsewhere, _hosts(url))) and not safe:
         yield _("The database is on another machine without TLS: add ?sslmode=verify-full to DATABASE_URL.")
 
 
 def _elsewhere(host: str | None) -> bool:
     """A name without a dot is a neighbour, such as the other containers of docker-compose.yml."""
-    return "." in (host or "") and not is_loopback(host or "")
+    return ("." in (host or "") or is_ip(host or "")) and not is_loopback(host or "")
+
+
+def _hosts(url: URL) -> list[str]:
+    """Where the database is: libpq takes several, and in the query as well. No host: a socket of this machine."""
+    told = url.query.get("hostaddr") or url.query.get("host") or url.host or ""
+    found = [one for entry in ([told] if isinstance(told, str) else told) for one in entry.split(",")]
+    bare = (one if is_ip(one) else re.sub(r":\d*$", "", one) for one in found)
+    return [one for one in bare if one and not one.startswith("/")]
 
 
 def weak_secrets(config: Settings) -> Iterator[str]:
@@ -120,7 +144,7 @@ def weak_secrets(config: Settings) -> Iterator[str]:
             yield _("ADMIN_PASSWORD is easy to guess: change it in the settings of the school.")
     url = make_url(config.database_url)
     guessed = str(url.password or "").lower() in WEAK_DATABASE_PASSWORDS
-    if url.get_backend_name() == "postgresql" and guessed and not is_loopback(url.host or "localhost"):
+    if url.get_backend_name() == "postgresql" and guessed and not all(map(is_loopback, _hosts(url))):
         yield _("DATABASE_URL has no password or one that everyone tries first: give the database user a random one.")
 
 

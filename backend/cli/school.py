@@ -20,8 +20,10 @@ from backend.database.session import Database
 
 def migrate() -> None:
     """Bring the database to this version's schema; a SQLite file is copied first."""
-    with opened(settings()) as database:
+    config = settings()
+    with opened(config) as database:
         bring_up(database)
+        seal_now(database, config)
     note(f"The database is at {head()}.")
 
 
@@ -69,6 +71,7 @@ def demo(
 def load_demo(database: Database, config: Settings) -> list[str]:
     from backend import demo as demo_school  # noqa: PLC0415 - its texts are read when wanted
 
+    seal_now(database, config)  # the chain of a new school begins before the past that the demo school has
     return demo_school.load(database, config).lines()
 
 

@@ -1,8 +1,10 @@
 """`serve`: everything that a start needs, then the web server."""
 
 import os
+import signal
 import socket
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -20,6 +22,7 @@ from backend.database.session import Database
 
 BACKLOG = 2048
 DRAIN_SECONDS = 20
+INTERRUPTED = 130  # as shells say it
 HUNG_SECONDS = 60  # a busy machine is no reason to shoot a worker
 
 
@@ -41,8 +44,9 @@ def serve(
             if empty and (config.sandbox_on if demo is None else demo):
                 note("Filling the empty database with the demo school...")
                 show(load_demo(database, config))
+            server = _server(workers)
             _announce(database, config, fresh=fresh, link=link)
-        _run(listening, workers, config)
+        _run(server, listening, config)
 
 
 def _prepare(database: Database, config: Settings) -> bool:
@@ -112,24 +116,41 @@ def _announce(database: Database, config: Settings, *, fresh: bool, link: bool) 
     block("Lyceum is open. Ctrl+C closes it.", rows)
 
 
-def _run(listening: socket.socket, workers: int, config: Settings) -> None:
+def _server(workers: int) -> uvicorn.Server:
+    """From here on Ctrl+C ends the program: what is announced as open can be closed, also when it was started in the
+    background by a shell, which lets its children ignore the signal.
+    """
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    server_config = uvicorn.Config(
-        "main:app",
-        workers=workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # the app reads TRUSTED_PROXIES itself
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        timeout_worker_healthcheck=HUNG_SECONDS,
+    server = uvicorn.Server(
+        uvicorn.Config(
+            "main:app",
+            workers=workers,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # the app reads TRUSTED_PROXIES itself
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_worker_healthcheck=HUNG_SECONDS,
+        )
     )
-    server = uvicorn.Server(server_config)
+
+    def interrupted(_number: int, _frame: FrameType | None) -> None:
+        """Before the server listens to it: an import may swallow the exception, and nothing is open yet."""
+        if not server.started:
+            os._exit(INTERRUPTED)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupted)
+    return server
+
+
+def _run(server: uvicorn.Server, listening: socket.socket, config: Settings) -> None:
+    workers = server.config.workers
     try:
         if workers > 1:
             share(config)
-            Multiprocess(server_config, sockets=[listening]).run()
+            Multiprocess(server.config, sockets=[listening]).run()
         else:
             server.run(sockets=[listening])
     except KeyboardInterrupt:

@@ -90,6 +90,11 @@ def session_key(session_id: int) -> str:
     return f"session:{session_id}"
 
 
+def by_itself(request: Request) -> None:
+    """A page that asks again by itself is nobody at work: it must not keep a session alive."""
+    request.state.touch_session = None
+
+
 def _note_use(request: Request, session: AnyRow) -> None:
     if session.last_seen_at < clock.now() - TOUCH:
         request.state.touch_session = session.id

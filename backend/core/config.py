@@ -276,7 +276,7 @@ class Settings(DatabaseSettings):
     @property
     def secret_keys(self) -> list[str]:
         """The signing keys: the first signs, all verify (a list rotates)."""
-        return self.secret_key.get_secret_value().split(",")
+        return [key.strip() for key in self.secret_key.get_secret_value().split(",")]
 
     @property
     def bot_token(self) -> str:

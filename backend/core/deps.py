@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from backend.core import csrf, direct
 from backend.core.config import Settings
 from backend.core.context import Actor, Principal
-from backend.core.errors import UnsupportedMediaError
+from backend.core.errors import ForbiddenError, UnsupportedMediaError
 from backend.core.permissions import Permission
 from backend.core.units import Policy, Reply, Unit, current_unit, is_api
 from backend.database.crud.base import BaseCRUD
@@ -157,7 +157,11 @@ async def _read_csrf(request: Request, unit: Unit) -> None:
         return
     request.state.csrf_sent = sent = request.headers.get(csrf.HEADER)
     if not unit.api:
-        csrf.check_origin(request.app.state.settings, request.headers)
+        try:
+            csrf.check_origin(request.app.state.settings, request.headers)
+        except ForbiddenError as error:
+            await run_in_threadpool(unit.refused, error)
+            raise
     length = request.headers.get("content-length")
     if length is None or int(length) > BIG_BODY:  # Outermost has refused what is no number
         await run_in_threadpool(lambda: unit.admit(form=sent is not None))

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from fastapi import Request
 from sqlalchemy.orm import Session
 
-from backend.core import clock, otp, passkeys, security
+from backend.core import clock, otp, passkeys, security, throttles
 from backend.core.config import Settings
+from backend.core.devices import name_of
 from backend.core.errors import NotAuthenticatedError, TooManyRequestsError
 from backend.core.events import Event
 from backend.core.i18n import N_, _
-from backend.core.signin import device_of, user_agent
+from backend.core.signin import user_agent
 from backend.database import audit
 from backend.database.crud.credentials import APP, RECOVERY, CredentialCRUD
 from backend.database.crud.locks import factor_limits
@@ -29,15 +30,14 @@ class WrongFactorError(NotAuthenticatedError):
     default = N_("Incorrect code. Enter the one the app shows now; each works once.")
 
 
-def limits(request: Request, user_id: int, *, known: bool = True) -> tuple[Limit, ...]:
+def limits(request: Request, database: Database, user_id: int, *, known: bool = True) -> tuple[Limit, ...]:
     """Of this person's tries; a device that knows them has its own. `known=False`: there is no device (the API)."""
-    device = device_of(request, request.app.state.settings) if known else None
-    return factor_limits(user_id, device.name if device and device.knows(user_id) else "")
+    return factor_limits(user_id, name_of(request, database, user_id) if known else "")
 
 
 def count(database: Database, counted: tuple[Limit, ...]) -> None:
     """One attempt, before anything is looked at. Raises TooManyRequestsError."""
-    wait = database.run(lambda session: ThrottleCRUD(session).take(counted))
+    wait = throttles.count(database, counted)
     if wait:
         raise TooManyRequestsError(_("Too many incorrect codes. Wait a little and try again."), retry_after=wait)
 

@@ -59,7 +59,7 @@ LABELS: dict[Permission, str] = {
     P.STAFF_WRITE: N_("Invite, edit and turn off staff"),
     P.ROLES_WRITE: N_("Edit role permissions"),
     P.AUDIT_READ: N_("View security events"),
-    P.OPERATIONS_READ: N_("View metrics and health"),
+    P.OPERATIONS_READ: N_("View metrics, health, the outbox and all jobs"),
     P.BOT: N_("Act as the bot"),
 }
 
@@ -87,6 +87,17 @@ UNDO_RIGHTS: dict[str, Permission] = {
     "support_tickets": P.TICKETS_WRITE,
     "chats": P.TICKETS_WRITE,
     "saved_views": P.PROFILE_WRITE,  # one's own
+}
+
+# Whoever changes records meets them: in forms, dry runs and conflicts. A role that holds the first holds the second.
+VIEWS: dict[Permission, Permission] = {
+    P.USERS_WRITE: P.USERS_READ,
+    P.LESSONS_WRITE: P.LESSONS_READ,
+    P.COURSES_WRITE: P.COURSES_READ,
+    P.PROMO_CODES_WRITE: P.PROMO_CODES_READ,
+    P.PURCHASES_GRANT: P.PURCHASES_READ,
+    P.PURCHASES_REFUND: P.PURCHASES_READ,
+    P.TICKETS_WRITE: P.TICKETS_READ,
 }
 
 ADMIN, MANAGER, AUTHOR, SUPPORT, STUDENT = "Админ", "Менеджер", "Автор", "Поддержка", "Ученик"
@@ -120,6 +131,12 @@ def is_administrative(rights: Iterable[str]) -> bool:
     return not DEAR.isdisjoint(rights)
 
 
+def with_views(rights: Iterable[str]) -> frozenset[str]:
+    """Rights to change, with those to see what they change."""
+    own = frozenset(rights)
+    return own | {view.value for change, view in VIEWS.items() if change in own}
+
+
 def expand_scopes(scopes: list[str]) -> frozenset[str]:
     """Scopes as a person names them, with `bot` standing for all that the bot needs.
 
@@ -134,9 +151,11 @@ def expand_scopes(scopes: list[str]) -> frozenset[str]:
 
 
 def grantable(own: Iterable[str]) -> frozenset[str]:
-    """What a person may give to a token: their own rights, and the bot's bundle if they run the school's settings."""
+    """What a person may give to a token: their own rights, and the bot's bundle if they run the school's settings and
+    hold all of it that a person can hold.
+    """
     rights = frozenset(own)
-    return rights | BOT_SCOPES if P.SETTINGS_WRITE in rights else rights
+    return rights | BOT_SCOPES if rights >= {P.SETTINGS_WRITE} | (BOT_SCOPES - TOKEN_ONLY) else rights
 
 
 def held(rights: Iterable[str]) -> frozenset[str]:

@@ -25,6 +25,7 @@ from backend.core.permissions import Permission
 from backend.core.units import is_api
 from backend.database.crud.throttle import Limit, ThrottleCRUD
 from backend.database.session import Database
+from backend.database.tries import school_of
 
 if TYPE_CHECKING:
     from backend.core.redisrate import RedisWindow
@@ -151,4 +152,4 @@ def _bearer(request: Request) -> str:
 def _shared_window(settings: Settings) -> "RedisWindow":
     from backend.core.redisrate import RedisWindow  # noqa: PLC0415 - see there
 
-    return RedisWindow(settings.redis_url, settings.api_rate_limit, PATIENCE_SECONDS)
+    return RedisWindow(settings.redis_url, school_of(settings), settings.api_rate_limit, PATIENCE_SECONDS)

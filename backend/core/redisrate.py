@@ -8,13 +8,16 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 
 class RedisWindow:
-    """`limit` requests in any minute of a caller; an answer that takes longer than `patience` seconds is an error."""
+    """`limit` requests in any minute of a caller of this school; an answer that takes longer than `patience` seconds is
+    an error.
+    """
 
-    def __init__(self, redis_url: str, limit: int, patience: float) -> None:
+    def __init__(self, redis_url: str, school: str, limit: int, patience: float) -> None:
         self.limit = RateLimitItemPerMinute(limit)
         storage = RedisStorage(
             f"async+{redis_url}",
             implementation="redispy",
+            key_prefix=f"lyceum:{school}:rate",
             socket_connect_timeout=patience,
             socket_timeout=patience,
         )

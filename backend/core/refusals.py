@@ -18,10 +18,16 @@ log = structlog.get_logger()
 PER_MINUTE = 5
 
 
+REFUSED = frozenset({ForbiddenError.code, "csrf", "viewing", "read_only"})  # not who only has to prove something first
+
+
 def tell(database: Database, actor: Actor, route: str, error: ForbiddenError) -> None:
-    """Someone lacks a right."""
-    who = f"{actor.user_id or ''}:{actor.token_id or ''}"
-    _note(database, actor, f"refused:{who}", Event.REFUSED, route=route, right=error.fields.get("permission", ""))
+    """Someone lacks a right, looks through someone else's eyes at what stays closed, or sent a form of another site."""
+    who, why = f"{actor.user_id or ''}:{actor.token_id or ''}", {}
+    if error.code != ForbiddenError.code:
+        why["why"] = error.code
+    right = error.fields.get("permission", "")
+    _note(database, actor, f"refused:{who}", Event.REFUSED, route=route, right=right, **why)
 
 
 def tell_token(database: Database, actor: Actor, kind: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Timer
 from typing import IO, Any
 
-from backend.core import workbook
+from backend.core import cyrillic, workbook
 from backend.core.errors import InvalidError, TooLargeError
 from backend.core.i18n import _
 from backend.core.text import number as told
@@ -41,6 +41,12 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 OLD_EXCEL, ZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04"
+# How pictures, documents and archives begin, which in a small or broken one may look like text.
+OTHERS = (
+    b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"RIFF", b"%PDF-", b"{\\rtf", b"\x1f\x8b", b"Rar!",
+    b"7z\xbc\xaf",
+)  # fmt: skip
+MARKUP = re.compile(r"[\s\ufeff]*<(!doctype|!--|\?xml|html|head|body|meta|table|svg)\b", re.IGNORECASE)
 FEW = 4  # bytes that are no text, in a small file of text
 NO_TEXT = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")
 SAYS_DELIMITER = re.compile(r'"?sep=(.)"?\s*')
@@ -60,8 +66,14 @@ def read(path: Path) -> Iterator[Line]:
         raise refused(_("This file is empty."))
     if head.startswith(OLD_EXCEL):
         raise refused(_("This is an old or password-protected Excel file. Save it as .xlsx without a password."))
+    if head.startswith(OTHERS):
+        raise no_table()
     rows = _xlsx(path) if head.startswith(ZIP) else _csv(path, head)
     return _bounded(rows)
+
+
+def no_table() -> InvalidError:
+    return refused(_("This is neither a CSV nor an XLSX file."))
 
 
 def too_large() -> TooLargeError:
@@ -93,7 +105,10 @@ def _csv(path: Path, head: bytes) -> Iterator[Line]:
     encoding = _encoding(path, head)
     try:
         with path.open(encoding=encoding, newline="") as file:
-            delimiter, skipped = _dialect(file.read(SAMPLE))
+            sample = file.read(SAMPLE)
+            if MARKUP.match(sample):
+                raise refused(_("This is a web page, not a table. Open it in a spreadsheet and save it as .xlsx."))
+            delimiter, skipped = _dialect(sample)
             file.seek(0)
             for _line in range(skipped):
                 file.readline()
@@ -105,7 +120,7 @@ def _csv(path: Path, head: bytes) -> Iterator[Line]:
 
 
 def _encoding(path: Path, head: bytes) -> str:
-    """By its mark; without one UTF-16 shows in its zeros, UTF-8 proves itself, the rest is cp1251."""
+    """By its mark; without one UTF-16 shows in its zeros, UTF-8 proves itself, the rest has one byte a letter."""
     for mark, name in MARKS:
         if head.startswith(mark):
             return name
@@ -113,7 +128,7 @@ def _encoding(path: Path, head: bytes) -> str:
     if max(even, odd) * 20 > len(head) and min(even, odd) * 10 < max(even, odd):
         return "utf-16-le" if odd > even else "utf-16-be"
     if len(NO_TEXT.findall(head)) + even + odd > max(FEW, len(head) // 50):
-        raise refused(_("This is neither a CSV nor an XLSX file."))
+        raise no_table()
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with path.open("rb") as file:
@@ -121,7 +136,7 @@ def _encoding(path: Path, head: bytes) -> str:
                 decoder.decode(chunk)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return "cp1251"
+        return cyrillic.guess(path)
     return "utf-8"
 
 
@@ -200,7 +215,7 @@ def _check_zip(path: Path) -> None:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         raise unreadable() from None
     if not any(part.filename.lower() == "xl/workbook.xml" for part in parts):
-        raise refused(_("This is neither a CSV nor an XLSX file."))
+        raise no_table()
     swollen = any(part.file_size > max(SOME, part.compress_size * SWOLLEN) for part in parts)
     if swollen or len(parts) > PARTS or sum(part.file_size for part in parts) > UNPACKED:
         raise refused(_("This workbook is too large when unpacked, so it was not opened. Save it as CSV."))

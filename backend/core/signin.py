@@ -4,7 +4,6 @@ What someone outside can see is the same for a wrong password, an unknown login 
 account: the same words after the same work.
 """
 
-import secrets
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -12,10 +11,11 @@ from fastapi import Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from backend.core import clock, security
-from backend.core.auth import DEVICE_COOKIE, YEAR_SECONDS, client_ip, cookie_name, keep_signed_in, set_cookie
+from backend.core import clock, security, throttles
+from backend.core.auth import client_ip, cookie_name, keep_signed_in
 from backend.core.config import Settings
 from backend.core.context import Actor, Door, request_id_var
+from backend.core.devices import UNKNOWN, Device, device_of, keep, name_of
 from backend.core.errors import NotAuthenticatedError, TooManyRequestsError
 from backend.core.events import Event
 from backend.core.hosts import network
@@ -25,8 +25,10 @@ from backend.core.templating import go_to
 from backend.database import audit
 from backend.database.crud.auth import ABSOLUTE, PENDING, SessionCRUD
 from backend.database.crud.credentials import CredentialCRUD, TrustedDeviceCRUD
-from backend.database.crud.locks import ACCOUNT, account_key, device_key
+from backend.database.crud.links import INVITE, end_links
+from backend.database.crud.locks import ACCOUNT, account_key, device_key, devices_limit, password_key
 from backend.database.crud.places import PlaceCRUD
+from backend.database.crud.presence import hold_user
 from backend.database.crud.throttle import Limit, ThrottleCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.listing import AnyRow
@@ -37,10 +39,9 @@ ACCOUNT_SECONDS = 15 * 60
 ADDRESS, ADDRESS_SECONDS = 20, 3600
 EVERYONE, EVERYONE_SECONDS = 1000, 5 * 60
 DEVICE = 10  # tries of a browser that this person has signed in with before
-PEOPLE_PER_DEVICE = 5
-# Only failures count against an address or everyone: an office behind one address may sign in all
-# morning.
-SHARED = BY_ADDRESS, BY_EVERYONE = ("login-ip:", "login-all")
+# Only failures count against an address, everyone or all devices of a person: an office behind one address may sign in
+# all morning.
+SHARED = BY_ADDRESS, BY_EVERYONE, _BY_DEVICES = ("login-ip:", "login-all", "login-devices:")
 # Whom a limit that is used up keeps out, the most important first.
 REACH = {BY_EVERYONE: "everyone", BY_ADDRESS: "address", "login": "account"}
 
@@ -51,46 +52,18 @@ class InvalidCredentialsError(NotAuthenticatedError):
 
 
 @dataclass(frozen=True)
-class Device:
-    """A browser that people have signed in with: attacks on their account do not lock it out."""
-
-    name: str = ""
-    people: tuple[int, ...] = ()
-
-    def knows(self, user_id: int | None) -> bool:
-        return user_id in self.people
-
-    def with_person(self, user_id: int) -> "Device":
-        people = (*(known for known in self.people if known != user_id), user_id)
-        return Device(self.name or secrets.token_urlsafe(12), people[-PEOPLE_PER_DEVICE:])
-
-    def seal(self, settings: Settings) -> str:
-        text = f"{self.name}.{'-'.join(map(str, self.people))}"
-        return f"{text}.{security.sign(settings, 'device', text)}"
-
-
-def device_of(request: Request, settings: Settings) -> Device:
-    """The device that the request's cookie proves, or a new one."""
-    text, _dot, mac = request.cookies.get(cookie_name(settings, DEVICE_COOKIE), "").rpartition(".")
-    if not text or not security.verify_signature(settings, "device", text, mac):
-        return Device()
-    name, _dot, people = text.partition(".")
-    return Device(name, tuple(int(person) for person in people.split("-")))
-
-
-@dataclass(frozen=True)
 class Attempt:
     username: str
     password: str
     ip: str = ""
     user_agent: str = ""
-    device: Device = Device()
+    device: Device = UNKNOWN
     door: Door = Door.WEB
 
     @classmethod
     def of(cls, request: Request, username: str, password: str, *, device: Device | None = None) -> "Attempt":
         door = Door.WEB if device else Door.API
-        return cls(username, password, client_ip(request), user_agent(request), device or Device(), door)
+        return cls(username, password, client_ip(request), user_agent(request), device or UNKNOWN, door)
 
     @property
     def actor(self) -> Actor:
@@ -118,8 +91,8 @@ def verify(database: Database, attempt: Attempt) -> Verified:
     """
     with database.read() as session:
         user = UserCRUD(session).find_by_login(attempt.username)
-    limits = _limits(attempt, user)
-    wait = database.run(lambda session: ThrottleCRUD(session).take(limits))
+        limits = _limits(session, attempt, user)
+    wait = throttles.count(database, limits)
     if wait:
         soon = _("Too many attempts. Wait 15 minutes and try again.")
         raise TooManyRequestsError(soon if wait <= ACCOUNT_SECONDS else None, retry_after=wait)
@@ -146,22 +119,23 @@ def welcome(session: Session, verified: Verified) -> User:
 
     Raises InvalidCredentialsError when the account changed while the password was being checked.
     """
-    user = UserCRUD(session).find_by_id(verified.user_id)
+    user = hold_user(session, verified.user_id)
     if user is None or not user.is_active or user.password_hash != verified.password_hash:
         raise InvalidCredentialsError
     if verified.better_hash:
         user.password_hash = verified.better_hash
         session.flush()
-    _forgive(ThrottleCRUD(session), verified.limits, account_key(user.id))
+    if all(limit.key != account_key(user.id) for limit in verified.limits):  # a known device has a count of its own
+        ThrottleCRUD(session).reset([account_key(user.id)])
+    forgive(session, verified.limits)
     return user
 
 
-def _forgive(throttle: ThrottleCRUD, limits: tuple[Limit, ...], account: str) -> None:
+def forgive(session: Session, limits: tuple[Limit, ...]) -> None:
     """A right password ends the count of its account. Rows are locked in the order of `take`: in another one, two who
     sign in to one account at once would wait for each other.
     """
-    if all(limit.key != account for limit in limits):  # a known device has a count of its own
-        throttle.reset([account])
+    throttle = ThrottleCRUD(session)
     for limit in limits:
         if limit.key.startswith(SHARED):
             throttle.give_back([limit])
@@ -192,7 +166,9 @@ def come_in(
     sessions, device = SessionCRUD(session), device_of(request, settings)
     sessions.revoke_secret(request.cookies.get(cookie_name(settings), ""))
     pending = not (proved or _excused(session, user, device))
-    new = not device.knows(user.id) and is_new(session, user.id, request)
+    if user.password_hash is None:
+        end_links(session, user.id, INVITE)  # who has come in needs none; it may lie with a stranger
+    new = not device.knows(session, user.id) and is_new(session, user.id, request)
     remember = remember and settings.remember_days > 0
     _row, secret = sessions.open(
         user,
@@ -208,7 +184,7 @@ def come_in(
         audit.note(session, Event.FACTOR_ASKED, user_id=user.id, user_agent=user_agent(request), method=method)
     else:
         _note_entry(session, user, request, method, new=new)
-    return Entered(user.id, secret, device.with_person(user.id), pending, remember)
+    return Entered(user.id, secret, device.with_person(session, user.id), pending, remember)
 
 
 def is_new(session: Session, user_id: int, request: Request) -> bool:
@@ -222,7 +198,7 @@ def _excused(session: Session, user: User, device: Device) -> bool:
     """Whoever has no second factor, or said on this very device that it need not ask."""
     if not CredentialCRUD(session).has_factor(user.id):
         return True
-    return device.knows(user.id) and TrustedDeviceCRUD(session).trusts(user.id, device.name)
+    return device.knows(session, user.id) and TrustedDeviceCRUD(session).trusts(user.id, device.name)
 
 
 def _note_entry(session: Session, user: User, request: Request, method: str, *, new: bool) -> None:
@@ -254,29 +230,60 @@ def let_in(request: Request, entered: Entered, next_path: str = "/dashboard/") -
         return response
     response = go_to(request, local_path(next_path))
     keep_signed_in(response, settings, entered.secret, remember=entered.remember)
-    set_cookie(response, settings, DEVICE_COOKIE, entered.device.seal(settings), seconds=YEAR_SECONDS)
+    keep(response, settings, entered.device)
     return response
 
 
-def _limits(attempt: Attempt, user: User | None) -> tuple[Limit, ...]:
-    if user and attempt.device.knows(user.id):
-        return (_own(user.id, attempt.device),)
+def _limits(session: Session, attempt: Attempt, user: User | None) -> tuple[Limit, ...]:
+    if user and attempt.device.knows(session, user.id):
+        return _own(user.id, attempt.device.name)
     # People type their password into the login field: what was typed is not kept as it is.
     unknown = "login:?" + security.digest(attempt.username.strip().casefold())[:32]
     address, everyone = shared_limits(attempt.ip)
     return address, Limit(account_key(user.id) if user else unknown, ACCOUNT, ACCOUNT_SECONDS), everyone
 
 
-def passkey_limits(request: Request, owner: int | None) -> tuple[Limit, ...]:
+def passkey_limits(request: Request, database: Database, owner: int | None) -> tuple[Limit, ...]:
     """Of a passkey without a password; `owner`: whose it says that it is. A device that knows them is never locked out
     by others.
     """
-    device = device_of(request, request.app.state.settings)
-    return (_own(owner, device),) if owner and device.knows(owner) else shared_limits(client_ip(request))
+    name = name_of(request, database, owner) if owner else ""
+    return _own(owner, name) if owner and name else shared_limits(client_ip(request))
 
 
-def _own(user_id: int, device: Device) -> Limit:
-    return Limit(device_key(user_id) + device.name, DEVICE, ACCOUNT_SECONDS)
+def _own(user_id: int, device: str) -> tuple[Limit, ...]:
+    """Of a device that knows the person, and of all of theirs: whoever knew the password once may have many."""
+    return Limit(device_key(user_id) + device, DEVICE, ACCOUNT_SECONDS), devices_limit(user_id)
+
+
+def password_limits(request: Request, database: Database, user_id: int) -> tuple[Limit, ...]:
+    """Of tries at one's own password from a session: a device that knows the person has its own."""
+    device = name_of(request, database, user_id)
+    own = Limit(password_key(user_id, device), ACCOUNT, ACCOUNT_SECONDS)
+    return (own, devices_limit(user_id)) if device else (own,)
+
+
+def prove_password(
+    request: Request, database: Database, user_id: int, password: str, actor: Actor
+) -> tuple[Limit, ...]:
+    """The password of whoever is signed in, as a proof of who they are; what to forgive in the transaction that takes
+    it. Raises TooManyRequestsError, InvalidCredentialsError; wrong ones are events. Never inside a transaction.
+    """
+    limits = password_limits(request, database, user_id)
+    if wait := throttles.count(database, limits):
+        raise TooManyRequestsError(_("Too many attempts. Wait 15 minutes and try again."), retry_after=wait)
+    with database.read() as session:
+        stored = UserCRUD(session).get_by_id(user_id).password_hash
+    if security.check_password(password, stored)[0]:
+        return limits
+
+    def note(session: Session) -> None:
+        full = {"limit": "account"} if ThrottleCRUD(session).used_up(limits) else {}
+        event = Event.LOGIN_FAIL_MAX if full else Event.LOGIN_FAIL
+        audit.note(session, event, user_id=user_id, user_agent=user_agent(request), **full)
+
+    database.run(note, actor)
+    raise InvalidCredentialsError(_("Incorrect password."))
 
 
 def shared_limits(ip: str) -> tuple[Limit, Limit]:

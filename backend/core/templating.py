@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -138,16 +139,21 @@ def render_list(
 ) -> HTMLResponse:
     """A list as a page or as its fragment.
 
-    The address bar gets the tidy address: typing replaces it, a choice adds a step to go back to,
-    scrolling does neither.
+    The address bar gets the tidy address: a choice adds a step to go back to, so does the first letter of a
+    search, the next ones replace it; scrolling does neither.
     """
     context.setdefault("list_url", request.url.path)
     response = render_part(request, *names, page=page, params=params, **context)
     if wants_fragment(request) and not getattr(params, "cursor", None):
-        typed = request.headers.get("HX-Source", "").startswith("input")
-        header = "HX-Replace-Url" if typed else "HX-Push-Url"
+        header = "HX-Replace-Url" if types_on(request) else "HX-Push-Url"
         response.headers[header] = url_with(params, context["list_url"])
     return response
+
+
+def types_on(request: Request) -> bool:
+    """Whether a field of search asks, of an address that holds a search already."""
+    known = parse_qs(urlsplit(request.headers.get("HX-Current-URL", "")).query)
+    return request.headers.get("HX-Source", "").startswith("input") and "q" in known
 
 
 def see_other(request: Request, name: str, /, **params: Any) -> Response:
@@ -252,6 +258,12 @@ def mended(error: AppError) -> str:
         return ""
     kept = [(name, value) for name, value in pairs if name not in wrong and name != "cursor"]
     return f"{request.url.path}?{encode(kept)}" if kept else request.url.path
+
+
+def labelled(error: AppError) -> list[tuple[str, str]]:
+    """The fields of an error as the page calls them, with what is wrong: (label, words)."""
+    labels: dict[str, str] = getattr(_request.get().state, "labels", {})
+    return [(_(labels[name]) if name in labels else name, words) for name, words in error.fields.items()]
 
 
 def key_of(action: str) -> Markup:
@@ -373,6 +385,7 @@ def _environment() -> Environment:
         "view_menu": view_menu,
         "key_of": key_of,
         "mended": mended,
+        "labelled": labelled,
         "site": site,
         "shortcuts": shortcuts,
         "wording": wording,

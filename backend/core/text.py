@@ -5,7 +5,7 @@ row: Babel's formatters cost 10-50 us a call, these about 1.
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -130,7 +130,11 @@ def _month(day: dt.date) -> str:
 
 def date_text(moment: datetime) -> str:
     """21 ноября 2026 / 21 November 2026."""
-    day = local(moment)
+    return whole_day(local(moment))
+
+
+def whole_day(day: dt.date) -> str:
+    """The same for a day of the calendar."""
     return f"{day.day}{NBSP}{_month(day)} {day.year}"
 
 
@@ -235,6 +239,14 @@ def from_local_input(value: str, timezone: str) -> datetime:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone(timezone))
     return moment.astimezone(UTC)
+
+
+def sentences(parts: Iterable[str]) -> str:
+    """One after the other, with a full stop between those that bring none."""
+    told = ""
+    for part in parts:
+        told += f"{' ' if told.endswith(('.', '!', '?', '…')) else '. ' if told else ''}{part}"
+    return told
 
 
 def initials(name: str) -> str:

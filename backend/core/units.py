@@ -8,7 +8,7 @@ making it costs no I/O, so cheap dependencies may hold it beforehand.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -148,8 +148,7 @@ class Unit:
                 self.request.state.ways = ways_of(self.database, self.request.app.state.settings, self.me)
             raise
         except ForbiddenError as error:
-            if error.code == ForbiddenError.code and self.me.signed_in:
-                refusals.tell(self.database, self.actor, route_name(self.request), error)
+            self._tell(error)
             raise
         except NotAuthenticatedError:
             if self.api and (kind := strange_bearer(self.request)):
@@ -157,6 +156,16 @@ class Unit:
             raise
         self._touch()
         return response
+
+    def refused(self, error: ForbiddenError) -> None:
+        """What was refused by its headers, before anyone looked whose cookie came along."""
+        with suppress(AppError), self.database.read_sessions() as session:
+            self.me = authenticate(self.request, session, api=self.api)
+        self._tell(error)
+
+    def _tell(self, error: ForbiddenError) -> None:
+        if error.code in refusals.REFUSED and self.me.signed_in:
+            refusals.tell(self.database, self.actor, route_name(self.request), error)
 
     def _run(self, endpoint: Callable[[], Any]) -> Response:
         if not self.detached:

@@ -13,7 +13,8 @@ from backend.database.crud.viewing import ViewingCRUD
 from backend.database.models.users import full_name
 
 OPEN = ("/dashboard/", "/sandbox/")
-CLOSED = "/dashboard/settings/"  # factors, passwords, tokens, sessions, the staff and their roles: not even to look at
+# Factors, passwords, tokens, sessions, the staff and their roles, and proofs of who one is: not even to look at.
+CLOSED = ("/dashboard/settings/", "/dashboard/confirm/")
 ALONE = frozenset({"/", "/dashboard", "/sandbox", "/docs", "/redoc", "/openapi.json"})
 OUT = frozenset({"/dashboard/return", "/logout"})
 

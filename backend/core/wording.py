@@ -1,8 +1,8 @@
 """What the columns, records and verbs of the history are called."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from backend.core.events import ALERT_WAYS, ALERTS
 from backend.core.i18n import N_, _, ngettext
@@ -30,13 +30,14 @@ ENTITIES: dict[str, str] = {
     "chats": N_("thread"),
     "messages": N_("message"),
     "dispatches": N_("outgoing message"),
-    "api_tokens": N_("API token"),
+    "api_tokens": N_("API access token"),
     "settings": N_("setting"),
     "saved_views": N_("saved view"),
     "view_marks": N_("saved view position"),
 }
 
 COLUMNS: dict[str, str] = {
+    "id": N_("Number"),
     "title": N_("Title"),
     "description": N_("Description"),
     "price": N_("Price"),
@@ -63,6 +64,7 @@ COLUMNS: dict[str, str] = {
     "email": N_("Email"),
     "login": N_("Login"),
     "language_code": N_("Telegram language"),
+    "source": N_("Source"),
     "ui_language": N_("Preferred language"),
     "single_keys": N_("Single-key shortcuts"),
     "terms_accepted_at": N_("Terms accepted"),
@@ -120,7 +122,7 @@ STATES: dict[str, str] = {
     "requested": N_("refund pending"),
     "done": N_("refunded"),
 }
-CHOICES = {"status": STATES, "alert_way": ALERT_WAYS}
+CHOICES: dict[str, Mapping[Any, str]] = {"status": STATES, "alert_way": ALERT_WAYS, "right": RIGHTS}
 MOMENTS = frozenset({"waiting_since"})
 STARS = frozenset({"price", "total_price", "discount_price", "discount_amount", "amount", "total", "discount"})
 
@@ -257,7 +259,9 @@ def happened(changes: Iterable[Happened], why: str = "") -> str:
     for change in changes:
         told.setdefault(op(change.op), {})[entity(change.entity)] = None
     words = "; ".join(f"{done} {', '.join(things)}" for done, things in told.items())
-    return _capital(f"{words}, {label(why)}" if why else words)
+    # An order that was placed is told once: in some languages the reason is the very word of the record.
+    new = why and not any(label(why) in things for things in told.values())
+    return _capital(f"{words}, {label(why)}" if new else words)
 
 
 def _capital(words: str) -> str:

@@ -1,5 +1,7 @@
 """Who signed in, what was refused, whose rights changed: the security events, and whether the history is whole."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,12 +12,14 @@ from markupsafe import escape
 
 from backend.core import atoms, wording
 from backend.core.deps import Caller, Current, Routes, crud, require
-from backend.core.events import LABELS, Event
+from backend.core.events import DETAILS, LABELS, VALUES, Event
 from backend.core.i18n import N_, _
 from backend.core.permissions import Permission
 from backend.core.templating import render
+from backend.core.text import number
 from backend.core.useragents import describe
 from backend.crm.table import NUMBER, Column, Screen, Table, attributes, between, cells, choice, install, relation
+from backend.database.chain.redacting import PROOF
 from backend.database.chain.sealing import BROKEN, HEAD
 from backend.database.chain.verifying import VERIFIED
 from backend.database.crud.events import SecurityEventCRUD
@@ -39,6 +43,21 @@ DOUBTFUL = frozenset({
 })  # fmt: skip
 
 
+def details(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, value) in words; what only programs understand is left to the file of events."""
+    return [(_(DETAILS[name]), _detail(name, value)) for name, value in data.items() if name in DETAILS]
+
+
+def _detail(name: str, value: Any) -> str:
+    if name in ("role", "before", "after"):
+        return wording.role(str(value))
+    if name == PROOF:
+        return number(value["rows"])
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return _(VALUES[value]) if isinstance(value, str) and value in VALUES else wording.value(value, name)
+
+
 def words(row: Any) -> str:
     """What happened, as a person says it."""
     label = LABELS.get(row.kind)
@@ -46,7 +65,7 @@ def words(row: Any) -> str:
 
 
 def _weight(row: Any) -> str:
-    first = row.kind == Event.AUDIT_STARTED and not row.data  # the chain begins once; later it tells why
+    first = row.kind == Event.AUDIT_STARTED and not row.data  # with the history of a new school
     return "bad" if row.kind in BAD else "warn" if row.kind in DOUBTFUL and not first else ""
 
 
@@ -116,9 +135,12 @@ TABLE = Table(
     title=N_("Security events"), search=N_("IP address or request ID"), label=words, none="audit/_none.html",
     tabs="audit/_chain.html", extra=_chain,
     columns=(
-        Column("what", N_("What"), _what),
-        Column("who", N_("Account"), _person, "ly-no-sm"),
-        Column("actor", N_("Done by"), _by, "ly-quiet ly-sm ly-col-lg"),
+        Column("what", N_("What"), _what, file=("kind", "what", "data")),
+        Column("who", N_("Account"), _person, "ly-no-sm", file=("about", "user_id")),
+        Column(
+            "actor", N_("Done by"), _by, "ly-quiet ly-sm ly-col-lg",
+            file=("by", "actor_id", "impersonator_id", "token_id"),
+        ),
         Column("door", N_("Via"), lambda row, _s: escape(wording.door(row.door)), "ly-quiet ly-sm ly-col-lg"),
         Column("ip", N_("IP address"), cells.plain("ip"), "ly-quiet ly-sm ly-col-md"),
         Column("at", N_("When"), cells.ago("at"), "is-end ly-quiet ly-sm", "at", desc=True),
@@ -126,7 +148,7 @@ TABLE = Table(
     ),
     filters=(
         choice("kind", N_("What happened"), *((kind.value, label) for kind, label in LABELS.items())),
-        relation("user_id", N_("Person"), ActorCRUD),
+        relation("user_id", N_("Person"), ActorCRUD, Permission.AUDIT_READ),
         choice("door", N_("Via"), *wording.DOORS.items()),
         between("at", N_("Date"), "since", "until", kind="date"),
     ),
@@ -148,6 +170,7 @@ def detail(request: Request, caller: Caller, events: Events, event_id: EventId) 
         "audit/detail.html",
         row=row,
         title=words(row),
+        details=details(row.data),
         about=cells.name_of(row),
         by=actor(row),
         door=wording.door(row.door),

@@ -16,6 +16,7 @@ from backend.core.deps import (
     hashing,
     public,
 )
+from backend.core.devices import device_of
 from backend.core.errors import AppError, NotFoundError, TooManyRequestsError
 from backend.core.events import Event
 from backend.core.forms import Form, form_of
@@ -64,7 +65,7 @@ def login(
 ) -> Response:
     if form.data is None:
         return sign_in_page(request, form, form.value("next"), 422)
-    sent, device = form.data, signin.device_of(request, settings)
+    sent, device = form.data, device_of(request, settings)
     try:
         verified = signin.verify(database, Attempt.of(request, sent.username, sent.password, device=device))
     except (InvalidCredentialsError, TooManyRequestsError) as error:

@@ -12,7 +12,8 @@ from backend.core.permissions import ROLE_TITLES, Permission
 from backend.core.templating import env
 from backend.core.text import number, ref
 from backend.core.textdiff import Piece, compare
-from backend.database.crud.history import CAP, LINKS, Entry, Line
+from backend.database.base import Base
+from backend.database.crud.history import CAP, LINKS, Entry, Line, Sight
 from backend.database.crud.names import NAMED, Record, name_in, named_in, names, without_page
 from backend.database.history import NOISE
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 P = Permission
-NUMBERED = ("purchases", "payments")  # never deleted
+NUMBERED = ("purchases", "payments", "orders")  # never deleted
 EMPTY = (None, "", False)
 LONG = 60  # characters; a longer text is compared word by word
 # Who may read what in the history, by the table of the record.
@@ -45,6 +46,7 @@ LISTS = {
     "support_tickets": "/dashboard/tickets/",
     "purchases": "/dashboard/sales/",
     "payments": "/dashboard/sales/payments/",
+    "orders": "/dashboard/sales/orders/",
 }
 
 
@@ -76,11 +78,12 @@ class Shown:
     personal: str = ""  # where the data of a deleted person are erased
 
 
-def readable(me: Principal) -> frozenset[str] | None:
-    """The tables whose history a person may read; None is all of them."""
-    if me.may(P.SETTINGS_WRITE):
-        return None
-    return frozenset(table for table, right in READ_RIGHTS.items() if me.may(right))
+def readable(me: Principal) -> Sight:
+    """Whose history a person may read: of what they may look at; what has no right of its own is the settings'."""
+    closed = {table for table, right in READ_RIGHTS.items() if not me.may(right)}
+    if not me.may(P.SETTINGS_WRITE):
+        return Sight(frozenset(READ_RIGHTS) - closed, staff=me.may(P.STAFF_WRITE))
+    return Sight(frozenset(Base.metadata.tables) - closed if closed else None, staff=me.may(P.STAFF_WRITE))
 
 
 def record_url(table: str, row_id: int) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Request
 from fastapi.responses import Response
 
-from backend.core import auth, factors, security, signin
+from backend.core import auth, factors, signin
 from backend.core.config import Settings
 from backend.core.deps import Caller, DatabaseDep, Routes, detached, hashing, require, without_factor
 from backend.core.errors import AppError, InvalidError, NotAuthenticatedError, TooManyRequestsError
@@ -21,9 +21,6 @@ from backend.core.templating import go_to, render
 from backend.database import audit
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.credentials import PASSKEY
-from backend.database.crud.locks import ACCOUNT, password_key
-from backend.database.crud.throttle import Limit, ThrottleCRUD
-from backend.database.crud.users import UserCRUD
 from backend.database.schemas.auth import ConfirmForm, ConfirmPasskeyForm
 from backend.database.session import Database
 
@@ -69,7 +66,7 @@ def confirm_passkey(
     if form.data is None:
         return _refused(request, form, InvalidError(), "passkey")
     me, sent = _id(caller), form.data
-    counted = factors.limits(request, me)
+    counted = factors.limits(request, database, me)
     try:
         factors.count(database, counted)
         proof = factors.proof_of(request, database, sent.ticket, sent.answer, me)
@@ -88,21 +85,14 @@ def confirm_passkey(
 
 
 def _by_password(request: Request, caller: Caller, database: Database, sent: ConfirmForm) -> str:
-    """The session's new secret. Raises InvalidError or TooManyRequestsError."""
+    """The session's new secret. Raises InvalidError, and what signin.prove_password does."""
     me = _id(caller)
     if sent.strong and caller.me.has_factor:
         raise InvalidError(_("This action requires a code or a passkey: a password is not enough."))
-    limit = Limit(password_key(me), ACCOUNT, signin.ACCOUNT_SECONDS)
-    wait = database.run(lambda session: ThrottleCRUD(session).take([limit]))
-    if wait:
-        raise TooManyRequestsError(_("Too many attempts. Wait 15 minutes and try again."), retry_after=wait)
-    with database.read() as session:
-        stored = UserCRUD(session).get_by_id(me).password_hash
-    if not security.check_password(sent.password, stored)[0]:
-        raise InvalidError(_("Incorrect password."))
+    limits = signin.prove_password(request, database, me, sent.password, caller.actor)
 
     def renew(session: "Session") -> str:
-        ThrottleCRUD(session).reset([limit.key])
+        signin.forgive(session, limits)
         return _renew(session, caller, PASSWORD)
 
     return database.run(renew, caller.actor)
@@ -110,7 +100,7 @@ def _by_password(request: Request, caller: Caller, database: Database, sent: Con
 
 def _by_code(request: Request, caller: Caller, database: Database, sent: ConfirmForm) -> str:
     me, settings = _id(caller), caller.settings
-    counted = factors.limits(request, me)
+    counted = factors.limits(request, database, me)
     factors.count(database, counted)
 
     def renew(session: "Session") -> str:

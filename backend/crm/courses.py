@@ -62,6 +62,7 @@ Settings = Annotated[SettingCRUD, crud(SettingCRUD)]
 CourseId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Sent = Annotated[Form[CourseForm], form_of(CourseForm)]
 FIELDS = ("title", "description", "total_price", "discount_price", "is_active")
+SALES = Permission.PURCHASES_READ
 PICK = 30  # courses in the column beside an open one
 
 
@@ -80,11 +81,18 @@ TABLE = Table(
     prefix="/dashboard/courses", title=N_("Courses"), search=N_("Title"), label=lambda row: row.title,
     write=Permission.COURSES_WRITE, new=("crm:courses:new", N_("Course")), none="courses/_none.html",
     columns=(
-        Column("title", N_("Course"), _title, sort="title", edit=Edit(link=True)),
-        Column("status", N_("Status"), lambda row, _s: cells.on_sale(row), "ly-col-md"),
-        Column("total_price", N_("Price"), _price, "is-end", "total_price", desc=True, edit=Edit("number")),
-        Column("sales", N_("Sales"), lambda row, _s: text.number(row.sales.count), "is-end ly-num ly-col-md"),
-        Column("revenue", N_("Revenue"), lambda row, _s: text.money(row.sales.revenue), "is-end ly-col-md"),
+        Column("title", N_("Course"), _title, sort="title", edit=Edit(link=True), file=("title", "lessons")),
+        Column("status", N_("Status"), lambda row, _s: cells.on_sale(row), "ly-col-md", file=("is_active",)),
+        Column(
+            "total_price", N_("Price"), _price, "is-end", "total_price", desc=True, edit=Edit("number"),
+            file=("total_price", "discount_price"),
+        ),
+        Column(
+            "sales", N_("Sales"), lambda row, _s: text.number(row.sales.count), "is-end ly-num ly-col-md", needs=SALES,
+        ),
+        Column(
+            "revenue", N_("Revenue"), lambda row, _s: text.money(row.sales.revenue), "is-end ly-col-md", needs=SALES,
+        ),
         CREATED,
         Column(
             "discount_price", N_("Discounted price"), cells.money("discount_price"), "is-end", hidden=True,
@@ -96,7 +104,7 @@ TABLE = Table(
         choice("is_active", N_("Status"), ("true", N_("On sale")), ("false", N_("Hidden"))),
         between("price", N_("Price"), "price_min", "price_max", unit=" ★"),
         empty("discount", N_("Discount"), N_("without a discount"), N_("with a discount")),
-        relation("lesson_id", N_("Lesson"), LessonCRUD),
+        relation("lesson_id", N_("Lesson"), LessonCRUD, Permission.LESSONS_READ),
     ),
     actions=(
         Action("put_on_sale", N_("Put on sale"), "eye", fits=lambda row: not row.is_active),
@@ -106,7 +114,8 @@ TABLE = Table(
     ),
     export={
         **attributes("id", "title", "total_price", "discount_price", "is_active", "lessons"),
-        "sales": lambda row: row.sales.count, "revenue": lambda row: row.sales.revenue, **attributes("created_at"),
+        "sales": lambda row: row.sales.count, "revenue": lambda row: row.sales.revenue,
+        **attributes("created_at", "updated_at"),
     },
 )  # fmt: skip
 install(router, TABLE)
@@ -141,12 +150,13 @@ def create(request: Request, caller: Caller, courses: Courses, form: Sent) -> Re
 @router.get("/{course_id}", name="crm:courses:detail")
 def detail(request: Request, caller: Caller, courses: Courses, settings: Settings, course_id: CourseId) -> Response:
     me, course = caller.me, courses.view(course_id)
+    sales = me.may(SALES)
     return render(
         request,
         "courses/detail.html",
         pick=courses.shown(CourseFilters(limit=PICK), cap=listing.PAGE_CAP),
-        sold=courses.sales([course_id]).get(course_id, Sales()),
-        buyers=courses.buyers(course_id) if me.may(Permission.PURCHASES_READ) else None,
+        sold=courses.sales([course_id]).get(course_id, Sales()) if sales else None,
+        buyers=courses.buyers(course_id) if sales else None,
         timeline=_timeline(caller, course_id) if me.may(Permission.HISTORY_READ) else None,
         link=deep_link(request, settings, f"course_{course_id}"),
         **_order(caller, courses, course),
@@ -202,7 +212,9 @@ def delete(request: Request, caller: Caller, courses: Courses, course_id: Course
 # -- the order of lessons: each button is a POST of its own, dragging only adds to it
 
 
-@router.post("/{course_id}/lessons", name="crm:courses:add", dependencies=can_write)
+@router.post(
+    "/{course_id}/lessons", name="crm:courses:add", dependencies=[*can_write, require(Permission.LESSONS_READ)]
+)
 def add(
     request: Request,
     caller: Caller,
@@ -272,10 +284,10 @@ def _ordered(request: Request, caller: Caller, courses: CourseCRUD, course_id: i
 
 def _order(caller: Caller, courses: CourseCRUD, course: Any) -> dict[str, Any]:
     """What the list of lessons needs."""
-    may_write = caller.me.may(Permission.COURSES_WRITE)
+    may_add = caller.me.may(Permission.COURSES_WRITE) and caller.me.may(Permission.LESSONS_READ)
     return {
         "course": course,
-        "addable": courses.addable(course.id) if may_write else [],
+        "addable": courses.addable(course.id) if may_add else [],
         "holders": courses.holders(course.id),
     }
 

@@ -193,7 +193,9 @@ class Desk:
     def chips(self) -> list[tuple[str, str]]:
         """The filters that are on, in words, each with the address without it."""
         on = set_filters(self.params)
-        names = self.names(self.params.user_id, self.params.assignee_id)
+        asked = self.params.user_id, self.params.assignee_id
+        # An address may hold anyone's number: whoever may not see people learns no name by it.
+        names = self.names(*asked) if self.me.may(Permission.USERS_READ) else self.staff
         labels: dict[str, Callable[[Any], str]] = {
             "status": status_word,
             "user_id": lambda value: _("Student: %s") % names.get(value, value),

@@ -6,10 +6,11 @@ import structlog
 from fastapi import Path, Request
 from fastapi.responses import Response
 
-from backend.core import elsewhere, refusals, signin
+from backend.core import elsewhere, refusals, signin, throttles
 from backend.core.auth import client_ip
 from backend.core.config import Settings
 from backend.core.deps import Caller, Current, DatabaseDep, Routes, SettingsDep, crud, detached, public, require, strong
+from backend.core.devices import device_of
 from backend.core.elsewhere import CancelledError, Identity, RefusedError, Trip, UnreachableError
 from backend.core.errors import ConflictError, NotFoundError, TooManyRequestsError
 from backend.core.forms import Form, form_of
@@ -19,7 +20,8 @@ from backend.core.permissions import Permission
 from backend.core.signin import Entered
 from backend.core.templating import flash, local_path, render, see_other, url_of
 from backend.database.crud.identities import FlowCRUD, IdentityCRUD
-from backend.database.crud.throttle import Limit, ThrottleCRUD
+from backend.database.crud.presence import hold_signed_in
+from backend.database.crud.throttle import Limit
 from backend.database.crud.users import UserCRUD
 from backend.database.models.users import User
 from backend.database.schemas.base import MAX_ID
@@ -74,10 +76,10 @@ def leave(
 def _leave(
     request: Request, there: "Elsewhere", database: Database, redirect_uri: str, user_id: int | None, path: str
 ) -> Response:
-    device = signin.device_of(request, request.app.state.settings)
+    device = device_of(request, request.app.state.settings)
     who = f"elsewhere-device:{device.name}" if device.people else f"elsewhere-ip:{network(client_ip(request))}"
     limit = Limit(who, TRIPS, TRIPS_SECONDS)
-    if wait := database.run(lambda session: ThrottleCRUD(session).take([limit])):
+    if wait := throttles.count(database, [limit]):
         raise TooManyRequestsError(retry_after=wait)
     trip, key = Trip.to(redirect_uri), there.provider.key
     carried = {"nonce": trip.nonce, "verifier": trip.verifier, "next": path, "redirect_uri": redirect_uri}
@@ -151,10 +153,14 @@ def _person(identities: IdentityCRUD, there: "Elsewhere", identity: Identity) ->
 
 
 def _linked(request: Request, there: "Elsewhere", database: Database, identity: Identity, caller: Current) -> Response:
-    me = caller.me.user_id or 0
     about = there.provider.key, identity.issuer, identity.subject, identity.name
+
+    def link_it(session: Any) -> None:
+        """The way there and back takes its time, in which the session may have ended."""
+        IdentityCRUD(session).link(hold_signed_in(session, caller.me).id, *about)
+
     try:
-        database.run(lambda session: IdentityCRUD(session).link(me, *about), caller.actor)
+        database.run(link_it, caller.actor)
     except ConflictError as error:
         flash(request, error.message, kind="bad")
     else:

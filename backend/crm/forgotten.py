@@ -7,16 +7,18 @@ from fastapi.responses import Response
 
 from backend.core import passwords, recovery, security, signin
 from backend.core.deps import Caller, DatabaseDep, Routes, SettingsDep, detached, hashing, public
-from backend.core.errors import ConflictError, NotFoundError, TooManyRequestsError
+from backend.core.errors import ConflictError, InvalidError, NotFoundError, TooManyRequestsError
 from backend.core.forms import Form, form_of
 from backend.core.i18n import _
 from backend.core.school import School
 from backend.core.signin import Entered
+from backend.core.signup import confirm as confirm_registration
 from backend.core.templating import flash, go_to, render, see_other
 from backend.database.crud.recovery import RecoveryCRUD
 from backend.database.crud.registrations import RegistrationCRUD
+from backend.database.models.doors import Registration
 from backend.database.models.users import User
-from backend.database.schemas.doors import ForgotForm, NewPassword
+from backend.database.schemas.doors import ForgotForm, NewPassword, WelcomeForm
 
 router = Routes(tags=["sign-in"])
 
@@ -113,14 +115,32 @@ def confirm(request: Request, token: str, database: DatabaseDep, caller: Caller)
 @router.get("/welcome/{token}", dependencies=[public], name="auth:welcome")
 def welcome_page(request: Request, token: str, caller: Caller) -> Response:
     """The link of who has signed up; looking does not use it up."""
-    found = RegistrationCRUD(caller.session).find_live(token)
-    return render(request, "auth/welcome.html", 200 if found else 404, found=found, token=token, done=False)
+    return _welcome(request, token, RegistrationCRUD(caller.session).find_live(token), Form())
 
 
-@router.post("/welcome/{token}", dependencies=[public, detached])
-def welcome(request: Request, token: str, database: DatabaseDep, caller: Caller) -> Response:
+@router.post("/welcome/{token}", dependencies=[public, detached, hashing])
+def welcome(
+    request: Request,
+    token: str,
+    database: DatabaseDep,
+    caller: Caller,
+    form: Annotated[Form[WelcomeForm], form_of(WelcomeForm)],
+) -> Response:
+    with database.read() as session:
+        found = RegistrationCRUD(session).find_live(token)
+    if form.data is None:
+        return _welcome(request, token, found, form, 422)
     try:
-        user = database.run(lambda session: RegistrationCRUD(session).finish(token), caller.actor)
+        user = confirm_registration(database, found, token, form.data.password, caller.actor)
     except (NotFoundError, ConflictError):
-        return render(request, "auth/welcome.html", 404, found=None, token=token, done=False)
+        return _welcome(request, token, None, form)
+    except (InvalidError, TooManyRequestsError) as error:
+        response = _welcome(request, token, found, form.refuse(error), error.status)
+        response.headers.update(error.headers)
+        return response
     return render(request, "auth/welcome.html", found=user, token=token, done=True)
+
+
+def _welcome(request: Request, token: str, found: Registration | None, form: Form[Any], status: int = 200) -> Response:
+    context: dict[str, Any] = {"found": found, "token": token, "form": form, "done": False}
+    return render(request, "auth/welcome.html", status if found else 404, **context)

@@ -17,6 +17,7 @@ from backend.core.templating import flash, go_to, local_path, render, see_other
 from backend.crm import changes
 from backend.crm.table import NUMBER, Column, Screen, Table, attributes, between, cells, choice, install, relation
 from backend.crm.table.declare import Filter
+from backend.crm.table.undone import in_place
 from backend.database import history
 from backend.database.crud import blockers
 from backend.database.crud.history import ActorCRUD, HistoryListCRUD, Line
@@ -79,12 +80,15 @@ TABLE = Table(
     name="history", key="change", crud=HistoryListCRUD, reader=seen, params=HistoryFilters, prefix=PREFIX,
     title=N_("History"), search="", label=changes.what, none="history/_none.html",
     columns=(
-        Column("what", N_("What"), _what),
+        Column("what", N_("What"), _what, file=("what", "records")),
         Column("who", N_("Who"), _who, "ly-no-sm"),
         Column("door", N_("Via"), _door, "ly-quiet ly-sm ly-col-lg"),
-        Column("state", N_("State"), _state, "ly-col-md"),
+        Column("state", N_("State"), _state, "ly-col-md", file=("undone",)),
         Column("at", N_("When"), cells.ago("at"), "is-end ly-quiet ly-sm", "at", desc=True),
-        Column("ip", N_("IP address"), cells.plain("ip"), "ly-quiet ly-sm ly-col-lg", hidden=True),
+        Column(
+            "ip", N_("IP address"), cells.plain("ip"), "ly-quiet ly-sm ly-col-lg", hidden=True,
+            file=("ip", "request_id"), needs=Permission.AUDIT_READ,
+        ),
         NUMBER,
     ),
     filters=(
@@ -122,6 +126,12 @@ def detail(request: Request, caller: Caller, change_set_id: SetId, params: Annot
     )
 
 
+@pages.get("/{change_set_id}/undo", name="crm:history:asked")
+def asked(request: Request, change_set_id: SetId) -> Response:
+    """What stands in the way of an undo has no address of its own: whoever comes back to it finds the change."""
+    return see_other(request, "crm:history:detail", change_set_id=change_set_id)
+
+
 @router.post(
     "/{change_set_id}/undo", name="crm:history:undo", dependencies=[require(*dict.fromkeys(UNDO_RIGHTS.values()))]
 )
@@ -133,6 +143,8 @@ def undo(
     rest: Annotated[bool, Form(description="Although some of it was changed since")] = False,
 ) -> Response:
     may_undo(caller.me, blockers.roots(caller.session, change_set_id))
+    if not caller.me.may(Permission.HISTORY_READ) and not _is_own(caller, change_set_id):
+        raise ForbiddenError  # what stands in the way of an undo shows what was there
     if blockers.touches_staff(caller.session, change_set_id):
         raise ForbiddenError(_(blockers.STAFF))
     if not caller.me.may(Permission.SETTINGS_WRITE):
@@ -151,7 +163,14 @@ def undo(
     if outcome.clashes:
         told = _("Undone, except for later changes: %s") % len(outcome.clashes)
     flash(request, told, kind="warn" if outcome.clashes else "good", undo=made, redo=not again)
-    return go_to(request, _back(caller, change_set_id, local_path(next)))
+    page = _back(caller, change_set_id, local_path(next))
+    touched = UndoCRUD(caller.session).touched(made) if made is not None else []
+    return in_place(request, caller, page, touched, changes.readable(caller.me)) or go_to(request, page)
+
+
+def _is_own(caller: Caller, change_set_id: int) -> bool:
+    made = caller.session.get(ChangeSet, change_set_id)
+    return made is None or (made.actor_id, made.impersonator_id) == (caller.me.user_id, caller.me.impersonator_id)
 
 
 def may_undo(me: Principal, roots: set[str]) -> None:

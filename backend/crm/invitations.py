@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from backend.core import passwords, security, signin
-from backend.core.deps import DatabaseDep, Routes, crud, detached, hashing, public
+from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, hashing, public
 from backend.core.errors import AppError, NotFoundError
 from backend.core.forms import Form, form_of
 from backend.core.i18n import _
@@ -33,7 +33,11 @@ def invitation(request: Request, token: str, links: Links) -> Response:
 
 @router.post("/invite/{token}", dependencies=[public, detached, hashing])
 def accept(
-    request: Request, token: str, database: DatabaseDep, form: Annotated[Form[Acceptance], form_of(Acceptance)]
+    request: Request,
+    token: str,
+    database: DatabaseDep,
+    caller: Caller,
+    form: Annotated[Form[Acceptance], form_of(Acceptance)],
 ) -> Response:
     with database.read() as session:
         person = _invited(OneTimeTokenCRUD(session), token)
@@ -47,7 +51,7 @@ def accept(
         return signin.come_in(session, StaffCRUD(session).accept(token, login, hashed), request, method="invitation")
 
     try:
-        entered = database.run(take)
+        entered = database.run(take, caller.actor)
     except NotFoundError:  # someone else was faster with the same link
         return _page(request, token, None, 404)
     except AppError as error:

@@ -86,18 +86,27 @@ def _courses(row: Any, _screen: Screen) -> str:
     return ", ".join(named) + (f" +{rest}" if rest else "")
 
 
+SALES = Permission.PURCHASES_READ
 IN_COURSE = Field("course_id", N_("Course"), choices=CourseCRUD)
 TABLE = Table(
     name="lessons", key="lesson", crud=LessonCRUD, params=LessonListFilters, update=LessonUpdate, edit=True,
     prefix="/dashboard/lessons", title=N_("Lessons"), search=N_("Title"), label=lambda row: row.title,
     write=Permission.LESSONS_WRITE, new=("crm:lessons:new", N_("Lesson")), none="lessons/_none.html",
     columns=(
-        Column("title", N_("Lesson"), _title, sort="title", edit=Edit(link=True)),
-        Column("status", N_("Status"), _state, "ly-col-md"),
-        Column("price", N_("Price"), _price, "is-end", "price", desc=True, edit=Edit("number")),
-        Column("sales", N_("Sales"), lambda row, _s: text.number(row.sales.count), "is-end ly-num ly-col-md"),
-        Column("revenue", N_("Revenue"), lambda row, _s: text.money(row.sales.revenue), "is-end ly-col-md"),
-        Column("courses", N_("Courses"), _courses, "ly-col-lg ly-sm ly-soft ly-aside"),
+        Column("title", N_("Lesson"), _title, sort="title", edit=Edit(link=True), file=("title", "tags")),
+        Column("status", N_("Status"), _state, "ly-col-md", file=("is_active", "is_free")),
+        Column(
+            "price", N_("Price"), _price, "is-end", "price", desc=True, edit=Edit("number"), file=("price", "is_free"),
+        ),
+        Column(
+            "sales", N_("Sales"), lambda row, _s: text.number(row.sales.count), "is-end ly-num ly-col-md", needs=SALES,
+        ),
+        Column(
+            "revenue", N_("Revenue"), lambda row, _s: text.money(row.sales.revenue), "is-end ly-col-md", needs=SALES,
+        ),
+        Column(
+            "courses", N_("Courses"), _courses, "ly-col-lg ly-sm ly-soft ly-aside", needs=Permission.COURSES_READ,
+        ),
         CREATED,
         CHANGED, NUMBER,
     ),
@@ -106,8 +115,8 @@ TABLE = Table(
         choice("is_free", N_("Access"), ("true", N_("Free lesson")), ("false", N_("Paid lesson"))),
         between("price", N_("Price"), "price_min", "price_max", unit=" ★"),
         empty("video", N_("Video"), N_("without a video"), N_("with a video")),
-        relation("course_id", N_("Course"), CourseCRUD),
-        relation("tag", N_("Tag"), LessonTagCRUD),
+        relation("course_id", N_("Course"), CourseCRUD, Permission.COURSES_READ),
+        relation("tag", N_("Tag"), LessonTagCRUD, Permission.LESSONS_READ),
     ),
     actions=(
         Action("put_on_sale", N_("Put on sale"), "eye", fits=lambda row: not row.is_active),
@@ -120,8 +129,8 @@ TABLE = Table(
     export={
         **attributes("id", "title", "price", "is_free", "is_active"),
         "sales": lambda row: row.sales.count, "revenue": lambda row: row.sales.revenue,
-        "courses": lambda row: ", ".join(course.title for course in row.courses), **attributes("created_at"),
-        "tags": tags.in_file,
+        "courses": lambda row: ", ".join(course.title for course in row.courses),
+        **attributes("created_at", "updated_at"), "tags": tags.in_file,
     },
 )  # fmt: skip
 install(router, TABLE)
@@ -159,7 +168,7 @@ def detail(request: Request, caller: Caller, lessons: Lessons, settings: Setting
         "lessons/detail.html",
         lesson=lesson,
         row=lessons.row_of(lesson_id),
-        buyers=lessons.buyers(lesson_id) if me.may(Permission.PURCHASES_READ) else None,
+        buyers=lessons.buyers(lesson_id) if me.may(SALES) else None,
         timeline=_timeline(caller, lesson_id) if me.may(Permission.HISTORY_READ) else None,
         link=deep_link(request, settings, f"lesson_{lesson_id}"),
         tags=tags.card(caller, TABLE, lesson_id),

@@ -35,12 +35,14 @@ def reveal(request: Request, caller: Caller, letters: Letters, letter_id: Letter
 
 
 def _page(request: Request, caller: Current, letters: LetterCRUD, letter_id: int, *, link: str = "") -> Response:
-    row = letters.find_letter(letter_id)
+    row, me = letters.find_letter(letter_id), caller.me
+    people = me.may(Permission.USERS_READ)
     return render(
         request,
         "outbox/letter.html",
         row=row,
-        letter=letters.masked(row),
+        letter=letters.masked(row) if people and me.may(Permission.TICKETS_READ) else None,  # it greets its reader
+        people=people,
         link=link,
         sealed="sealed" in row.params,
         with_link="link" in KINDS[row.method].names,

@@ -36,8 +36,7 @@ AREAS: dict[str, str] = {
     "/dashboard/settings": N_("Settings"),
     "/dashboard/settings/staff": N_("Staff"),
     "/dashboard/settings/roles": N_("Roles"),
-    "/dashboard/security": N_("Security events"),
-    "/sandbox": N_("Sandbox"),
+    "/dashboard/settings/audit": N_("Security events"),
     "/api": N_("API"),
     "": N_("Sign-in"),
 }

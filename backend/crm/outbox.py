@@ -13,10 +13,10 @@ from backend.core.letters import subject_of
 from backend.core.permissions import Permission
 from backend.core.templating import flash, see_other
 from backend.crm.desk import explain
-from backend.crm.table import Action, Column, Screen, Table, cells, choice, install, relation
+from backend.crm.table import Action, Column, Screen, Table, attributes, cells, choice, install, relation
 from backend.database.crud.outbox import OutboxCRUD
 from backend.database.crud.users import StudentCRUD
-from backend.database.models.dispatches import EMAIL
+from backend.database.models.dispatches import EMAIL, TELEGRAM
 from backend.database.schemas.base import MAX_ID
 from backend.database.schemas.dispatches import OutboxFilters
 
@@ -28,9 +28,13 @@ SHOWN = 120
 
 
 def _recipient(row: Any, screen: Screen) -> str:
+    said = f'<span class="ly-only-sm ly-sm ly-quiet ly-cut ly-what">{escape(_said(row, screen))}</span>'
+    if not screen.me.may(Permission.USERS_READ):
+        channel = f'<small class="ly-quiet ly-xs">{escape(_(CHANNELS[row.channel]))}</small>'
+        return f'<span class="d-grid">–{channel}</span>{said}'
     by_mail = row.channel == EMAIL  # to staff as well, who have no page among the students
     shown = cells.buyer(None if by_mail else row.user_id, _name(row), screen, row.address if by_mail else row.method)
-    return f'{shown}<span class="ly-only-sm ly-sm ly-quiet ly-cut ly-what">{escape(what(row))}</span>'
+    return f"{shown}{said}"
 
 
 def _name(row: Any) -> str:
@@ -42,8 +46,23 @@ def _may_leave_again(row: Any) -> bool:
     return bool(row.state == "failed" and fresh and not row.refund_id)
 
 
-def _message(row: Any, _screen: Screen) -> str:
-    said = escape(what(row))
+def what(row: Any) -> str:
+    """What a message says, in short; its method when it says nothing."""
+    if row.channel == EMAIL:
+        return subject_of(row.method, row.params)
+    text = str(row.params.get("text") or row.params.get("caption") or row.method)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def _said(row: Any, screen: Screen) -> str:
+    """The same for those who may read what is written to students; a link of others needs a name all the same."""
+    if screen.me.may(Permission.TICKETS_READ):
+        return what(row)
+    return _("Email message") if row.channel == EMAIL else "–"
+
+
+def _message(row: Any, screen: Screen) -> str:
+    said = escape(_said(row, screen))
     if row.channel != EMAIL and row.payment_id is None:
         return f'<span class="ly-cut d-block ly-what">{said}</span>'
     sign = atoms.icon("mail" if row.channel == EMAIL else "receipt-refund", "icon-sm")
@@ -90,6 +109,7 @@ STATES = {
     "sent": ("good", "checks", N_("Sent")),
     "failed": ("bad", "alert-circle", N_("Failed")), "cancelled": ("", "ban", N_("Cancelled")),
 }  # fmt: skip
+CHANNELS = {TELEGRAM: N_("Telegram"), EMAIL: N_("Email")}
 FOR_YOU = "warn", "hourglass", N_("Needs you")  # a letter, where no mail server takes it
 TABLE = Table(
     name="outbox", key="dispatch", crud=OutboxCRUD, params=OutboxFilters, prefix="/dashboard/outbox", label=_name,
@@ -97,34 +117,34 @@ TABLE = Table(
     extra=_about,
     page=_page,
     columns=(
-        Column("recipient", N_("Recipient"), _recipient),
+        Column("recipient", N_("Recipient"), _recipient, file=("recipient", "channel", "address")),
         Column("message", N_("Message"), _message, "ly-col-md"),
-        Column("state", N_("State"), _state),
+        Column("state", N_("State"), _state, file=("state", "error")),
         Column("attempts", N_("Attempts"), cells.number("attempts"), "is-end ly-num ly-col-lg"),
-        Column("created_at", N_("When"), _when, "is-end ly-quiet ly-sm ly-col-md", "created_at", desc=True),
+        Column("created_at", N_("When"), _when, "is-end ly-quiet ly-sm ly-col-md", "created_at", desc=True,
+               file=("created_at", "sent_at")),
     ),
     filters=(
         choice(
             "state", N_("State"), ("unsent", N_("Not sent yet")), ("waiting", N_("Queued")), ("failed", N_("Failed")),
             ("sent", N_("Sent")), ("cancelled", N_("Cancelled")), ("all", N_("All")),
         ),
-        choice("channel", N_("Channel"), ("telegram", N_("Telegram")), ("email", N_("Email"))),
-        relation("user_id", N_("Student"), StudentCRUD),
+        choice("channel", N_("Channel"), *CHANNELS.items()),
+        relation("user_id", N_("Student"), StudentCRUD, Permission.USERS_READ),
     ),
     actions=(
         Action("resend", N_("Resend"), "refresh", fits=_may_leave_again),
         Action("cancel", N_("Cancel"), "x", fits=lambda row: row.state in ("pending", "failed") and not row.refund_id),
     ),
+    export={
+        **attributes("id"), "recipient": cells.name_of, **attributes("channel"),
+        "address": lambda row: row.address or row.chat_id, "message": what,
+        **attributes("state", "error", "attempts", "created_at", "sent_at"),
+    },
+    guarded={**dict.fromkeys(("recipient", "address"), Permission.USERS_READ), "message": Permission.TICKETS_READ},
+    names=Permission.USERS_READ,
 )  # fmt: skip
 install(router, TABLE)
-
-
-def what(row: Any) -> str:
-    """What a message says, in short; its method when it says nothing."""
-    if row.channel == EMAIL:
-        return subject_of(row.method, row.params)
-    text = str(row.params.get("text") or row.params.get("caption") or row.method)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 @router.post("/{dispatch_id}/resend", name="crm:outbox:resend", dependencies=can_write)

@@ -65,10 +65,10 @@ TABLE = Table(
     title=N_("Payments"), search=N_("Payer or payment number"), label=_title, page=_url,
     none="sales/payments/_none.html", tabs="sales/_tabs.html",
     columns=(
-        Column("payer", N_("Payer"), _payer),
+        Column("payer", N_("Payer"), _payer, file=("payer_telegram_id", "first_name", "last_name", "username")),
         Column("title", N_("Paid for"), _thing, "ly-no-sm"),
-        Column("amount", N_("Amount"), _amount, "is-end", "amount", desc=True),
-        Column("status", N_("Status"), _state, "ly-no-sm"),
+        Column("amount", N_("Amount"), _amount, "is-end", "amount", desc=True, file=("amount", "currency")),
+        Column("status", N_("Status"), _state, "ly-no-sm", file=("status", "refund_status", "is_test")),
         Column("provider_charge_id", N_("Payment number"), cells.code("provider_charge_id"), "ly-col-lg ly-sm"),
         when("created_at", N_("When"), "ly-no-sm"),
         NUMBER,
@@ -84,7 +84,7 @@ TABLE = Table(
         ),
         between("day", N_("Date"), "since", "until", kind="date"),
         TEST,
-        relation("user_id", N_("Student"), StudentCRUD),
+        relation("user_id", N_("Student"), StudentCRUD, Permission.USERS_READ),
     ),
     export=attributes(
         "id", "created_at", "payer_telegram_id", "first_name", "last_name", "username", "title", "amount", "currency",

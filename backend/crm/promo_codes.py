@@ -103,9 +103,12 @@ TABLE = Table(
     write=Permission.PROMO_CODES_WRITE, new=("crm:promo_codes:new", N_("Promo code")), none="promo_codes/_none.html",
     columns=(
         Column("code", N_("Code"), _code, sort="code", edit=Edit(link=True)),
-        Column("worth", N_("Discount"), _worth, "ly-no-sm ly-num"),
-        Column("current_uses", N_("Used"), _uses, "is-end ly-num", "current_uses", desc=True),
-        Column("status", N_("Status"), _state, "ly-no-sm"),
+        Column("worth", N_("Discount"), _worth, "ly-no-sm ly-num", file=FIELDS[1:3]),
+        Column(
+            "current_uses", N_("Used"), _uses, "is-end ly-num", "current_uses", desc=True,
+            file=("current_uses", "max_uses"),
+        ),
+        Column("status", N_("Status"), _state, "ly-no-sm", file=("is_active", "expires_at")),
         Column("expires_at", N_("Valid until"), cells.moment("expires_at", ENDLESS), "ly-quiet ly-sm ly-col-lg"),
         when("created_at", N_("Created"), "ly-col-md"),
         Column("discount_percent", N_("Percent"), cells.number("discount_percent"), NUM, hidden=True, edit=INT),
@@ -158,7 +161,7 @@ def detail(request: Request, caller: Caller, promos: PromoCodes, settings: Setti
         "promo_codes/detail.html",
         promo=promo,
         link=deep_link(request, settings, f"promo_{promo.code}") if DEEP_LINK.fullmatch(promo.code) else None,
-        figures=promos.worth(promo_id),
+        figures=promos.worth(promo_id) if caller.me.may(Permission.PURCHASES_READ) else None,
         redemptions=promos.redemptions(promo_id),
         timeline=_timeline(caller, promo_id) if caller.me.may(Permission.HISTORY_READ) else None,
     )

@@ -1,7 +1,7 @@
 """Roles as sets of rights: those that come with the program, the school's own, and what each may do in words."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
@@ -150,4 +150,5 @@ def _form(request: Request, caller: Current, form: Form[Any], status: int = 200,
 def _timeline(caller: Current, role_id: int) -> Any:
     if not caller.me.may(Permission.HISTORY_READ):
         return None
-    return HistoryCRUD(caller.session).of_record("roles", role_id, SHOWN)
+    found = HistoryCRUD(caller.session).of_record("roles", role_id, SHOWN, undo=False)
+    return [replace(entry, taken=True) for entry in found]  # nothing of it is undone: see blockers.STAFF

@@ -16,12 +16,14 @@ from backend.core.navigation import FOOT, SECTIONS, Item
 from backend.core.permissions import Permission
 from backend.core.templating import render_part, url_of
 from backend.crm.palette import KINDS, VERBS, Kind, Verb, Wish, fitting, wishes
+from backend.crm.table.declare import TABLES
 from backend.database.crud.search import SHOWN, SearchCRUD
 from backend.database.listing import AnyRow
 from backend.database.schemas.base import ListParams
 
 router = Routes(prefix="/dashboard", dependencies=[require(Permission.DASHBOARD_READ)])
 P = Permission
+MOST = 12  # of what a text names: a verb fits several kinds
 SEARCHED = ("students", "tickets", "lessons", "courses", "promo_codes")
 # The lists that a text which is typed here can be looked for in.
 LISTS: tuple[Item, ...] = (
@@ -98,8 +100,15 @@ def _opened(place: lately.Place, rows: dict[lately.Place, Any], me: Principal) -
 
 def _wanted(found: SearchCRUD, q: str, me: Principal) -> list[Hit]:
     """The records that the text names by number or by their kind, and what it wants done to them."""
-    hits = [Hit(wish.kind, row, wish.verb) for wish in wishes(q, me) for row in _meant(found, wish)]
-    return [hit for hit in hits if hit.verb is None or _can_be_done(hit)]
+    asked = wishes(q, me)
+    meant = {(wish.kind.name, wish.number, wish.text): wish for wish in asked}
+    rows = {key: _meant(found, wish) for key, wish in meant.items()}
+    hits = [
+        Hit(wish.kind, row, wish.verb)
+        for wish in asked
+        for row in _fitting(found, me, wish, rows[wish.kind.name, wish.number, wish.text])
+    ]
+    return hits[:MOST]
 
 
 def _meant(found: SearchCRUD, wish: Wish) -> list[AnyRow]:
@@ -108,17 +117,25 @@ def _meant(found: SearchCRUD, wish: Wish) -> list[AnyRow]:
     return list(found.find(wish.kind.name, wish.text))[:SHOWN]
 
 
-def _can_be_done(hit: Hit) -> bool:
-    row: Any = hit.row
-    if hit.verb is not None and hit.verb.takes == "purchases":
-        paid = row.amount > 0 and not row.payment_id.startswith("grant:")
-        return bool(paid and row.revoked_at is None)
-    return True
+def _fitting(found: SearchCRUD, me: Principal, wish: Wish, rows: list[AnyRow]) -> list[AnyRow]:
+    """Those that the verb can be done to."""
+    verb = wish.verb
+    if verb is None or not rows:
+        return rows
+    if not verb.does:
+        return [row for row in rows if verb.takes != "purchases" or _can_be_returned(row)]
+    listed = TABLES[wish.kind.table or wish.kind.name].data(found.session, me).rows_of([row.id for row in rows])
+    can = {row.id for row in listed if verb.fits is None or verb.fits(row)}
+    return [row for row in rows if row.id in can]
+
+
+def _can_be_returned(row: Any) -> bool:
+    return bool(row.amount > 0 and not row.payment_id.startswith("grant:") and row.revoked_at is None)
 
 
 def _new_code(found: SearchCRUD, q: str, me: Principal) -> str:
     """A promo code that is named and does not exist yet, for those who may make it."""
-    asked = [wish.text.upper() for wish in wishes(q, me) if wish.kind.name == "promo_codes"]
+    asked = [wish.text.upper() for wish in wishes(q, me) if wish.kind.name == "promo_codes" and wish.verb is None]
     if not asked or not me.may(P.PROMO_CODES_WRITE) or " " in asked[0]:
         return ""
     known = [str(row.code).upper() for row in found.find("promo_codes", asked[0])]

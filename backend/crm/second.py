@@ -59,7 +59,7 @@ def second(
         return _begin_again(form.value("next"))
     if form.data is None:
         return _page(request, database, pending, form, 422)
-    sent, counted = form.data, factors.limits(request, pending.user_id)
+    sent, counted = form.data, factors.limits(request, database, pending.user_id)
 
     def finish(session: "Session") -> tuple[Entered | None, str]:
         method = factors.spend(session, settings, pending.user_id, sent.code)
@@ -90,7 +90,7 @@ def second_passkey(
         return _begin_again(form.value("next"))
     if form.data is None:
         return _page(request, database, pending, form, 422)
-    sent, counted = form.data, factors.limits(request, pending.user_id)
+    sent, counted = form.data, factors.limits(request, database, pending.user_id)
     try:
         factors.count(database, counted)
         proof = factors.proof_of(request, database, sent.ticket, sent.answer, pending.user_id)
@@ -130,7 +130,7 @@ def passkey(
     if form.data is None:
         return _no_entry(request, form, InvalidError())
     sent, owner = form.data, factors.owner_of(database, form.data.answer)
-    counted = signin.passkey_limits(request, owner)
+    counted = signin.passkey_limits(request, database, owner)
     try:
         factors.count(database, counted)
         proof = factors.proof_of(request, database, sent.ticket, sent.answer)

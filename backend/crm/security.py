@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from backend.core import clock, elsewhere, otp, passkeys, security, signin
 from backend.core.deps import Caller, Routes, crud, require, strong, without_factor
+from backend.core.devices import stay_known
 from backend.core.errors import AppError, InvalidError
 from backend.core.events import Event
 from backend.core.forms import Form, form_of
@@ -175,7 +176,7 @@ def remove(request: Request, caller: Caller, credentials: Credentials, credentia
     _changed(credentials.session, caller, Event.FACTOR_REMOVED, removed.kind)
     words = _("The app is removed.") if removed.kind == APP else _("The passkey is removed.")
     flash(request, words, kind="info")
-    return see_other(request, "crm:security:index")
+    return stay_known(request, credentials.session, _id(caller), see_other(request, "crm:security:index"))
 
 
 @router.post("/codes", name="crm:security:codes", dependencies=[own, strong])
@@ -197,7 +198,8 @@ def forget(request: Request, caller: Caller, credentials: Credentials) -> Respon
 def _after(request: Request, caller: Caller, credentials: Credentials, *, first: bool, words: str) -> Response:
     """The first factor comes with recovery codes: whoever loses the phone must not lose the account."""
     flash(request, words)
-    return _codes_page(request, caller, credentials) if first else see_other(request, "crm:security:index")
+    response = _codes_page(request, caller, credentials) if first else see_other(request, "crm:security:index")
+    return stay_known(request, credentials.session, _id(caller), response)
 
 
 def _codes_page(request: Request, caller: Caller, credentials: Credentials) -> Response:

@@ -4,29 +4,28 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Path, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
-from backend.core import auth, passwords, security, signin
+from backend.core import auth, devices, passwords, security, signin
 from backend.core.config import Settings
 from backend.core.deps import (
     Caller,
     DatabaseDep,
     Routes,
-    SettingsDep,
     crud,
     detached,
     hashing,
-    public,
     recent,
     require,
 )
-from backend.core.errors import AppError, ConflictError, ForbiddenError
+from backend.core.devices import Device, device_of
+from backend.core.errors import AppError, ConflictError, ForbiddenError, TooManyRequestsError
 from backend.core.events import ALERT_WAYS, ALERTS, Event
 from backend.core.forms import Form, form_of
 from backend.core.i18n import _
-from backend.core.links import local_path
 from backend.core.permissions import BOT_SCOPES, LABELS, TOKEN_ONLY, Permission, expand_scopes, grantable
 from backend.core.school import KEY, School
+from backend.core.signin import InvalidCredentialsError
 from backend.core.templating import flash, render, render_part, see_other
 from backend.core.text import timezones
 from backend.core.units import demand_proof, proved_lately
@@ -35,22 +34,19 @@ from backend.database.crud.alerts import AlertCRUD
 from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
 from backend.database.crud.blockers import ELSEWHERE
 from backend.database.crud.history import Entry, HistoryCRUD
-from backend.database.crud.locks import ACCOUNT, password_key
+from backend.database.crud.links import WAYS_IN, end_links
+from backend.database.crud.presence import hold_signed_in
 from backend.database.crud.recovery import RecoveryCRUD
 from backend.database.crud.settings import SettingCRUD
-from backend.database.crud.throttle import Limit, ThrottleCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.history import SCHOOL
 from backend.database.history import describe as label
 from backend.database.models.users import User
 from backend.database.schemas.auth import (
     AlertChoice,
-    KeysChoice,
-    LanguageChoice,
     PasswordChange,
     ProfileUpdate,
     SchoolUpdate,
-    ThemeChoice,
     TokenCreate,
 )
 from backend.database.schemas.base import MAX_ID
@@ -94,24 +90,27 @@ def profile(
     if form.data is not None and form.data.version not in (None, user.version):
         form.data, form.values["version"] = None, user.version
         form.errors = {"": _("Your profile was changed in the meantime. Save again to keep your version.")}
+    if form.data is not None and user.email and not form.data.email and user.login is None:
+        form.data, form.errors = None, {"email": _("Without a login, you need an email to sign in.")}
     if form.data is None:
         return _part(request, caller, "_profile.html", user, form=form)
     # Letters to it bring in whoever reads them: an unattended desk must not be enough to change it.
     if (form.data.email or "").casefold() != (user.email or "").casefold():
         demand_proof(caller.me, strong=True)
-    new = new_email(users.session, user, form.data)
+    new = new_email(caller, user, form.data)
     users.update(user.id, form.data)
     if new:
         return _saved(request, _("Profile saved. Your email will change once you open the link sent to %s.") % new)
     return _saved(request, _("Profile saved"))
 
 
-def new_email(session: "Session", user: User, sent: ProfileUpdate) -> str:
+def new_email(caller: Caller, user: User, sent: ProfileUpdate) -> str:
     """Another address waits until the link in the letter to it is used: what is saved keeps the present one."""
     wanted, present = sent.email or "", user.email or ""
     if not wanted or wanted.casefold() == present.casefold():
         return ""
-    RecoveryCRUD(session).ask_to_confirm(user, wanted)
+    hold_signed_in(caller.session, caller.me)  # or a thief's request outlives the password that shut them out
+    RecoveryCRUD(caller.session).ask_to_confirm(user, wanted)
     sent.email = user.email
     return wanted
 
@@ -137,24 +136,28 @@ def password(
         demand_proof(caller.me, strong=True)
     school: School = request.app.state.school
     if form.data is not None:
-        form.errors = _refusals(database, user, form.data, school.name)
+        try:
+            form.errors = _refusals(request, caller, database, user, form.data, school.name)
+        except TooManyRequestsError as error:
+            form.errors = {"current": error.message}
+            return _password_again(request, caller, database, user, form, error)
     if form.errors or form.data is None:
-        with database.read() as session:
-            return _part(request, caller, "_password.html", user, session=session, password_form=form)
+        return _password_again(request, caller, database, user, form)
     hashed, seen = security.hash_password(form.data.password), user.password_hash
 
-    def store(session: "Session") -> tuple[str, str]:
-        users, found = UserCRUD(session), UserCRUD(session).get_by_id(me)
+    def store(session: "Session") -> tuple[str, str, Device]:
+        found = hold_signed_in(session, caller.me)
         if found.password_hash != seen:
             raise ConflictError
         waited = RecoveryCRUD(session).awaited(me)
-        users.set_password(found, hashed)
-        sessions = SessionCRUD(session)
-        sessions.revoke_all(me, but=caller.me.session_id)
+        session_id, proved = caller.me.session_id or 0, user.password_hash is not None
+        UserCRUD(session).set_password(found, hashed, but=session_id)
         audit.note(session, Event.PASSWORD_CHANGE)
-        return sessions.renew(caller.me.session_id or 0, proved=user.password_hash is not None), waited
+        number = found.token_version
+        secret = SessionCRUD(session).renew(session_id, proved=proved, token_version=number)
+        return secret, waited, device_of(request, caller.settings).with_person(session, me)
 
-    secret, waited = database.run(store, caller.actor)
+    secret, waited, device = database.run(store, caller.actor)
     told = _("Password saved. All other devices are signed out.")
     if waited:
         told = (
@@ -163,6 +166,18 @@ def password(
         )
     response = _saved(request, told)
     auth.keep_signed_in(response, caller.settings, secret, remember=caller.me.remembered)
+    devices.keep(response, caller.settings, device)
+    return response
+
+
+def _password_again(
+    request: Request, caller: Caller, database: Database, user: User, form: Form[Any], late: AppError | None = None
+) -> Response:
+    """The form as it was typed; `late`: too many tries, until when the headers say."""
+    status = late.status if late else 422
+    with database.read() as session:
+        response = _part(request, caller, "_password.html", user, status, session=session, password_form=form)
+    response.headers.update(late.headers if late else {})
     return response
 
 
@@ -171,78 +186,50 @@ def _asks_before_password(caller: Caller, user: User) -> bool:
     return caller.me.has_factor or user.password_hash is None
 
 
-def _refusals(database: Database, user: User, sent: PasswordChange, school: str) -> dict[str, str]:
-    """What is wrong with a change of password, field by field."""
+def _refusals(
+    request: Request, caller: Caller, database: Database, user: User, sent: PasswordChange, school: str
+) -> dict[str, str]:
+    """What is wrong with a change of password, field by field. Raises TooManyRequestsError."""
     if user.password_hash is not None:
-        limit = Limit(password_key(user.id), ACCOUNT, signin.ACCOUNT_SECONDS)
-        if database.run(lambda session: ThrottleCRUD(session).take([limit])):
-            return {"current": _("Too many attempts. Wait 15 minutes and try again.")}
-        if not security.check_password(sent.current, user.password_hash)[0]:
+        try:
+            limits = signin.prove_password(request, database, user.id, sent.current, caller.actor)
+        except InvalidCredentialsError:
             return {"current": _("Current password is incorrect.")}
-        database.run(lambda session: ThrottleCRUD(session).reset([limit.key]))
+        database.run(lambda session: signin.forgive(session, limits))
     return passwords.refusals(sent.password, sent.repeat, user.name, user.login, school, email=user.email)
-
-
-@router.post("/language", name="crm:settings:language", dependencies=[public])
-def language(
-    request: Request,
-    caller: Caller,
-    users: Users,
-    settings: SettingsDep,
-    form: Annotated[Form[LanguageChoice], form_of(LanguageChoice)],
-) -> Response:
-    """Works signed out too, by a cookie, so that the sign-in page speaks the reader's language."""
-    response = RedirectResponse(local_path(form.value("next"), "/"), 303)
-    if form.data is not None:
-        _remember(caller, users, "ui_language", form.data.language)
-        seconds = auth.YEAR_SECONDS
-        auth.set_cookie(response, settings, auth.LANGUAGE_COOKIE, form.data.language, seconds=seconds)
-    return response
-
-
-@router.post("/theme", name="crm:settings:theme", dependencies=[public])
-def theme(
-    request: Request,
-    caller: Caller,
-    users: Users,
-    settings: SettingsDep,
-    form: Annotated[Form[ThemeChoice], form_of(ThemeChoice)],
-) -> Response:
-    response = RedirectResponse(local_path(form.value("next"), "/"), 303)
-    if form.data is not None:
-        _remember(caller, users, "theme", form.data.theme)
-        auth.set_cookie(response, settings, auth.THEME_COOKIE, form.data.theme, seconds=auth.YEAR_SECONDS)
-    return response
-
-
-@router.post("/keys", name="crm:settings:keys", dependencies=[own])
-def keys(caller: Caller, users: Users, form: Annotated[Form[KeysChoice], form_of(KeysChoice)]) -> Response:
-    if form.data is not None:
-        _remember(caller, users, "single_keys", form.data.single_keys)
-    return RedirectResponse(local_path(form.value("next"), "/dashboard/settings/"), 303)
-
-
-def _remember(caller: Caller, users: UserCRUD, name: str, value: object) -> None:
-    if caller.me.user_id is not None:
-        users.assign(users.get_by_id(caller.me.user_id), {name: value})
 
 
 @router.post("/sessions/{session_id}/revoke", name="crm:settings:revoke_session", dependencies=[own])
 def revoke_session(request: Request, caller: Caller, sessions: Sessions, users: Users, session_id: RowId) -> Response:
-    sessions.revoke_own(session_id, _id(caller))
-    users.note(users.get_by_id(_id(caller)), "sign_out")
+    user = hold_signed_in(caller.session, caller.me)
+    sessions.revoke_own(session_id, user.id)
+    users.note(user, "sign_out")
     audit.note(sessions.session, Event.SESSION_ENDED, session_id=session_id)
-    flash(request, _("That device is signed out"))
+    told = _("That device is signed out")
+    if waited := _end_what_was_asked_for(caller):
+        told = _("That device is signed out, and the email change to %s is cancelled") % waited
+    flash(request, told)
     return see_other(request, "crm:security:index")
 
 
 @router.post("/sessions/revoke", name="crm:settings:revoke_others", dependencies=[own])
 def revoke_others(request: Request, caller: Caller, sessions: Sessions, users: Users) -> Response:
-    sessions.revoke_all(_id(caller), but=caller.me.session_id)
-    users.note(users.get_by_id(_id(caller)), "sign_out")
+    user = hold_signed_in(caller.session, caller.me)
+    sessions.revoke_all(user.id, but=caller.me.session_id)
+    users.note(user, "sign_out")
     audit.note(sessions.session, Event.SESSION_ENDED, others=True)
-    flash(request, _("All other devices are signed out"))
+    told = _("All other devices are signed out")
+    if waited := _end_what_was_asked_for(caller):
+        told = _("All other devices are signed out, and the email change to %s is cancelled") % waited
+    flash(request, told)
     return see_other(request, "crm:security:index")
+
+
+def _end_what_was_asked_for(caller: Caller) -> str:
+    """Who sits at a device that is signed out may have asked for a way in: such links end. The e-mail that waited."""
+    waited = RecoveryCRUD(caller.session).awaited(_id(caller))
+    end_links(caller.session, _id(caller), *WAYS_IN)
+    return waited
 
 
 @router.post("/tokens", name="crm:settings:create_token", dependencies=[require(P.TOKENS_WRITE), recent])

@@ -18,7 +18,7 @@ from backend.core.permissions import LABELS, Permission
 from backend.core.templating import flash, go_to, render, render_part, see_other
 from backend.core.useragents import describe
 from backend.crm import audit
-from backend.crm.table import Column, Screen, Table, cells, choice, install, relation, when
+from backend.crm.table import Column, Screen, Table, attributes, cells, choice, install, relation, when
 from backend.database.crud.auth import ABSOLUTE, SessionCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.roles import RoleCRUD
@@ -47,14 +47,21 @@ def _person(row: Any, _screen: Screen) -> str:
     return f"{shown}{cells.small(f'{escape(wording.role(row.role))} {_state(row)}')}"
 
 
-def _state(row: Any, _screen: Screen | None = None) -> str:
+STATES = {
+    "off": ("bad", "ban", N_("Off")), "locked": ("warn", "lock", N_("Too many attempts")),
+    "invited": ("info", "mail", N_("Invited")), "active": ("good", "circle-check", N_("On staff")),
+}  # fmt: skip
+
+
+def _standing(row: Any) -> str:
     if not row.is_active:
-        return atoms.badge("bad", "ban", _("Off"))
-    if row.locked:
-        return atoms.badge("warn", "lock", _("Too many attempts"))
-    if row.invited:
-        return atoms.badge("info", "mail", _("Invited"))
-    return atoms.badge("good", "circle-check", _("On staff"))
+        return "off"
+    return "locked" if row.locked else "invited" if row.invited else "active"
+
+
+def _state(row: Any, _screen: Screen | None = None) -> str:
+    kind, sign, label = STATES[_standing(row)]
+    return atoms.badge(kind, sign, _(label))
 
 
 def _factor(row: Any, _screen: Screen | None = None) -> str:
@@ -66,7 +73,7 @@ TABLE = Table(
     search=N_("Name, login or email"), label=cells.name_of, write=Permission.STAFF_WRITE, menu=False,
     new=("crm:staff:new", N_("Invite")), none="staff/_none.html", tabs="staff/_tabs.html",
     columns=(
-        Column("name", N_("Person"), _person, sort="name"),
+        Column("name", N_("Person"), _person, sort="name", file=("first_name", "last_name", "login", "email")),
         Column("role", N_("Role"), lambda row, _screen: escape(wording.role(row.role)), "ly-no-sm"),
         Column("state", N_("State"), _state, "ly-no-sm"),
         Column("factor", N_("Second factor"), _factor, "ly-col-md"),
@@ -74,12 +81,17 @@ TABLE = Table(
         when("created_at", N_("Joined")),
     ),
     filters=(
-        relation("role_id", N_("Role"), RoleCRUD),
+        relation("role_id", N_("Role"), RoleCRUD, Permission.STAFF_WRITE),
         choice(
             "state", N_("State"), ("active", N_("On staff")), ("invited", N_("Invited")), ("off", N_("Off")),
         ),
         choice("factor", N_("Second factor"), ("yes", N_("Yes")), ("no", N_("No"))),
     ),
+    export={
+        **attributes("id", "first_name", "last_name"), "login": lambda row: row.login if has_login(row.login) else None,
+        **attributes("email", "role"), "state": _standing, "factor": lambda row: bool(row.factor),
+        **attributes("seen_at", "created_at"),
+    },
 )  # fmt: skip
 install(router, TABLE)
 

@@ -38,13 +38,7 @@ def _url(row: Any) -> str:
 
 
 def _subject(row: Any, _screen: Screen) -> str:
-    link = f'<a class="ly-strong text-reset ly-cut" href="{_url(row)}">{escape(row.subject)}</a>'
-    name = f'<span class="ly-quiet ly-sm">{escape(cells.name_of(row))}</span>'
-    return f"{link}{cells.small(f'{name} {_state(row)}')}"
-
-
-def _student(row: Any, screen: Screen) -> str:
-    return cells.buyer(row.user_id, cells.name_of(row), screen, f"@{row.username}" if row.username else "")
+    return cells.headed(_url(row), row.subject, row, _state(row))
 
 
 def _state(row: Any, _screen: Screen | None = None) -> str:
@@ -63,8 +57,8 @@ TABLE = Table(
     write=Permission.TICKETS_WRITE, none="tickets/_none_listed.html", tabs="tickets/_tabs.html",
     columns=(
         Column("subject", N_("Subject"), _subject),
-        Column("student", N_("Student"), _student, "ly-no-sm"),
-        Column("status", N_("Status"), _state, "ly-no-sm"),
+        Column("student", N_("Student"), cells.student, "ly-no-sm", file=("first_name", "last_name", "username")),
+        Column("status", N_("Status"), _state, "ly-no-sm", file=("status", "waiting_since")),
         Column("assignee", N_("Assignee"), _assignee, "ly-col-md"),
         when("last_message_at", N_("Last message"), "ly-no-sm"),
         when("created_at", N_("Opened")),
@@ -78,10 +72,10 @@ TABLE = Table(
         ),
         choice("waiting", N_("Student"), ("true", N_("waiting for reply")), ("false", N_("not waiting"))),
         empty("taken", N_("Assignee"), N_("unassigned"), N_("assigned")),
-        relation("assignee_id", N_("Assigned to"), AnsweringCRUD),
+        relation("assignee_id", N_("Assigned to"), AnsweringCRUD, Permission.TICKETS_READ),
         choice("answered", N_("First reply"), ("true", N_("sent")), ("false", N_("not yet"))),
         between("opened", N_("Opened"), "opened_since", "opened_until", kind="date"),
-        relation("user_id", N_("From student"), StudentCRUD),
+        relation("user_id", N_("From student"), StudentCRUD, Permission.USERS_READ),
     ),
     actions=(
         Action("close", N_("Close"), "check", fits=lambda row: row.status != "closed"),

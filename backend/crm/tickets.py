@@ -7,12 +7,13 @@ from fastapi import Form as Field
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
+from backend.core.auth import by_itself
 from backend.core.deps import Caller, Routes, crud, require
 from backend.core.forms import Form, form_of, number
 from backend.core.i18n import _
 from backend.core.links import url_with
 from backend.core.permissions import Permission
-from backend.core.templating import flash, go_to, render, render_part, wants_fragment
+from backend.core.templating import flash, go_to, render, render_part, types_on, wants_fragment
 from backend.crm.desk import Desk
 from backend.crm.waiting import LIST_URL, PREFIX
 from backend.database import history
@@ -37,21 +38,18 @@ PICKED = 20  # students offered at once
 GRACE = timedelta(seconds=4)
 
 
-def _by_itself(request: Request) -> None:
-    """A page that asks again by itself is nobody at work: it must not keep a session alive."""
-    request.state.touch_session = None
-
-
 @router.get("/", name="crm:tickets:index")
 def index(request: Request, caller: Caller, tickets: Tickets, params: Filters, have: Have = None) -> Response:
     desk = Desk(request, caller, tickets, params)
     if have is not None:
-        _by_itself(request)
+        by_itself(request)
         if desk.queue_mark == have:
             return Response(status_code=204)
     page = render_part(request, "tickets/index.html", "tickets/_queue.html", desk=desk)
     if have is None and request.headers.get("HX-Source", "").startswith("input"):
-        page.headers["HX-Replace-Url"] = url_with(params, LIST_URL)  # typing adds no step to go back to
+        # The first letter adds a step to go back to, the next ones none.
+        header = "HX-Replace-Url" if types_on(request) else "HX-Push-Url"
+        page.headers[header] = url_with(params, LIST_URL)
     return page
 
 
@@ -89,7 +87,7 @@ def create(
 @router.get("/badge", name="crm:tickets:badge")
 def badge(request: Request, tickets: Tickets, have: Have = None) -> Response:
     """The figure in the sidebar, for every page."""
-    _by_itself(request)
+    by_itself(request)
     waiting = tickets.waiting()
     if have == str(waiting):
         return Response(status_code=204)
@@ -121,7 +119,7 @@ def thread(
     have: Have = None,
 ) -> Response:
     """What is new in the thread; 204 when nothing is."""
-    _by_itself(request)
+    by_itself(request)
     alone = wants_fragment(request)
     desk = Desk(request, caller, tickets, params, ticket_id, queue=not alone)
     if not alone:

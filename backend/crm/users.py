@@ -14,6 +14,7 @@ from backend.crm import audit, tags
 from backend.crm.table import (
     NUMBER,
     Action,
+    Alone,
     Column,
     Edit,
     Screen,
@@ -31,7 +32,6 @@ from backend.database import history
 from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.lessons import LessonCRUD
-from backend.database.crud.recovery import RecoveryCRUD
 from backend.database.crud.students import StudentPageCRUD
 from backend.database.crud.tags import UserTagCRUD
 from backend.database.crud.users import StudentCRUD
@@ -48,36 +48,42 @@ UserId = Annotated[int, Path(ge=1, le=MAX_ID)]
 FIELDS = tuple(name for name in StudentForm.model_fields if name != "version")
 
 
-def _person(row: Any, _screen: Screen) -> str:
+def _person(row: Any, screen: Screen) -> str:
     note = tags.beside(f"@{row.username}" if row.username else row.telegram_id or "", row)
     shown = atoms.person(row.id, full_name(row.first_name, row.last_name), f"/dashboard/users/{row.id}", note)
-    unusual = row.waiting or row.blocked_bot_at or not row.is_active
-    return f"{shown}{cells.small(_state(row))}" if unusual else shown
+    unusual = _waits(row, screen) or row.blocked_bot_at or not row.is_active
+    return f"{shown}{cells.small(_state(row, screen))}" if unusual else shown
 
 
-def _state(row: Any, _screen: Screen | None = None) -> str:
+def _waits(row: Any, screen: Screen | Alone) -> bool:
+    """For an answer, as far as the person may know of tickets."""
+    return bool(row.waiting) and screen.me.may(Permission.TICKETS_READ)
+
+
+def _state(row: Any, screen: Screen | Alone) -> str:
     if row.erased_at:
         return atoms.badge("", "user-off", _("Data erased"))
     if not row.is_active:
         return atoms.badge("bad", "ban", _("Access closed"))
     if row.blocked_bot_at:
         return atoms.badge("bad", "ban", _("Bot blocked"))
-    if row.waiting:
+    if _waits(row, screen):
         return atoms.badge("warn", "message-2", _("Waiting for reply"))
     return atoms.badge("good", "circle-check", _("Active"))
 
 
+SALES = Permission.PURCHASES_READ
 LANGUAGES = Edit("choice", options=(("ru", N_("Russian")), ("en", N_("English"))))
 TABLE = Table(
     name="users", key="user", crud=StudentCRUD, params=StudentFilters, update=UserUpdate, edit=True,
     prefix="/dashboard/users", title=N_("Students"), search=N_("Name, @username or ID"), label=cells.name_of,
     write=Permission.USERS_WRITE, new=("crm:users:new", N_("Student")), none="users/_none.html",
     columns=(
-        Column("name", N_("Student"), _person, sort="name"),
-        Column("status", N_("Status"), _state, "ly-no-sm"),
+        Column("name", N_("Student"), _person, sort="name", file=("first_name", "last_name", "username", "tags")),
+        Column("status", N_("Status"), _state, "ly-no-sm", file=("is_active", "blocked_bot_at", "waiting")),
         Column("purchases", N_("Purchases"), cells.number("purchases"), "is-end ly-num ly-col-md",
-            sort="purchases", desc=True),
-        Column("spent", N_("Spent"), cells.money("spent"), "is-end", sort="spent", desc=True),
+            sort="purchases", desc=True, needs=SALES),
+        Column("spent", N_("Spent"), cells.money("spent"), "is-end", sort="spent", desc=True, needs=SALES),
         Column("source", N_("Source"), cells.plain("source"), "ly-quiet ly-sm ly-col-lg"),
         when("last_seen_at", N_("Last active"), sort=False),
         when("created_at", N_("Joined"), "ly-col-md"),
@@ -90,15 +96,18 @@ TABLE = Table(
     ),
     filters=(
         choice("is_active", N_("Access"), ("true", N_("Open")), ("false", N_("Closed"))),
-        choice("bought", N_("Bought"), ("yes", N_("something")), ("no", N_("nothing yet"))),
-        between("purchases", N_("Purchases"), "purchases_min", "purchases_max"),
-        between("spent", N_("Spent"), "spent_min", "spent_max", unit=" ★"),
-        choice("waiting", N_("Ticket"), ("true", N_("waiting for reply")), ("false", N_("none waiting"))),
+        choice("bought", N_("Bought"), ("yes", N_("something")), ("no", N_("nothing yet")), needs=SALES),
+        between("purchases", N_("Purchases"), "purchases_min", "purchases_max", needs=SALES),
+        between("spent", N_("Spent"), "spent_min", "spent_max", unit=" ★", needs=SALES),
+        choice(
+            "waiting", N_("Ticket"), ("true", N_("waiting for reply")), ("false", N_("none waiting")),
+            needs=Permission.TICKETS_READ,
+        ),
         between("joined", N_("Joined"), "joined_since", "joined_until", kind="date"),
         empty("username", N_("Username"), N_("has none"), N_("has one")),
-        relation("lesson_id", N_("Bought the lesson"), LessonCRUD),
-        relation("course_id", N_("Bought the course"), CourseCRUD),
-        relation("tag", N_("Tag"), UserTagCRUD),
+        relation("lesson_id", N_("Bought the lesson"), LessonCRUD, Permission.LESSONS_READ, needs=SALES),
+        relation("course_id", N_("Bought the course"), CourseCRUD, Permission.COURSES_READ, needs=SALES),
+        relation("tag", N_("Tag"), UserTagCRUD, Permission.USERS_READ),
     ),
     actions=(
         Action("open_access", N_("Open access"), "lock-open", fits=lambda row: not row.is_active),
@@ -108,11 +117,12 @@ TABLE = Table(
     ),
     export={
         **attributes(
-            "id", "first_name", "last_name", "username", "telegram_id", "is_active", "blocked_bot_at", "waiting",
-            "purchases", "spent", "source", "last_seen_at", "created_at",
+            "id", "first_name", "last_name", "username", "telegram_id", "ui_language", "is_active", "blocked_bot_at",
+            "waiting", "purchases", "spent", "source", "last_seen_at", "created_at",
         ),
         "tags": tags.in_file,
     },
+    guarded={"waiting": Permission.TICKETS_READ},  # the status says more than that
 )  # fmt: skip
 install(router, TABLE)
 tags.install(router, TABLE)
@@ -138,15 +148,15 @@ def create(
 
 @router.get("/{user_id}", name="crm:users:detail")
 def detail(request: Request, caller: Caller, students: Students, pages: Pages, user_id: UserId) -> Response:
-    student = students.get_by_id(user_id)
+    student, sales = students.get_by_id(user_id), caller.me.may(SALES)
     return render(
         request,
         "users/detail.html",
         student=student,
         row=students.row_of(user_id),
-        purchases=pages.purchases(user_id) if caller.me.may(Permission.PURCHASES_READ) else None,
+        purchases=pages.purchases(user_id) if sales else None,
         tickets=pages.tickets(user_id) if caller.me.may(Permission.TICKETS_READ) else None,
-        refunds=pages.refunds(user_id),
+        refunds=pages.refunds(user_id) if sales else 0,
         timeline=_timeline(caller, user_id),
         tags=tags.card(caller, TABLE, user_id),
         events=audit.latest(caller, user_id),
@@ -193,10 +203,7 @@ def update(
     if form.data is None:
         parts = "users/edit.html", "users/_form.html"
         return render_part(request, *parts, 422, form=form, student=student, conflict=None)
-    old = student.email if student.email_verified_at else None
     students.update(user_id, form.data)
-    if old and old.casefold() != (student.email or "").casefold():
-        RecoveryCRUD(caller.session).tell_replaced(student, old, caller.me.user_id)
     flash(request, _("Changes saved"), undo=history.change_set_id(caller.session))
     return see_other(request, "crm:users:detail", user_id=user_id)
 

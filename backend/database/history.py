@@ -1,6 +1,6 @@
 """Writes the history by itself: what a flush changes becomes rows of `changes` in the same transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -58,6 +58,18 @@ class Told(NamedTuple):
     after: Mapping[str, Any]
 
 
+Follower = Callable[[Session, Sequence[Told]], None]
+FOLLOWERS: dict[str, Follower] = {}
+
+
+def follow(table: str, work: Follower) -> None:
+    """Has `work` done with every change of this table's rows, whoever made it and by whatever way.
+
+    In the same transaction, perhaps in the midst of a flush: `work` must not flush, nor change loaded rows.
+    """
+    FOLLOWERS[table] = work
+
+
 def told(row: Base, op: str, before: Mapping[str, Any], after: Mapping[str, Any], root: Record | None = None) -> Told:
     """`root`: when the row itself does not know."""
     entity: Record = row.__tablename__, row.id  # type: ignore[attr-defined] # every recorded table has an id
@@ -101,6 +113,9 @@ def record_all(session: Session, changes: Sequence[Told]) -> None:
         session.connection().execute(insert(Change), [row | {"change_set_id": made} for row in rows])
         session.info["changes_told"] = changes_told(session) + len(rows)
         _name_parts(session, made, {(change.root[0], change.entity[0]) for change in changes})
+    for table, work in FOLLOWERS.items():
+        if some := [change for change in changes if change.entity[0] == table]:
+            work(session, some)
 
 
 def changes_told(session: Session) -> int:

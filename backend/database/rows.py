@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Column, ColumnElement, Table, any_, inspect, literal
+from sqlalchemy import ARRAY, BigInteger, Column, ColumnElement, SQLColumnExpression, Table, any_, inspect, literal
 from sqlalchemy.orm import Session
 
 from backend.core.errors import NotFoundError
@@ -17,11 +17,12 @@ from backend.database.session import ask
 CACHES = frozenset({"telegram_files"})  # rows that may go with what they are of
 
 
-def among(session: Session, column: ColumnElement[int], ids: Collection[int]) -> ColumnElement[bool]:
+def among(session: Session, column: SQLColumnExpression[Any], ids: Collection[int]) -> ColumnElement[bool]:
     """`column IN ids`, for PostgreSQL as one array: a thousand parameters cost it more than the rows."""
     if session.get_bind().dialect.name == "sqlite":
         return column.in_(ids)
-    return column == any_(literal(list(ids), ARRAY(BigInteger)))
+    found: ColumnElement[bool] = column == any_(literal(list(ids), ARRAY(BigInteger)))
+    return found
 
 
 def ask_within(session: Session, make: Callable[[bool], AnySelect], ids: Iterable[int]) -> Iterable[AnyRow]:

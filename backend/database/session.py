@@ -2,8 +2,9 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -15,13 +16,15 @@ from sqlalchemy.orm import Session, sessionmaker
 from backend.core.config import Settings
 from backend.core.context import Actor
 from backend.core.errors import UnavailableError
-from backend.database.listing import AnySelect
+from backend.database.listing import AnyRow, AnySelect
 
 T = TypeVar("T")
 
 TRIES = 3
 BUSY_SECONDS = 5
 STATEMENT_SECONDS = 20
+AFTERWARDS = "afterwards"
+ANSWERS, ANSWERS_KEPT = "answers", 64
 RECYCLE_SECONDS = 1800  # a connection that is older is made anew: firewalls forget one that is silent
 MAPPED = 0x7FFF0000  # bytes, the most that SQLite maps
 STATEMENTS_KEPT = 24  # prepared by each connection of SQLite: some 20 KB each, of 128 without being told
@@ -37,6 +40,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 12, settings: Settings | None = None) -> None:
         self.url = url
+        self.settings = settings
         self.engine = _engine(url, pool_size)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         # Connections of their own for reading keep their prepared statements: to turn one round makes SQLite forget
@@ -71,8 +75,11 @@ class Database:
         """One unit of work, all or nothing. `actor` is whom the history names."""
         with self._turn(), session or self.write_sessions() as unit:
             unit.info["actor"] = actor
+            unit.info.pop(AFTERWARDS, None)  # of a try that failed
             with unit.begin():
                 yield unit
+        for work in unit.info.pop(AFTERWARDS, ()):
+            work()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -99,6 +106,15 @@ class Database:
         self.readers.close()
         for engine in self.engines:
             engine.dispose()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a connection has answered since its data last changed."""
+
+    raw: Any
+    version: int
+    found: dict[Hashable, Any] = field(default_factory=dict)
 
 
 class Readers:
@@ -139,6 +155,7 @@ class Readers:
             raw: Any = session.connection().connection.dbapi_connection if self._sqlite else None
             if raw is not None:
                 raw.execute("BEGIN")
+                _forget_if_written(session, raw)
             yield
             if raw is not None:
                 raw.rollback()
@@ -155,9 +172,52 @@ class Readers:
             self._idle.pop().close()
 
 
-def settings_of(session: Session) -> Settings:
-    """Of the process that opened this session's database. Raises RuntimeError for one that was opened without."""
+def _forget_if_written(session: Session, raw: Any) -> None:
+    """This connection only reads: its version of the data changes with every commit of another one, of any process."""
+    version = raw.execute("PRAGMA data_version").fetchone()[0]
+    known: Answers | None = session.info.get(ANSWERS)
+    if known is None or known.raw is not raw or known.version != version:
+        session.info[ANSWERS] = Answers(raw, version)
+
+
+def while_unwritten(session: Session, key: Hashable, ask: Callable[[], T]) -> T:
+    """What `ask` answers, asked once for as long as nobody writes into the database: the session behind each request,
+    and a page that asks again by itself, then cost SQLite nothing.
+
+    The answer must depend on `key` and the database alone, not on the time, and must not be changed. On PostgreSQL, and
+    in a session that may write, it is asked every time.
+    """
+    known: Answers | None = session.info.get(ANSWERS)
+    if known is None:
+        return ask()
+    if key not in known.found:
+        if len(known.found) >= ANSWERS_KEPT:
+            known.found.clear()
+        known.found[key] = ask()
+    answer: T = known.found[key]
+    return answer
+
+
+def row_while_unwritten(session: Session, statement: AnySelect, **values: Any) -> AnyRow | None:
+    """The same for the one row of a statement that is made once."""
+    key = statement, *values.values()
+    return while_unwritten(session, key, lambda: ask(session, statement, **values).one_or_none())
+
+
+def afterwards(session: Session, work: Callable[[], None]) -> None:
+    """Has `work` done after the commit of `Database.transaction`, when nobody waits for it any more."""
+    session.info.setdefault(AFTERWARDS, []).append(work)
+
+
+def known_settings(session: Session) -> Settings | None:
+    """Of the process that opened this session's database; None for one that was opened without."""
     found: Settings | None = session.connection().get_execution_options().get("lyceum_settings")
+    return found
+
+
+def settings_of(session: Session) -> Settings:
+    """The same. Raises RuntimeError where there are none."""
+    found = known_settings(session)
     if found is None:
         raise RuntimeError("this needs Database(url, settings=settings)")
     return found
@@ -168,6 +228,13 @@ def ask(session: Session, statement: AnySelect, **values: Any) -> Result[Any]:
     if session.autoflush:
         session.flush()
     return session.connection().execute(statement, values)
+
+
+def ask_driver(session: Session, sql: str, values: dict[str, Any]) -> Sequence[Any]:
+    """The same for a statement in the words of PostgreSQL's driver."""
+    if session.autoflush:
+        session.flush()
+    return session.connection().exec_driver_sql(sql, values).all()
 
 
 def retrying(once: Callable[[], T]) -> T:

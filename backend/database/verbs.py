@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.core import clock
 from backend.core.errors import AppError, InvalidError
+from backend.core.permissions import Permission
 from backend.database import history
 from backend.database.history import Told
 from backend.database.rows import among
@@ -26,6 +27,7 @@ class Verb:
     `values(row of the columns `needs`, arguments)` gives the columns to set instead, {} when the row is so already:
     thousands of rows a second. Not for columns that keys derive from. Both refuse a row by raising AppError.
     `many(crud, ids, arguments)` is for what else is done to many rows in few statements; it tells the history itself.
+    `right`: what it takes besides the right to change the rows, for what it changes elsewhere.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Verb:
     values: Callable[[Any, Any], Mapping[str, Any]] | None = None
     needs: tuple[str, ...] = ()
     many: "Callable[[Any, Sequence[int], Any], Outcome] | None" = None
+    right: Permission | None = None
 
 
 @dataclass

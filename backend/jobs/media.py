@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.media import MediaFolder
 from backend.database.crud.media import MediaCRUD
+from backend.database.session import afterwards
 
 UNUSED_KEPT = timedelta(days=7)
 STRAYS_KEPT = timedelta(days=1)  # an upload whose lesson is being saved is a stray for a moment
@@ -23,11 +23,11 @@ def tidy(folder: MediaFolder) -> Callable[[Session], bool]:
         forgotten = files.forget_unused(now - UNUSED_KEPT)
         before = (now - STRAYS_KEPT).timestamp()
 
-        def sweep(_session: Session) -> None:
+        def sweep() -> None:
             for name in folder.strays(known, before):
                 folder.discard(name)
 
-        event.listen(session, "after_commit", sweep, once=True)
+        afterwards(session, sweep)
         return bool(forgotten)
 
     return work

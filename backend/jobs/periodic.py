@@ -11,8 +11,10 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from backend.core import clock
+from backend.database import personal
 from backend.database.crud.alerts import AlertCRUD
 from backend.database.crud.auth import SessionCRUD
+from backend.database.crud.bot_chats import BotChatCRUD
 from backend.database.crud.idempotency import IdempotencyCRUD
 from backend.database.crud.identities import FlowCRUD
 from backend.database.crud.imports import ImportCRUD
@@ -65,6 +67,7 @@ def purge(session: Session) -> bool:
     ThrottleCRUD(session).purge()
     RegistrationCRUD(session).purge(now)
     FlowCRUD(session).purge()
+    BotChatCRUD(session).purge()
     session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < now - SESSIONS_KEPT))
     more = ImportCRUD(session).purge(now - IMPORTS_KEPT), LetterCRUD(session).purge(now - LETTERS_KEPT)
     return JobCRUD(session).purge(now - ROWS_KEPT) or any(more)
@@ -85,6 +88,7 @@ CHORES = (
     Chore("close-letters", 60, close_letters),
     Chore("put-searches-together", 600, put_together),
     Chore("purge", 3600, purge),
+    Chore("erase-late", 3600, personal.erase_late),
     Chore("close-books", 3600, close_books),
 )
 

@@ -9,7 +9,8 @@ from backend.core import clock
 from backend.core.config import Settings
 from backend.core.events import Event
 from backend.database import audit
-from backend.database.chain.sealing import BROKEN, SEALER, ChainError, is_behind, seal
+from backend.database.chain.digests import ChainError
+from backend.database.chain.sealing import BROKEN, SEALER, is_behind, seal
 from backend.database.crud.settings import SettingCRUD
 from backend.database.session import Database
 from backend.jobs.periodic import take_turn

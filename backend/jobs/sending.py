@@ -21,7 +21,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import Message
 from pydantic import ValidationError
 
-from backend.database.models.dispatches import TELEGRAM, Dispatch
+from backend.database.models.dispatches import ONCE, TELEGRAM, Dispatch
 from backend.jobs.pace import Pace
 
 CALL_SECONDS = 15
@@ -50,8 +50,8 @@ class Call:
 
     @classmethod
     def of(cls, row: Dispatch) -> "Call":
-        about = row.chat_id, row.method, row.params, row.refund_id, row.channel, row.address
-        return cls(row.id, row.attempts, *about)
+        params = {name: value for name, value in row.params.items() if name != ONCE}
+        return cls(row.id, row.attempts, row.chat_id, row.method, params, row.refund_id, row.channel, row.address)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,9 @@ def step(database: Database, job_id: int, holder: str, rows: int, since: float) 
         job = jobs.held(job_id, holder)
         if job is None:
             return False
+        if jobs.dismissed(job):
+            jobs.dismiss(job)
+            return False
         batch = jobs.work(job, STEPS[job.kind], rows)
         job.worked_ms += round((time.monotonic() - since) * 1000)
         return not batch.over

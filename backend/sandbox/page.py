@@ -1,7 +1,6 @@
 """The chat page: Telegram as a student sees it, beside what the bot's server sees."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -11,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from backend.core.context import Principal
-from backend.core.errors import ForbiddenError, NotFoundError
+from backend.core.errors import AppError, ForbiddenError, NotFoundError
 from backend.core.templating import flash, go_to, render
 from backend.sandbox.acts import ACTS, Act, explain
 from backend.sandbox.errors import Json, StudentError, TelegramError
@@ -53,12 +52,14 @@ class Page:
     def _context(self, request: Request) -> dict[str, Any]:
         query = request.query_params
         bot = self._bot(query.get("bot"))
+        seen = self.snapshot(bot)  # before anything is read: what changes meanwhile is told by the stream
         views = Views(self.hub, bot)
         contacts = views.contacts()
         student = self._student(query.get("student"), contacts[0].student if contacts else None)
         context: dict[str, Any] = {
             "views": views,
             "bot": bot,
+            "seen": seen,
             "contacts": contacts,
             "student": student,
             "opened": bool(query.get("student")),
@@ -97,18 +98,25 @@ class Page:
         await self._admit(request)
         bot = self._bot(request.query_params.get("bot"))
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        stream = self._changes(request, bot)
+        # After a break the browser names the last event; at first it says what the page shows.
+        seen = request.headers.get("last-event-id") or request.query_params.get("seen", "")
+        stream = self._changes(request, bot, seen)
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
-    async def _changes(self, request: Request, bot: Bot) -> AsyncIterator[str]:
-        """One event a change: the page asks for the parts that it has not got."""
-        seen = self.snapshot(bot)
-        yield f"retry: 1000\nevent: change\ndata: {json.dumps(seen)}\n\n"
+    async def _changes(self, request: Request, bot: Bot, seen: str) -> AsyncIterator[str]:
+        """One event a change since `seen`: the page asks for the parts that it has not got."""
+        yield "retry: 1000\n\n"
 
         async def alive() -> bool:
-            return not await request.is_disconnected()
+            if await request.is_disconnected():
+                return False
+            try:
+                await self._admit(request)
+            except AppError:  # signed out meanwhile
+                return False
+            return True
 
-        def fresh() -> Json | None:
+        def fresh() -> str | None:
             found = self.snapshot(bot)
             return found if found != seen else None
 
@@ -119,16 +127,15 @@ class Page:
                 continue
             await asyncio.sleep(BREATH)
             seen = self.snapshot(bot)
-            yield f"event: change\ndata: {json.dumps(seen)}\n\n"
+            yield f"event: change\nid: {seen}\ndata: {seen}\n\n"
 
-    def snapshot(self, bot: Bot) -> Json:
+    def snapshot(self, bot: Bot) -> str:
+        """Differs when anything that the page shows does."""
         value = self.hub.store.value
-        return {
-            "chats": value("SELECT value FROM counters WHERE name = 'rev'") or 0,
-            "journal": value("SELECT max(id) FROM journal") or 0,
-            "people": value("SELECT count(*) || '-' || sum(deleted) FROM students"),
-            "listening": self.hub.listens(bot),
-        }
+        chats = value("SELECT value FROM counters WHERE name = 'rev'") or 0
+        journal = value("SELECT max(id) FROM journal") or 0
+        people = value("SELECT count(*) || '-' || sum(deleted) FROM students")
+        return f"{chats}.{journal}.{people}.{int(self.hub.listens(bot))}"
 
     # --- acting
 

@@ -169,12 +169,13 @@ class Views:
         ]
 
     def commands(self, student: Student) -> list[dict[str, str]]:
-        """As Telegram chooses them: by the student's language, else the default ones."""
+        """As Telegram chooses them: the chat's own, then by the student's language, else the default ones."""
         kept = self.bot.state.get("commands", {})
         default = '{"type": "default"}'
         private = '{"type": "all_private_chats"}'
         language = student.profile.get("language_code", "")
-        for key in (f"{private}|{language}", f"{private}|", f"{default}|{language}", f"{default}|"):
+        chat = f'{{"chat_id": {student.id}, "type": "chat"}}'
+        for key in (f"{scope}|{code}" for scope in (chat, private, default) for code in (language, "")):
             if kept.get(key):
                 found: list[dict[str, str]] = kept[key]
                 return found

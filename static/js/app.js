@@ -5,10 +5,16 @@ import "./forms.js";
 import "./shell.js";
 import "./lists.js";
 import "./choosing.js";
-import "./cells.js";
 import "./palette.js";
-import "./keys.js";
+import { listen } from "./keys.js";
 
+// Where cells can be edited, their script hears the keys first.
+if (document.getElementById("list")) {
+  import("./places.js");
+  import("./cells.js").finally(listen);
+} else {
+  listen();
+}
 if (document.querySelector("[data-order]")) import("./order.js");
 if (document.querySelector("[data-chart]")) import("./chart.js");
 if (document.querySelector("[data-tools]")) import("./editor.js");

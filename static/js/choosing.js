@@ -3,55 +3,91 @@ import { number } from "./words.js";
 
 const ticks = () => [...document.querySelectorAll("#list-rows .ly-tick")];
 const bar = () => document.querySelector("[data-bulk]");
-let last = null; // where a range begins
+const rowOf = (element) => element?.closest?.("#list-rows > tr");
+let last = ""; // the id of the row where a range begins
+let from = null; // the row that the keyboard came from to the bar
+let kept = []; // the ids that stay chosen while one row is drawn anew
+
+const every = () => bar()?.querySelector("[data-all] input"); // all that match, also what is not on screen yet
 
 export function refresh() {
   const form = bar();
   if (!form) return;
   const all = ticks();
+  const box = every();
+  if (box.checked) all.forEach((tick) => (tick.checked = true));
   const chosen = all.filter((tick) => tick.checked);
   const whole = document.querySelector("[data-tick-all]");
   if (whole) {
     whole.checked = chosen.length > 0 && chosen.length === all.length;
     whole.indeterminate = chosen.length > 0 && chosen.length < all.length;
   }
-  const every = form.querySelector("[data-all]");
   const more = document.querySelector("#list-more[hx-get], #list-more [rel]");
-  every.hidden = !(whole?.checked && more);
-  if (every.hidden) every.querySelector("input").checked = false;
+  box.closest("[data-all]").hidden = !(box.checked || (whole?.checked && more));
   const places = form.querySelector("[data-chosen]");
-  places.textContent = every.querySelector("input").checked
+  places.textContent = box.checked
     ? "" // the box beside it says so
     : places.dataset.words.replace("%s", number(chosen.length));
   form.toggleAttribute("data-on", chosen.length > 0);
   document.getElementById("list")?.toggleAttribute("data-choosing", chosen.length > 0);
 }
 
-function range(from, to) {
+// From the last row chosen to this one, which are all as that one is.
+function range(tick) {
   const all = ticks();
-  const [low, high] = [all.indexOf(from), all.indexOf(to)].sort((a, b) => a - b);
-  if (low >= 0) all.slice(low, high + 1).forEach((tick) => (tick.checked = to.checked));
+  const begin = all.findIndex((one) => one.value === last);
+  const [low, high] = [begin, all.indexOf(tick)].sort((a, b) => a - b);
+  if (begin >= 0) all.slice(low, high + 1).forEach((one) => (one.checked = tick.checked));
 }
 
-export function toggle(row) {
+// What a key does to the row: choosing it, or all from the last one to it.
+export function toggle(row, whole = false) {
   const tick = row?.querySelector(".ly-tick");
   if (!tick) return false;
-  tick.checked = !tick.checked;
-  last = tick;
+  const begin = whole && ticks().find((one) => one.value === last);
+  tick.checked = begin ? begin.checked : !tick.checked;
+  if (begin) range(tick);
+  last = tick.value;
+  if (!tick.checked) every().checked = false;
   refresh();
   return true;
 }
 
+// The keyboard goes to what can be done with the chosen rows, and by Esc back to its row.
+export function reach() {
+  const verb = bar()?.matches("[data-on]") && bar().querySelector("[name=verb]");
+  if (!verb) return false;
+  from = rowOf(document.activeElement);
+  verb.focus();
+  return true;
+}
+
+// Enter on a box would send its form by the first verb, which nobody has chosen.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches?.(".ly-tick, [data-all] input")) event.preventDefault();
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !event.target.closest?.("[data-bulk]")) return;
+  if (bar().querySelector(":popover-open")) return; // which the browser closes
+  event.preventDefault();
+  const row = from?.isConnected ? from : ticks().find((tick) => tick.checked)?.closest("tr");
+  row?.querySelector("a[href]")?.focus();
+});
+
 document.addEventListener("click", (event) => {
   const tick = event.target.closest?.("#list-rows .ly-tick");
   if (!tick) return;
-  if (event.shiftKey && last?.isConnected) range(last, tick);
-  last = tick;
+  if (event.shiftKey) range(tick);
+  last = tick.value;
 });
 
 document.addEventListener("change", (event) => {
-  if (event.target.matches("[data-tick-all]")) ticks().forEach((tick) => (tick.checked = event.target.checked));
-  if (event.target.closest(".ly-tick, [data-all], [data-tick-all]")) refresh();
+  const { target } = event;
+  if (!target.matches(".ly-tick, [data-all] input")) return;
+  if (!target.checked) every().checked = false; // nothing else ends it
+  if (target.matches("[data-tick-all]")) ticks().forEach((tick) => (tick.checked = target.checked));
+  refresh();
 });
 
 document.addEventListener("reset", (event) => {
@@ -80,8 +116,16 @@ document.addEventListener("click", (event) => {
   menu.querySelector("a, form:not([hidden]) button")?.focus();
 });
 
+// Whoever edits one row or acts on it alone goes on with what was chosen; a verb on all that were ends the choice.
+document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
+  const alone = ctx.sourceElement?.closest?.("[data-editor], #row-menu");
+  kept = alone ? ticks().filter((tick) => tick.checked).map((tick) => tick.value) : [];
+});
+
 // A verb that asks something first answers with a question; one that is done empties it.
-document.addEventListener("htmx:after:swap", () => {
+document.addEventListener("htmx:after:swap", (event) => {
+  if (event.detail.ctx.target?.id === "list" && every()) every().checked = false; // other rows match now
+  ticks().forEach((tick) => (tick.checked ||= kept.includes(tick.value)));
   const dialog = document.getElementById("ask");
   if (dialog?.childElementCount && !dialog.open) {
     dialog.showModal();

@@ -1,5 +1,4 @@
 // Forms: unsaved changes ask before leaving, counters count, files show their progress. Nothing here is needed to send a form.
-import { send } from "./upload.js";
 import { number, words } from "./words.js";
 
 const changed = new Set();
@@ -26,14 +25,16 @@ document.addEventListener("change", (event) => {
 });
 
 // Leaving on purpose by sending the form is not leaving without saving; a refused form comes back changed.
-document.addEventListener("submit", (event) => {
+document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (!form.matches("[data-guard], [data-upload]")) return;
   const wasChanged = changed.has(form.id);
   changed.delete(form.id);
   if (form.matches("[data-upload]") && !event.defaultPrevented) {
     event.preventDefault();
-    send(form, event.submitter).then((stayed) => stayed && mark(document.getElementById(form.id) ?? form, wasChanged));
+    const { send } = await import("./upload.js");
+    const stayed = await send(form, event.submitter);
+    if (stayed) mark(document.getElementById(form.id) ?? form, wasChanged);
   }
 });
 

@@ -1,33 +1,15 @@
 // Keys: the bindings are the rows of the sheet (templates/shell/_keys.html), by the place of a key and not by its letter, so
 // that they work in any layout. Each person can switch single keys off, there or in the settings.
-import { toggle } from "./choosing.js";
+import { reach, toggle } from "./choosing.js";
 import { open as palette } from "./palette.js";
-import { show } from "./toasts.js";
+import { walk } from "./rows.js";
+import { pressLast, show } from "./toasts.js";
 import { words } from "./words.js";
 
 const sheet = document.getElementById("keys");
 const works = sheet?.querySelector("[data-keys-on]"); // the person's own switch
 const SEQUENCE = 1200; // how long G waits for its letter
-const rows = "#list-rows > tr a[href]:not(.ly-item, .ly-rowmenu), [data-queue] li > a";
-
-// One link a row: the first.
-function links() {
-  const seen = new Set();
-  return [...document.querySelectorAll(rows)].filter((link) => {
-    const row = link.closest("tr, li");
-    return !seen.has(row) && seen.add(row);
-  });
-}
-
-function walk(step) {
-  const all = links();
-  const row = document.activeElement.closest?.("tr, li");
-  const from = all.findIndex((link) => (row ? row.contains(link) : link.ariaCurrent));
-  const next = all[from < 0 ? 0 : Math.min(Math.max(from + step, 0), all.length - 1)];
-  next?.focus();
-  next?.scrollIntoView({ block: "nearest" });
-  return Boolean(next);
-}
+const STEPS = new Set(["next", "previous"]); // what a key that is held down goes on doing
 
 function click(selector) {
   const found = document.querySelector(selector);
@@ -35,9 +17,11 @@ function click(selector) {
   return Boolean(found);
 }
 
+const here = () => document.activeElement.closest?.("#list-rows > tr");
+
 // The form of the row that has the focus.
 function editRow() {
-  const link = document.activeElement.closest?.("#list-rows > tr")?.querySelector("[data-rowmenu]");
+  const link = here()?.querySelector("[data-rowmenu]");
   if (!link || !document.querySelector("[data-row-edit]")) return false;
   location.assign(`${link.pathname}/edit`);
   return true;
@@ -52,13 +36,17 @@ function focus(selector) {
 
 const actions = {
   search: () => focus("[data-search]") || palette() || focus("[data-find]"),
-  undo: () => click("#toasts [data-undo]:last-of-type form button"),
+  undo: () => pressLast("undo"),
+  redo: () => pressLast("redo"),
   sheet: () => sheet.showModal() ?? true,
   next: () => walk(1),
   previous: () => walk(-1),
   create: () => click(".ly-head .btn-primary[href$='/new']"),
   edit: () => editRow() || click(".ly-actions a[href$='/edit']"),
-  choose: () => toggle(document.activeElement.closest?.("#list-rows > tr")),
+  choose: () => toggle(here()),
+  range: () => toggle(here(), true),
+  all: () => click("[data-tick-all]"),
+  bar: reach,
   reply: () => focus(".ly-compose textarea"),
   go: (row) => location.assign(row.dataset.url) ?? true,
 };
@@ -71,8 +59,7 @@ let forget = 0;
 
 function single(event) {
   const asked = event.key === "?" || (event.shiftKey && event.code === "Slash");
-  if (event.shiftKey && !asked) return null;
-  const pressed = asked ? "?" : event.code;
+  const pressed = asked ? "?" : `${event.shiftKey ? "Shift+" : ""}${event.code}`;
   const row = bound.get(`${before} ${pressed}`) ?? bound.get(pressed);
   clearTimeout(forget);
   before = "";
@@ -84,20 +71,25 @@ function single(event) {
 }
 
 function heard(event) {
-  if (event.altKey || event.repeat || event.isComposing) return;
+  if (event.altKey || event.isComposing) return;
   if (event.ctrlKey || event.metaKey) {
-    if (event.code !== "KeyK" || event.shiftKey) return;
+    if (event.code !== "KeyK" || event.shiftKey || event.repeat) return;
     if (palette() || focus("[data-find]")) event.preventDefault();
     return;
   }
   if (typing(event.target) || document.querySelector("dialog:modal") || works?.checked === false) return;
+  if (event.repeat && !STEPS.has(bound.get(event.code)?.dataset.action)) return;
   const row = single(event);
   if (row && actions[row.dataset.action](row)) event.preventDefault();
 }
 
-document.addEventListener("keydown", heard);
-document.removeEventListener("keydown", window.early.keep);
-window.early.keys.forEach(heard);
+// From now on, and what has been pressed before.
+export function listen() {
+  document.addEventListener("keydown", heard);
+  document.removeEventListener("keydown", window.early.keep);
+  document.removeEventListener("click", window.early.open);
+  window.early.keys.forEach(heard);
+}
 
 // The arrow keys walk too, where they would scroll nothing: in the queue of tickets, or once a row has the focus.
 document.addEventListener("keydown", (event) => {

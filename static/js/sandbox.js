@@ -55,7 +55,6 @@ async function fetched(url) {
 }
 
 function take(page) {
-  const low = atEnd();
   for (const id of SWAPPED) swap(id, page.getElementById(id));
   merge(page.getElementById("chat"));
   if (low) toEnd();
@@ -112,11 +111,19 @@ function keepFocus(old, fresh) {
   return fresh;
 }
 
-function atEnd() {
-  return !scroll || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 120;
+// Whoever reads the chat's end stays there while it grows: by a message, or by a photo or video that gets its size
+// long after its message. Only the reader's own way up lets go.
+let low = true;
+let top = 0;
+
+function follow() {
+  const down = scroll.scrollTop >= top;
+  top = scroll.scrollTop;
+  low = (low && down) || scroll.scrollHeight - top - scroll.clientHeight < 120;
 }
 
 function toEnd() {
+  low = true;
   if (scroll) scroll.scrollTop = scroll.scrollHeight;
 }
 
@@ -217,7 +224,10 @@ function bind() {
   }
   for (const id of SWAPPED) given.set(id, document.getElementById(id)?.innerHTML);
   toEnd();
-  new EventSource(`/sandbox/events?bot=${panes.dataset.sandbox}`).addEventListener("change", () => refresh());
+  scroll?.addEventListener("scroll", follow, { passive: true });
+  if (scroll) new ResizeObserver(() => low && toEnd()).observe(document.getElementById("chat"));
+  const { sandbox: bot, seen } = panes.dataset;
+  new EventSource(`/sandbox/events?${new URLSearchParams({ bot, seen })}`).addEventListener("change", () => refresh());
 }
 
 if (panes) bind();

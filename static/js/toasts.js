@@ -36,7 +36,7 @@ function arm(toast) {
     offer(toast, { label: words.retry, run: retry });
     retry = null;
   }
-  const close = element("button", { type: "button", class: "btn btn-ghost btn-icon btn-sm", "aria-label": words.close });
+  const close = element("button", { type: "button", class: "btn btn-ghost btn-icon btn-sm", "aria-label": words.close, "data-dismiss": "" });
   close.append(icon("x"));
   close.addEventListener("click", () => dismiss(toast));
   toast.append(close);
@@ -69,8 +69,63 @@ export function show(text, { kind = "bad", sign = "alert-circle", detail = "", a
   region.append(toast);
 }
 
+// The button of the newest change that can still be taken back, or done again.
+export function pressLast(kind) {
+  const button = [...region.querySelectorAll(`[data-undo="${kind}"]:not([data-pressed]) form button`)].at(-1);
+  button?.click();
+  return Boolean(button);
+}
+
+// In a list only the rows that an undo has changed come back: the others stay loaded, and the other toasts stay too.
+document.addEventListener("submit", (event) => {
+  const toast = event.target.closest("[data-undo]");
+  if (!toast) return;
+  const leaving = region.querySelector("[data-pressed=leaving]");
+  const inList = document.getElementById("list")?.dataset.list;
+  if (inList || leaving) event.preventDefault();
+  if (leaving) return;
+  toast.dataset.pressed = inList ? "" : "leaving";
+  if (!inList) return;
+  const values = Object.fromEntries(new FormData(event.target));
+  window.htmx.ajax("POST", event.target.action, { source: event.target, values, swap: "none" });
+});
+
+document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+  const toast = ctx.sourceElement?.closest?.("[data-pressed]");
+  if (!toast) return;
+  const status = ctx.response?.status ?? 500;
+  if (ctx.hx?.redirect) toast.dataset.pressed = "leaving";
+  else if (status < 400) dismiss(toast);
+  else if (status >= 500) delete toast.dataset.pressed; // once more, perhaps
+});
+
+// Where the page has to be drawn anew, the other toasts and the place in it outlive that.
+const KEPT = "toasts";
+const address = () => location.pathname + location.search;
+
+function keep() {
+  if (!region.querySelector("[data-pressed=leaving]")) return;
+  const toasts = [...region.querySelectorAll("[data-undo]:not([data-pressed])")].map((toast) => {
+    const copy = toast.cloneNode(true);
+    copy.querySelector("[data-dismiss]")?.remove();
+    delete copy.dataset.armed;
+    return copy.outerHTML;
+  });
+  sessionStorage.setItem(KEPT, JSON.stringify({ toasts, address: address(), top: scrollY, until: Date.now() + LONG }));
+}
+
+function comeBack() {
+  const kept = JSON.parse(sessionStorage.getItem(KEPT));
+  sessionStorage.removeItem(KEPT);
+  if (!kept || kept.until < Date.now()) return;
+  region.insertAdjacentHTML("afterbegin", kept.toasts.join(""));
+  if (kept.address === address()) scrollTo(0, kept.top);
+}
+
 if (region) {
   const armAll = () => region.querySelectorAll("[data-toast]").forEach(arm);
   new MutationObserver(armAll).observe(region, { childList: true });
+  window.addEventListener("pagehide", keep);
+  comeBack();
   armAll();
 }

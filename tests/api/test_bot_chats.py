@@ -14,7 +14,8 @@ from tests.conftest import Api
 from tests.factories import make_user
 
 
-def test_a_chat_is_remembered_as_it_was_put(bot: TestClient) -> None:
+def test_a_chat_is_remembered_as_it_was_put(bot: TestClient, db: Session) -> None:
+    make_user(db, telegram_id=77)
     empty: dict[str, object] = {"telegram_id": 77, "state": None, "data": {}}
     assert bot.get("/api/bot/chats/77").json() == empty
 

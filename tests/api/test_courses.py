@@ -233,7 +233,7 @@ def test_what_was_sold_stays(author: TestClient, db: Session) -> None:
 
     assert error(answer)[:2] == (409, "sold")
     assert answer.json()["error"]["message"] == (
-        "It was sold 1 time and cannot be deleted. Hide it instead: buyers keep their access."
+        "It was sold and cannot be deleted. Hide it instead: buyers keep their access."
     )
 
 

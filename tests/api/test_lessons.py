@@ -261,7 +261,7 @@ def test_deletes_what_nobody_bought(author: TestClient, db: Session) -> None:
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert author.get(f"/api/lessons/{lesson.id}").status_code == 404
-    assert db.scalars(select(Change.op).where(Change.entity == "lessons")).all() == [
+    assert db.scalars(select(Change.op).where(Change.entity == "lessons").order_by(Change.id)).all() == [
         "create",
         "delete",
     ]
@@ -276,7 +276,7 @@ def test_what_was_sold_stays(author: TestClient, db: Session) -> None:
 
     assert error(answer)[:2] == (409, "sold")
     assert answer.json()["error"]["message"] == (
-        "It was sold 2 times and cannot be deleted. Hide it instead: buyers keep their access."
+        "It was sold and cannot be deleted. Hide it instead: buyers keep their access."
     )
     assert author.get(f"/api/lessons/{lesson.id}").status_code == 200
 
@@ -302,7 +302,7 @@ def test_a_lesson_of_a_course_is_taken_out_of_it_first(author: TestClient, db: S
 
     assert (error(answer)[:2], answer.json()["error"]["message"]) == (
         (409, "in_course"),
-        "This lesson is in a course: “Арка”, “Берег”. Remove it from there first, or hide it.",
+        "This lesson is in 2 courses. Remove it from there first, or hide it.",
     )
 
 

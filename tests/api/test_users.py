@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.database.crud.users import UserCRUD
+from backend.database.models.users import User
 from tests.conftest import Api
 from tests.doors import ask_tokens, bearer, program
 from tests.factories import make_lesson, make_purchase, make_user
@@ -21,6 +22,23 @@ def test_a_student_is_registered_once_and_refreshed(bot: TestClient) -> None:
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json()["id"] == first.json()["id"]
     assert (again.json()["first_name"], again.json()["language_code"]) == ("Маша", "ru")
+
+
+def test_being_seen_is_no_edit_and_a_new_name_is(bot: TestClient, db: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bot.post("/api/users/", json=MARIA).json()
+    user = db.get_one(User, made["id"])
+    before = user.version, user.updated_at, user.last_seen_at
+    hour_later = clock.now() + timedelta(hours=1)
+    monkeypatch.setattr(clock, "now", lambda: hour_later)
+
+    assert bot.post("/api/users/", json=MARIA).json() == made
+    db.refresh(user)
+    assert (user.version, user.updated_at, user.last_seen_at) == (before[0], before[1], hour_later)
+
+    renamed = bot.post("/api/users/", json={**MARIA, "username": "maria"}).json()
+    db.refresh(user)
+    assert (renamed["username"], user.version) == ("maria", before[0] + 1)
+    assert user.updated_at > before[1]
 
 
 def test_an_empty_name_in_telegram_is_none(bot: TestClient) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from backend.bot import payments
 from backend.bot.http import Patience
 from backend.bot.run import make_api, make_service, run_bot
 from backend.bot.service import Service
@@ -159,7 +160,11 @@ def bot_settings(settings: Settings, sandbox: SandboxClient) -> Settings:
 
 
 @pytest.fixture
-def school(app: FastAPI, database: Database, bot_settings: Settings, sandbox: SandboxClient) -> Iterator[School]:
+def school(
+    app: FastAPI, database: Database, bot_settings: Settings, sandbox: SandboxClient, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[School]:
+    # Nobody sends the outbox until a test does: a receipt would be waited for in vain.
+    monkeypatch.setattr(payments, "RECEIPT_SECONDS", 0.0)
     with database.transaction() as session:
         _row, token = ApiTokenCRUD(session).issue("bot", expand_scopes(["bot"]))
     account = sandbox.create_bot()

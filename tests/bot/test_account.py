@@ -137,6 +137,26 @@ def test_commands_are_listed_in_the_language_of_the_reader(running: School, olga
     assert listed("ru")["paysupport"] == "Вопросы об оплате"
 
 
+def test_the_commands_follow_the_language_that_was_chosen(running: School) -> None:
+    student = running.student("Anna", language_code="ru")
+    student.ask("/language")
+
+    def first() -> str | None:
+        scope = {"type": "chat", "chat_id": student.id}
+        asked = httpx2.post(
+            f"{running.box.api}/bot{running.account.token}/getMyCommands", json={"scope": scope}, trust_env=False
+        )
+        return next((command["description"] for command in asked.json()["result"]), None)
+
+    assert first() is None
+    tap(student, "English")
+    assert first() == "Menu"
+    tap(student, "Русский")
+    assert first() == "Меню"
+    tap(student, "Как в Telegram")
+    assert first() is None
+
+
 def test_the_school_learns_the_bots_name(olga: Student, running: School, fresh: Fresh) -> None:
     olga.ask("/start")
     assert SettingCRUD(fresh()).find_bot() == {"id": running.account.id, "username": running.account.username}

@@ -44,7 +44,7 @@ def test_a_code_from_the_menu_waits_for_whatever_is_bought(olga: Student, db: Se
     make_promo(db, code="SPRING", discount_percent=50)
 
     assert olga.ask("/promo").text == "Send me the promo code as a message."
-    assert "Promo code spring is saved for your next purchase." in olga.ask("spring").text
+    assert "Promo code SPRING is saved for your next purchase." in olga.ask("spring").text
 
     assert olga.ask("/start lesson_1").rows[0] == ["Buy for 100\xa0★"]
 

@@ -60,7 +60,9 @@ def test_what_is_not_there_is_said(olga: Student) -> None:
         olga.ask("/start")
         assert olga.press_data(data) is not None
         noun = "Lesson" if "lesson" in data else "Course"
-        assert olga.wait().text == f"{noun} 77 no longer exists."
+        said = olga.wait()
+        assert said.text == f"{noun} 77 no longer exists."
+        assert said.rows == [[f"{noun}s", "‹ Menu"]]
 
     for data in ("a1:buy:lesson:77:0", "a1:agree:course:77:1"):
         answer = olga.press_data(data)

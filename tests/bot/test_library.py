@@ -8,9 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core.media import MediaFolder
+from backend.database.crud.ledger import LedgerCRUD
 from backend.database.crud.media import MediaCRUD
+from backend.database.crud.purchases import PurchaseCRUD
 from backend.database.models.lessons import Lesson
 from backend.database.models.media import TelegramFile
+from backend.database.models.purchases import Purchase
+from backend.database.models.users import User
 from backend.sandbox.student import ChatMessage, Student
 from tests.bot.conftest import School
 from tests.bot.test_story import tap
@@ -171,6 +175,87 @@ def test_my_lessons_have_pages_and_keep_what_is_hidden(olga: Student, db: Sessio
     tap(olga, "Gift 1")
     olga.press("▶ Open the lesson")
     assert olga.wait("The lesson “Gift 1”")
+
+
+def test_a_free_lesson_is_the_students_once_it_is_opened(olga: Student, db: Session, fresh: Fresh) -> None:
+    free = make_lesson(db, title="First frame", is_free=True, price=0, text_content="Look.")
+    assert olga.ask("/my").text.endswith("Nothing here yet. Everything you buy or get for free appears here.")
+
+    for _time in range(2):
+        opened(olga, free.id)
+
+    session = fresh()
+    kept = session.execute(select(Purchase.lesson_id, Purchase.amount, Purchase.status)).all()
+    assert [tuple(row) for row in kept] == [(free.id, 0, "completed")]
+    user = session.scalars(select(User).where(User.telegram_id == olga.id)).one()
+    assert (user.purchases, user.spent) == (1, 0)
+    assert LedgerCRUD(session).problems() == []
+    assert olga.ask("/my").rows == [["▶ First frame"], ["‹ Menu"]]
+    assert olga.ask("/lessons").rows[0] == ["✓ First frame"]
+
+
+def test_a_free_lesson_that_is_owned_through_a_course_is_not_kept_twice(
+    olga: Student, db: Session, fresh: Fresh
+) -> None:
+    free = make_lesson(db, title="First frame", is_free=True, price=0, text_content="Look.")
+    olga.ask("/start")
+    user = db.scalars(select(User).where(User.telegram_id == olga.id)).one()
+    PurchaseCRUD(db).grant(user.id, course_id=make_course(db, [free]).id)
+    db.commit()
+
+    assert opened(olga, free.id)[0].text == "First frame\n\nLook."
+    assert [row[0] for row in fresh().execute(select(Purchase.lesson_id))] == [None]
+
+
+def test_the_way_back_is_the_way_that_was_come(olga: Student, db: Session) -> None:
+    lessons = [make_lesson(db, title=f"Lesson {n}", price=10, text_content="…") for n in range(1, 11)]
+    make_course(db, lessons, title="All of them")
+    olga.ask("/lessons")
+    second = tap(olga, "›")
+    tap(olga, "Lesson 10")
+    assert tap(olga, "‹ Lessons").rows == second.rows
+
+    olga.ask("/courses")
+    tap(olga, "All of them")
+    inside = tap(olga, "›")
+    card = tap(olga, "10. Lesson 10")
+    assert card.rows[-1] == ["‹ Course", "‹ Menu"]
+    tap(olga, "I have a promo code")
+    tap(olga, "Cancel")
+    olga.ask("/courses")
+    tap(olga, "All of them")
+    tap(olga, "›")
+    tap(olga, "10. Lesson 10")
+    assert tap(olga, "‹ Course").rows == inside.rows
+
+
+def test_from_my_lessons_back_to_their_page_and_from_content_to_its_course(olga: Student, db: Session) -> None:
+    lessons = [make_lesson(db, title=f"Lesson {n}", price=10, text_content="…") for n in range(1, 11)]
+    course = make_course(db, lessons, title="All of them")
+    olga.ask("/start")
+    user = db.scalars(select(User).where(User.telegram_id == olga.id)).one()
+    for thing in lessons:
+        PurchaseCRUD(db).grant(user.id, lesson_id=thing.id)
+    PurchaseCRUD(db).grant(user.id, course_id=course.id)
+    db.commit()
+
+    olga.ask("/my")
+    second = tap(olga, "›")
+    tap(olga, "Lesson 1")
+    assert tap(olga, "‹ My lessons").rows == second.rows
+    tap(olga, "‹")
+    tap(olga, "All of them")
+    tap(olga, "3. Lesson 3")
+    tap(olga, "Open the lesson")
+    assert olga.wait("The lesson “").rows[0] == ["‹ Course"]
+    assert tap(olga, "‹ Course").text.startswith("All of them")
+
+
+def test_buttons_of_before_still_work(olga: Student, db: Session) -> None:
+    make_lesson(db, title="Window light", price=10, text_content="…")
+    olga.ask("/start")
+    olga.press_data("s1:lesson:1:0")
+    assert olga.wait("Window light").rows[-1] == ["‹ Lessons", "‹ Menu"]
 
 
 def test_a_course_with_many_lessons_has_pages(olga: Student, db: Session) -> None:

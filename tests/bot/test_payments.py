@@ -1,11 +1,14 @@
 """Money: once, in time, from the right person, through every fault; else given back in words."""
 
+import time
 from collections.abc import Callable
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from backend.bot import payments
+from backend.database.crud.ledger import LedgerCRUD
 from backend.database.crud.purchases import PurchaseCRUD
 from backend.database.models.lessons import Lesson
 from backend.database.models.orders import Order, Payment, Refund
@@ -65,6 +68,68 @@ def test_a_repeated_payment_update_makes_one_purchase(olga: Student, running: Sc
     olga.wait("The lesson “")
 
     assert counted(fresh(), Purchase, Payment, Refund) == [1, 1, 0]
+
+
+@pytest.mark.usefixtures("lesson_id")
+def test_the_receipt_stands_before_what_was_paid_for(
+    olga: Student, running: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payments, "RECEIPT_SECONDS", 20.0)
+    invoiced(olga)
+    olga.pay()
+    time.sleep(0.5)  # time enough for a bot that does not wait
+    assert "Turn." not in str(olga.from_bot()[-1].text)
+
+    running.deliver_outbox()
+
+    olga.wait("The lesson “")
+    told = [message.text.partition("\n")[0] for message in olga.from_bot()[-3:]]
+    assert told[:2] == ["Payment received: 199 ★.", "Window light"]
+    assert told[2].startswith("The lesson “Window light” is above.")
+
+
+@pytest.mark.usefixtures("lesson_id")
+def test_a_receipt_that_does_not_leave_holds_nobody_up_for_long(olga: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payments, "RECEIPT_SECONDS", 0.3)
+    invoiced(olga)
+    olga.pay()
+    assert olga.wait("The lesson “").rows == [["Ask a question"], ["My lessons", "‹ Menu"]]
+
+
+def test_what_was_given_meanwhile_is_paid_back_in_true_words(
+    olga: Student, running: School, lesson_id: int, db: Session
+) -> None:
+    invoice = invoiced(olga)
+    PurchaseCRUD(db).grant(db.scalars(select(User.id).where(User.telegram_id == olga.id)).one(), lesson_id=lesson_id)
+    db.commit()
+    running.deliver_outbox()
+
+    olga.pay(invoice, skip_pre_checkout=True)
+    olga.wait("⚠️")
+    running.deliver_outbox()
+
+    olga.wait("199\xa0★ are back on your balance.")
+    told = [message.text for message in olga.from_bot()[-2:]]
+    assert told == [
+        "You already own “Window light”, so we are refunding your payment of 199 ★.",
+        "199\xa0★ are back on your balance.",
+    ]
+
+
+@pytest.mark.usefixtures("lesson_id")
+def test_a_charge_back_ends_the_access_as_soon_as_it_is_told(olga: Student, fresh: Fresh) -> None:
+    invoiced(olga)
+    charge = olga.pay().charge_id
+    olga.wait("The lesson “")
+
+    olga.charge_back(charge or "", tell=True)
+
+    assert olga.wait("This payment").text == "This payment of 199\xa0★ has been refunded, so access is closed."
+    session = fresh()
+    assert session.scalars(select(Purchase)).one().revoked_at is not None
+    refund = session.scalars(select(Refund)).one()
+    assert (refund.reason, refund.status) == ("chargeback", "done")
+    assert LedgerCRUD(session).problems() == []
 
 
 @pytest.mark.usefixtures("lesson_id")

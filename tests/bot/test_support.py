@@ -42,6 +42,23 @@ def test_a_question_reaches_the_school(olga: Student, fresh: Fresh) -> None:
     assert sent.rows == [["Write more"], ["‹ My questions", "‹ Menu"]]
 
 
+def test_my_questions_show_which_are_answered_the_latest_first(olga: Student, fresh: Fresh) -> None:
+    for subject in ("Old", "Waiting", "New"):
+        asked(olga, subject)
+    session = fresh()
+    first, _waiting, last = session.scalars(select(SupportTicket.id).order_by(SupportTicket.id)).all()
+    TicketCRUD(session).set_status(last, "in_progress")
+    session.commit()
+    TicketCRUD(session).reply(first, "Here.", None)
+    session.commit()
+
+    listed = tap(olga, "‹ My questions")
+
+    assert [row[0].rpartition(" · ")[0] for row in listed.rows[:3]] == ["🟢 Old", "🟡 New", "🟡 Waiting"]
+    assert listed.text.endswith("🟡 waiting for our reply, 🟢 answered, ⚪ closed. The latest is on top.")
+    assert "🟢 answered" in tap(olga, "Old").text
+
+
 def test_an_answer_comes_into_the_chat_and_can_be_answered(olga: Student, running: School, fresh: Fresh) -> None:
     asked(olga)
     session = fresh()
@@ -75,7 +92,8 @@ def test_my_questions_show_their_state(olga: Student, fresh: Fresh) -> None:
     asked(olga, "First")
     asked(olga, "Second")
     session = fresh()
-    TicketCRUD(session).set_status(session.scalars(select(SupportTicket.id)).first() or 0, "closed")
+    first = session.scalars(select(SupportTicket.id).where(SupportTicket.subject == "First")).one()
+    TicketCRUD(session).set_status(first, "closed")
     session.commit()
 
     olga.ask("/support")

@@ -141,7 +141,8 @@ def order() -> OrderResponse:
 
 
 ITEM = Item("course", 2**63 - 1)
-BUY = Act.on("buy", ITEM)
+FAR = f"c{2**63 - 1}.9999"  # the longest way back
+BUY = Act.on("agree", ITEM, full=True, via=FAR)
 NOTE = Markup("note")
 LOTS = Shown(9999, 10000)
 ROWS = [lesson(n) for n in range(1, 9)]
@@ -153,18 +154,22 @@ SCREENS: dict[str, Callable[[], Screen]] = {
     "not understood, no draft": lambda: menu.not_understood(draft=False),
     "trouble": lambda: menu.trouble(long(500)),
     "gone": lambda: menu.gone(long(500)),
+    "course gone": lambda: menu.gone(long(500), "course"),
+    "ticket gone": lambda: menu.gone(long(500), "ticket"),
     "lessons": lambda: catalogue.lessons(ROWS, LOTS, frozenset({1})),
     "no lessons": lambda: catalogue.lessons([], Shown(0, 1), frozenset()),
     "courses": lambda: catalogue.courses([course()], LOTS, frozenset()),
     "courses owned": lambda: catalogue.courses([course()], LOTS, frozenset({2**63 - 1})),
     "no courses": lambda: catalogue.courses([], Shown(0, 1), frozenset()),
     "lesson": lambda: catalogue.lesson(lesson(), Offer(9, 9), owned=False, note=NOTE),
+    "lesson from a course": lambda: catalogue.lesson(lesson(), Offer(9, 9, long(64)), owned=False, via=FAR),
     "lesson owned": lambda: catalogue.lesson(lesson(has_video=False), Offer(9, 9), owned=True),
     "lesson free": lambda: catalogue.lesson(lesson(is_free=True, has_text=False), Offer(0, 0), owned=False),
     "lesson cheaper": lambda: catalogue.lesson(lesson(), Offer(9, 5, long(64)), owned=False),
     "lesson for nothing": lambda: catalogue.lesson(lesson(), Offer(9, 0, "GIFT"), owned=False),
     "lesson, bad code": lambda: catalogue.lesson(lesson(), Offer(9, 9, long(64), long(200)), owned=False),
     "course": lambda: catalogue.course(course(), Offer(9, 9), owned=False, number=2, note=NOTE),
+    "course from the library": lambda: catalogue.course(course(), Offer(9, 9), owned=False, via="m9999"),
     "course owned": lambda: catalogue.course(course(), Offer(9, 9), owned=True),
     "course, its lessons owned": lambda: catalogue.course(
         course(description="", discount_price=None),
@@ -197,6 +202,7 @@ SCREENS: dict[str, Callable[[], Screen]] = {
     "library": lambda: library.library([Owned(ITEM, long(TITLE))] * 8, LOTS),
     "library empty": lambda: library.library([], Shown(0, 1)),
     "after a lesson": lambda: library.after_content(content()),
+    "after a lesson of a course": lambda: library.after_content(content(), via=FAR),
     "after an empty lesson": lambda: library.after_content(content(), empty=True),
     "after a lost video": lambda: library.after_content(content(), without_video=True),
     "support": support.support,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock, security
 from backend.database.base import Base
+from backend.database.crud.auth import SIGN_IN, SessionCRUD
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import ApiToken, AuthIdentity, Credential, OneTimeToken
 from backend.database.models.courses import Course
@@ -37,10 +38,12 @@ AT_ONCE = len(TEXTS) // ROWS + 1  # payloads in a cell, so that these rows hold 
 # A table of rights with a hundred columns would say nothing more, and each change stands on the page of its record.
 SINGLE = "sessions", "roles", "change_sets", "changes"
 INVITED = "an-invitation"
+LINKS = {"reset": "a-way-back", "verify": "an-address", SIGN_IN: "a-way-in"}  # of Vera's
+SIGNED_UP = "a-registration"
 # What only the program writes: hashes, keys, states. A column that is not named here gets payloads.
 OURS = {
     "audit_blocks.*", "audit_redactions.*", "idempotency_keys.*", "leases.*", "rate_buckets.*", "sign_in_flows.*",
-    "change_set_parts.*", "one_time_tokens.*", "refresh_tokens.*", "*.token_hash", "*.status", "*.state", "*.kind",
+    "change_set_parts.*", "*.purpose", "refresh_tokens.*", "*.token_hash", "*.status", "*.state", "*.kind",
     "*.language", "*.request_id", "*.door", "users.password_hash", "users.ui_language", "users.theme",
     "users.timezone", "users.login_key", "users.email_key", "registrations.password_hash", "change_sets.label",
     "changes.entity", "changes.root", "changes.op", "roles.permissions", "api_tokens.scopes", "api_tokens.hint",
@@ -92,7 +95,7 @@ def _one_of_each(db: Session) -> dict[str, str]:
     ids = everything(db)
     role = Role(name="Роль", permissions=["users:read"])
     tag = Tag(name="x", name_key="x")
-    event = SecurityEvent(kind="authn_login_success", door="web", user_id=1, ip="x", user_agent="x", data={"x": "x"})
+    event = SecurityEvent(kind="authn_login_success", door="web", user_id=1, ip="x", user_agent="x", data={"name": "x"})
     db.add_all([role, tag, event])
     db.flush()
     person = User(login="vera", email="v@x.example", first_name="x", last_name="x", role_id=role.id)
@@ -113,17 +116,27 @@ def _one_of_each(db: Session) -> dict[str, str]:
         AuthIdentity(user_id=1, provider="google", issuer="x", subject="x", name="x"),
         ApiToken(name="x", token_hash="x", hint="x", scopes=["users:read"], user_id=1),
         OneTimeToken(user_id=person.id, purpose="invite", token_hash=security.digest(INVITED), expires_at=later),
+        *(
+            OneTimeToken(user_id=person.id, purpose=purpose, token_hash=security.digest(secret), expires_at=later,
+                         data={"email": "x"})
+            for purpose, secret in LINKS.items()
+        ),
         JobError(job_id=int(ids["job_id"]), row_id=1, message="x"),
         Refund(payment_id=1, amount=1, reason="x", status="failed", error="x"),
         TelegramFile(media_id=int(ids["media_id"]), bot_id=1, file_id="x"),
         BotChat(telegram_id=1, data={"x": "x"}),
-        Registration(token_hash="x", email="x", first_name="x", language="en", password_hash="x", expires_at=later),
+        Registration(token_hash=security.digest(SIGNED_UP), email="x", first_name="x", language="en",
+                     password_hash="x", expires_at=later),
         ImportRow(import_id=int(ids["import_id"]), number=3, cells=["x"], verdict="changed", told={"x": ["x", "x"]}),
         Setting(key="school", value={"name": "x"}),
         Message(chat_id=1, sender_id=1, side="staff", body="x"),
         Message(chat_id=1, sender_id=1, side="staff", body="x", internal=True),
     ])  # fmt: skip
     db.flush()
+    halfway = SessionCRUD(db).open(
+        db.get_one(User, 1), kind="cookie", user_agent="x", ip="x", lifetime=timedelta(hours=1), method="password",
+        level="pending",
+    )  # fmt: skip
     gift = db.scalars(select(Purchase.id).where(Purchase.amount == 0)).one()
     return ids | {
         "gift_id": str(gift),
@@ -132,6 +145,7 @@ def _one_of_each(db: Session) -> dict[str, str]:
         "role_id": str(role.id),
         "staff_id": str(person.id),
         "token": INVITED,
+        "halfway": halfway[1],
     }
 
 

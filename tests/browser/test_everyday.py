@@ -221,7 +221,7 @@ TASKS = (
     Task(
         "close a student's access",
         "/dashboard/users/?q=safin",
-        ("j", "x", ">Close access", "Enter"),
+        ("j", "x", ">More", "Enter", ">Close access", "Enter"),
         stored(User.is_active, User.first_name == "Тимур", value=False),
     ),
     Task(

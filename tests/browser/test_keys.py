@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, expect
 from sqlalchemy.orm import Session
 
 from backend.database.models.users import User
 from tests.browser.axe import violations
+from tests.browser.holding import Held
 from tests.factories import make_course, make_lesson, make_purchase, make_ticket, make_user
 
 pytestmark = pytest.mark.browser
@@ -58,25 +59,23 @@ def test_the_palette_finds_and_opens_by_keys_alone(page: Page, db: Session) -> N
 
 
 def test_the_palette_fills_for_who_opens_it_before_the_page_is_ready(page: Page) -> None:
-    held: list[Route] = []
-    page.route("**/htmx.min.js*", lambda route: held.append(route))  # noqa: PLW0108 - Playwright calls functions only
+    held = Held(page, "**/htmx.min.js*")
     page.goto("/dashboard/lessons/", wait_until="commit")
     expect(page.locator("#find")).to_be_visible()
     press(page, "KeyK", "л", CTRL)
     expect(page.locator("#palette input")).to_be_focused()  # the keys listen before htmx has come
-    held[0].continue_()
+    held.take().continue_()
     expect(page.locator("#palette [aria-selected=true] .ly-cut").first).to_have_text("Overview")
 
 
 def test_a_key_that_comes_before_its_script_is_not_lost(page: Page, db: Session) -> None:
     """Whoever knows the way presses the next key as soon as the page shows."""
     course = make_course(db, [])
-    held: list[Route] = []
-    page.route("**/app.js*", lambda route: held.append(route), times=1)  # noqa: PLW0108 - Playwright calls functions only
+    held = Held(page, "**/app.js*", times=1)
     page.goto(f"/dashboard/courses/{course.id}", wait_until="commit")
     expect(page.locator("h1")).to_be_visible()
     press(page, "KeyE", "у")
-    held[0].continue_()
+    held.take().continue_()
     page.wait_for_url(f"**/dashboard/courses/{course.id}/edit")
     press(page, "KeyJ", "о")  # heard once, and only while nothing is typed
     expect(page.locator("#course-form")).to_be_visible()
@@ -189,3 +188,27 @@ def test_the_last_change_is_taken_back_by_a_key(page: Page, db: Session) -> None
     expect(page.locator("[data-toast][data-undo]")).to_be_visible()
     press(page, "KeyZ", "я")
     expect(page.locator(".ly-head .badge").first).to_have_text("On sale")
+
+
+def test_any_verb_is_done_from_the_palette_by_keys_alone(page: Page, db: Session) -> None:
+    lesson = make_lesson(db, title="Свет", price=200)
+    page.goto("/dashboard/")
+    press(page, "KeyK", "л", CTRL)
+    page.keyboard.type("изменить цену свет")
+    expect(page.locator("#palette [aria-selected=true] .ly-cut").first).to_have_text("Change the price: Свет")
+    page.keyboard.press("Enter")
+    expect(page.locator("#percent")).to_be_focused()
+    assert violations(page) == []
+    page.keyboard.type("50")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-toast]")).to_contain_text("Change the price: 1")
+    press(page, "KeyK", "л", CTRL)
+    page.keyboard.type("скрыть урок свет")
+    expect(page.locator("#palette [aria-selected=true] .ly-cut").first).to_have_text("Hide: Свет")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/bulk?verb=hide&ids=*")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-toast]").last).to_contain_text("Hide: 1")
+    db.rollback()
+    db.refresh(lesson)
+    assert (lesson.price, lesson.is_active) == (300, False)

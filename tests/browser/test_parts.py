@@ -11,6 +11,7 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, expect
 
 from backend.sandbox.testing import free_port
+from tests.browser.holding import Held
 from tests.core.gallery import make_gallery
 
 pytestmark = pytest.mark.browser
@@ -294,18 +295,13 @@ def test_a_server_that_fails_says_so_and_is_asked_again(page: Page) -> None:
 
 def test_waiting_shows_after_two_hundred_milliseconds(page: Page) -> None:
     page.goto(THINGS)
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.route("**/dashboard/things/?*", hold)
+    held = Held(page, "**/dashboard/things/?*")
     page.locator("#q").fill("slow")
     rows = page.locator("#list-rows")
     expect(page.locator("#list:is(.htmx-request, :has(.htmx-request))")).to_be_visible()
     assert rows.evaluate("rows => getComputedStyle(rows).transitionDelay") == "0.2s"
     expect(rows).to_have_css("opacity", "0.55")
-    held[0].continue_()
+    held.take().continue_()
     expect(rows).to_have_css("opacity", "1")
 
 

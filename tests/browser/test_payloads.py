@@ -15,10 +15,11 @@ from markdown_it import MarkdownIt
 from playwright.sync_api import BrowserContext, Page
 
 from backend.crm.table.declare import TABLES
+from backend.database.crud.auth import SIGN_IN
 from backend.database.session import Database
 from main import create_app
 from tests.access import PAGES
-from tests.browser.planting import PLANTED, plant
+from tests.browser.planting import LINKS, PLANTED, SIGNED_UP, plant
 from tests.browser.watching import FINDINGS, Watch
 from tests.conftest import make_settings
 from tests.figures import Figure
@@ -56,7 +57,7 @@ def test_every_text_that_a_form_or_a_body_takes_has_its_payloads() -> None:
     assert len(set(TEXTS)) >= 500
 
 
-# No page of their own: files, a stream, redirects, and links that need a secret (the invitation has one).
+# No page of their own: files, a stream, redirects, and links that need a secret: `addresses` knows it.
 NOT_PAGES = re.compile(
     r"\.csv$|\.xlsx$|/events$|/media/|^/$|^/(enter|reset|confirm|welcome)/|^/login/(from|second)|/views/\{"
     r"|/(lessons|courses|promo-codes)/import/\{|^/register|^/(health|metrics|openapi.json|docs|redoc)"
@@ -65,11 +66,11 @@ NOT_PAGES = re.compile(
 # the bot alone.
 UNSEEN = {
     "courses.search_key", "lessons.search_key", "promo_codes.search_key", "support_tickets.search_key",
-    "users.search_key", "jobs.holder", "job_rows.data", "payments.raw", "telegram_files.file_id", "bot_chats.data",
-    "sessions.user_agent", "saved_views.query", "support_tickets.message", "support_tickets.admin_response",
-    "auth_identities.issuer", "auth_identities.subject", "registrations.email", "registrations.first_name",
-    "registrations.last_name", "job_errors.message", "sessions.reason",
-    "purchases.payment_id", "sign_in_places.network", "sign_in_places.user_agent",
+    "users.search_key", "jobs.holder", "jobs.ip", "job_rows.data", "payments.raw", "telegram_files.file_id",
+    "bot_chats.data", "sessions.user_agent", "saved_views.query", "support_tickets.message",
+    "support_tickets.admin_response", "auth_identities.issuer", "auth_identities.subject", "registrations.last_name",
+    "job_errors.message", "sessions.reason", "purchases.payment_id", "sign_in_places.network",
+    "sign_in_places.user_agent",
 }  # fmt: skip
 
 
@@ -94,6 +95,10 @@ def addresses(ids: dict[str, str]) -> Iterator[str]:
     yield f"/dashboard/users/import/{ids['import_id']}?columns=true"
     yield f"/dashboard/users/import/{ids['import_id']}?show=changed"
     yield "/dashboard/search?q=xss"
+    yield f"/enter/{LINKS[SIGN_IN]}"
+    yield f"/reset/{LINKS['reset']}"
+    yield f"/confirm/{LINKS['verify']}"
+    yield f"/welcome/{SIGNED_UP}"
 
 
 @pytest.fixture
@@ -110,6 +115,9 @@ def test_no_payload_in_any_column_does_anything_on_any_page(
     for path in addresses(ids):
         pages[path] = watch.look(path)
         shown |= set(re.findall(r"⟦([\w.]+)⟧", pages[path]))
+    watch.page.context.add_cookies([{"name": "lyceum", "value": ids["halfway"], "url": watch.home}])
+    second = watch.look("/login/second")
+    assert "⟦users.login⟧" in second
     assert watch.seen == []
     assert PLANTED - shown == UNSEEN
     assert len(pages) > 80

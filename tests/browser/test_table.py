@@ -67,6 +67,25 @@ def test_a_range_is_chosen_changed_and_taken_back(page: Page, db: Session) -> No
     assert prices(db) == [100] * 5
 
 
+def test_rows_that_fit_no_more_leave_and_the_counts_follow(page: Page, db: Session) -> None:
+    lessons(db, 3)
+    page.goto(LESSONS + "?sort=title&price_max=100")
+    page.locator("#list-rows .ly-tick").first.click()
+    page.locator(".ly-bulk").get_by_role("button", name="Change the price").click()
+    page.locator("#ask").get_by_label("Percent").fill("50")
+    page.keyboard.press("Enter")
+    expect(page.locator("#list-count")).to_have_text("2")
+    expect(page.locator(".ly-pager")).to_contain_text("Shown: 2 of 2")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+
+    page.locator("[data-tick-all]").click()
+    page.locator(".ly-bulk").get_by_role("button", name="More").click()
+    page.locator(".ly-bulk").get_by_role("button", name="Delete").click()
+    expect(page.locator("#list .ly-state h2")).to_have_text("Nothing fits these filters")
+    expect(page.locator("#list-count")).to_have_text("0")
+    assert prices(db) == [150]
+
+
 def test_the_menu_of_a_row_knows_its_row(page: Page, db: Session) -> None:
     first, second = lessons(db, 2)
     page.goto(LESSONS + "?sort=title")

@@ -152,8 +152,8 @@ def test_unlocking_lets_an_address_or_everyone_try_again(run: Run, app: FastAPI,
     assert ask_tokens(office).status_code == 200
     done = run("unlock")
     assert (done.exit_code, "--address 203.0.113.7" in done.stderr) == (1, True)
-    lifted = db.scalars(select(SecurityEvent.data).where(SecurityEvent.kind == "authn_login_lock_lifted"))
-    assert list(lifted) == [{"address": "2001:db8:1:2::/64"}, {"everyone": True}]
+    lifted = select(SecurityEvent.data).where(SecurityEvent.kind == "authn_login_lock_lifted")
+    assert list(db.scalars(lifted.order_by(SecurityEvent.id))) == [{"address": "2001:db8:1:2::/64"}, {"everyone": True}]
 
 
 def test_commands_that_need_rows_need_the_schema(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

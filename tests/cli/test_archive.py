@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.engine import URL
 from sqlalchemy.orm import Session
 
 from backend.cli import archive
@@ -160,6 +161,8 @@ def test_hostile_and_damaged_archives_change_nothing(run: Run, good: Path, datab
         "text": ({"manifest.json": b"{"}, "This is no backup of Lyceum: it has no manifest that fits."),
         "list": ({"manifest.json": b"[]"}, "This is no backup of Lyceum: it has no manifest that fits."),
         "newer": ({"manifest.json": manifest(good, revision="209901010000")}, "The backup is of a newer version"),
+        "timeless": ({"manifest.json": manifest(good, made_at=None)}, "This is no backup of Lyceum"),
+        "painted": ({"manifest.json": manifest(good, made_at="\x1b[2J")}, "This is no backup of Lyceum"),
         "format": ({"manifest.json": manifest(good, format=2)}, "The backup is damaged"),
         "cut": ({dump: b"SQLite format 3\0"}, "The backup is damaged"),
         "kind": (
@@ -250,6 +253,72 @@ def test_a_running_school_is_not_replaced(run: Run, good: Path, monkeypatch: pyt
         monkeypatch.setenv("API_PORT", str(busy.getsockname()[1]))
         done = run("restore", "good.tar.gz", "--yes")
     assert (done.exit_code, done.stderr.startswith("Something answers at http://127.0.0.1:")) == (1, True)
+
+
+def test_a_school_whose_worker_goes_on_is_not_replaced(run: Run, good: Path, database: Database) -> None:
+    """It listens to no port, and only waits for work at the moment."""
+    database.dispose()
+    worker = Database(database.url)
+    with worker.read() as session:
+        assert session.scalar(select(func.count(Lesson.id))) == 2
+    done = run("restore", "good.tar.gz", "--yes")
+    assert (done.exit_code, done.stderr) == (1, f"{archive.IN_USE}\n")
+    assert not list(good.parent.rglob("*.before-*"))
+    worker.dispose()
+    assert run("restore", "good.tar.gz", "--yes").exit_code == 0
+
+
+def test_a_damaged_database_can_be_replaced(run: Run, good: Path, database: Database) -> None:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL keeps its own files")
+    database.dispose()
+    Path(database.engine.url.database or "").write_bytes(b"no database at all" * 500)
+    assert run("restore", "good.tar.gz", "--yes").exit_code == 0
+    assert titles(database) == ["Scales", "Chords"]
+
+
+@pytest.mark.parametrize("stuck", ["media", "media.new", "database"])
+def test_a_restore_that_fails_leaves_everything_as_it_was(
+    run: Run, good: Path, database: Database, db: Session, monkeypatch: pytest.MonkeyPatch, stuck: str
+) -> None:
+    make_lesson(db, title="New")
+    db.commit()
+    db.close()
+    database.dispose()
+    clip = good.parent / "data" / "media" / "ab" / "clip.mp4"
+    clip.write_bytes(b"other")
+    rename = Path.rename
+    name = f"{Path(database.engine.url.database or '').name}.new" if stuck == "database" else stuck
+
+    def busy(self: Path, target: Path) -> Path:
+        if self.name == name:
+            raise OSError(16, "Device or resource busy", str(self))
+        return rename(self, target)
+
+    real = archive._postgres_tool
+
+    def full(url: URL, tool: str, *arguments: str) -> None:
+        if tool == "pg_restore" and stuck == "database":
+            raise OSError(28, "No space left on device", tool)
+        real(url, tool, *arguments)
+
+    monkeypatch.setattr(Path, "rename", busy)
+    monkeypatch.setattr(archive, "_postgres_tool", full)
+    done = run("restore", "good.tar.gz", "--yes")
+    assert (done.exit_code, done.stderr.endswith("). Everything is as it was.\n")) == (1, True)
+    assert titles(database) == ["Scales", "Chords", "New"]
+    assert clip.read_bytes() == b"other"
+    assert sorted(path.name for path in (good.parent / "data").iterdir()) == ["media"]
+    assert not list(good.parent.parent.rglob("*.before-*")) + list(good.parent.parent.glob("*.new"))
+
+
+def test_a_restored_history_is_an_older_one_on_purpose(run: Run, good: Path, database: Database) -> None:
+    assert run("create-token", "website", "--scope", "users:read").exit_code == 0
+    assert (good.parent / "data" / "audit_head.json").exists()
+    database.dispose()
+    assert run("restore", "good.tar.gz", "--yes").exit_code == 0
+    done = run("audit", "verify")
+    assert (done.exit_code, "are as they were written" in done.stdout) == (0, True)
 
 
 def test_into_an_empty_place_no_yes_is_needed(

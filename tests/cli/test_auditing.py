@@ -3,16 +3,20 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
+from backend.core import clock
 from backend.database.models.audit import AuditBlock, SecurityEvent
+from backend.database.models.history import ChangeSet
 from tests.cli.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("migrated")
 
 
 def test_the_history_is_proved_and_a_change_of_it_named(run: Run, migrated: Path, db: Session) -> None:
+    db.execute(update(ChangeSet).values(at=clock.now()))  # a school of this minute
+    db.commit()
     assert run("create-token", "website", "--scope", "users:read").exit_code == 0  # a command seals what it wrote
     [block] = db.scalars(select(AuditBlock))
     done = run("audit", "verify")
@@ -31,8 +35,8 @@ def test_the_history_is_proved_and_a_change_of_it_named(run: Run, migrated: Path
 
     assert run("audit", "restart", "a restored copy").exit_code == 0
     assert run("audit", "verify").exit_code == 0
-    told = db.scalars(select(SecurityEvent.data).where(SecurityEvent.kind == "sys_audit_started")).all()
-    assert [entry.get("reason", entry) for entry in told] == [{}, "a restored copy", {"again": True}]
+    told = select(SecurityEvent.data).where(SecurityEvent.kind == "sys_audit_started").order_by(SecurityEvent.id)
+    assert [entry.get("reason", entry) for entry in db.scalars(told)] == [{}, "a restored copy", {"again": True}]
     lost = run("audit", "verify", "--head", head)
     assert (lost.exit_code, lost.stderr.partition(" The history")[0]) == (
         1, "Block 1 is not the one that was expected.",

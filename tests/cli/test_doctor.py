@@ -29,7 +29,7 @@ from backend.database.models.users import Role, User
 from backend.database.session import Database
 from tests.cli.conftest import Run
 from tests.conftest import make_settings
-from tests.factories import make_promo, save
+from tests.factories import make_promo, make_user, save
 
 KEY = "another-key-another-key-another-key-987654321"
 HTTPS: dict[str, object] = {"base_url": "https://school.example", "trusted_proxies": "10.0.0.1"}
@@ -68,13 +68,23 @@ FINE: dict[str, object] = {"telegram_bot_token": "123456:x", "api_rate_limit": 1
         ({"redis_url": "redis://cache.example"}, ["Redis"]),
         ({"redis_url": "rediss://cache.example"}, []),
         ({"redis_url": "redis://redis"}, []),
+        ({"redis_url": "redis://[2001:db8::7]:6379/0"}, ["Redis"]),
+        ({"redis_url": "redis://[::1]:6379/0"}, []),
+        ({"telegram_api_url": "http://[2001:db8::7]:8081"}, ["TELEGRAM_API_URL"]),
+        ({"smtp_url": "smtp://[2001:db8::7]:25?tls=off"}, ["Emails"]),
         ({"debug": True}, ["DEBUG"]),
         ({"telegram_bot_token": "", "sandbox": True}, ["SANDBOX"]),
         ({"telegram_bot_token": ""}, ["No"]),
         ({"smtp_url": ""}, ["No"]),
         ({"api_rate_limit": 0}, ["API_RATE_LIMIT=0"]),
-        ({"access_token_expire_minutes": 61}, ["ACCESS_TOKEN_EXPIRE_MINUTES"]),
+        ({"access_token_expire_minutes": 16}, ["ACCESS_TOKEN_EXPIRE_MINUTES"]),
         ({"trusted_proxies": "*"}, ["TRUSTED_PROXIES=*"]),
+        ({"trusted_proxies": "0.0.0.0/0,10.0.0.1"}, ["TRUSTED_PROXIES=0.0.0.0/0"]),
+        ({"trusted_proxies": "0.0.0.0/1,128.0.0.0/1"}, ["TRUSTED_PROXIES=0.0.0.0/1,128.0.0.0/1"]),
+        ({"trusted_proxies": "::/0"}, ["TRUSTED_PROXIES="]),
+        ({"trusted_proxies": "2000::/3"}, ["TRUSTED_PROXIES=2000"]),
+        ({"trusted_proxies": "::ffff:0.0.0.0/96"}, ["TRUSTED_PROXIES="]),
+        ({"trusted_proxies": "10.0.0.0/8,172.18.0.1,2001:db8::/32,proxy,::ffff:10.0.0.0/104"}, []),
         ({"admin_password": "tulip-kettle-orbit"}, ["ADMIN_PASSWORD"]),
         ({"admin_password": "password1234"}, ["ADMIN_PASSWORD", "ADMIN_PASSWORD"]),
         ({"database_url": "postgresql://lyceum@db/x"}, ["DATABASE_URL"]),
@@ -82,6 +92,13 @@ FINE: dict[str, object] = {"telegram_bot_token": "123456:x", "api_rate_limit": 1
         ({"database_url": "postgresql://lyceum@127.0.0.1/x"}, []),
         ({"database_url": "postgresql://lyceum:k3jh4g5@db.example/x"}, ["The"]),
         ({"database_url": "postgresql://lyceum:k3jh4g5@db.example/x?sslmode=verify-full"}, []),
+        ({"database_url": "postgresql://lyceum:k3jh4g5@[2001:db8::7]/x"}, ["The"]),
+        ({"database_url": "postgresql://lyceum:k3jh4g5@/x?host=db.example:5432"}, ["The"]),
+        ({"database_url": "postgresql://lyceum:k3jh4g5@/x?host=db&host=[2001:db8::7]:5432"}, ["The"]),
+        ({"database_url": "postgresql://lyceum:k3jh4g5@/x?host=localhost,db.example"}, ["The"]),
+        ({"database_url": "postgresql://lyceum@/x?host=db.example"}, ["The", "DATABASE_URL"]),
+        ({"database_url": "postgresql://lyceum:k3jh4g5@/x?host=/var/run/v1.5"}, []),
+        ({"database_url": "postgresql://lyceum@/x"}, []),
     ],
 )
 def test_every_weak_setting_is_listed(changes: dict[str, object], named: list[str]) -> None:
@@ -276,6 +293,14 @@ def test_each_neglect_of_the_school_is_told(
     reachable(db)
     lines = found(settings.model_copy(update={"telegram_bot_token": SecretStr("123456:x")}))
     assert [line[: len(start)] for line, start in zip(lines, told, strict=True)] == told
+
+
+def test_the_people_of_the_demo_school_make_no_school_old(settings: Settings, db: Session) -> None:
+    guest = make_user(db, created_at=clock.now() - LONG)
+    assert "No backup for 200 days" in str(found(settings))
+    SettingCRUD(db).put("demo", {"ids": {"users": [[guest.id, guest.id]]}})
+    db.commit()
+    assert "No backup" not in str(found(settings))
 
 
 def test_administrators_on_https_have_a_second_factor(settings: Settings, db: Session) -> None:

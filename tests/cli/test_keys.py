@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from backend.core import csrf, security
 from backend.core.config import Settings
-from backend.core.signin import Device
+from backend.core.devices import Device
 from backend.database.chain.sealing import HEAD, Head, seal
 from backend.database.crud.credentials import CredentialCRUD
 from backend.database.crud.keys import KeyCRUD
@@ -36,17 +36,22 @@ def test_what_old_keys_made_is_good_until_they_are_taken_out(database_url: str, 
     old, both, new = (keyed(database_url, tmp_path, *keys) for keys in ((SECRET,), (NEW, SECRET), (NEW,)))
     token = csrf.make_token(old, "session")
     access = security.encode_jwt(old, {"sub": "1", "sid": 1}, QUARTER)
-    device = Device("laptop", (1,)).seal(old)
+    device = Device("laptop", ((1, "mark"),)).seal(old)
     for settings, good in ((both, True), (new, False)):
         assert (security.decode_jwt(settings, access) is not None) is good
         text, _dot, mac = device.rpartition(".")
-        assert security.verify_signature(settings, "device", text, mac) is good
+        assert security.verify_signature(settings, "known-device", text, mac) is good
         assert fits(settings, token) is good
         assert (security.unseal(settings, security.seal(old, "x")) == "x") is good
     assert (
         jwt.get_unverified_header(security.encode_jwt(both, {}, QUARTER))["kid"]
         != (jwt.get_unverified_header(access)["kid"])
     )
+
+
+def test_spaces_around_the_keys_belong_to_none_of_them(database_url: str, tmp_path: Path) -> None:
+    sealed = security.seal(keyed(database_url, tmp_path, SECRET), "x")
+    assert security.unseal(keyed(database_url, tmp_path, f" {NEW} ", f" {SECRET}\n"), sealed) == "x"
 
 
 def fits(settings: Settings, token: str) -> bool:

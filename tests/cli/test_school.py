@@ -73,6 +73,13 @@ def test_a_newer_schema_is_refused(run: Run, file: Path) -> None:
     )
 
 
+def test_the_past_of_the_demo_school_makes_no_history_suspicious(run: Run, file: Path) -> None:
+    assert run("demo").exit_code == 0
+    with sqlite3.connect(file) as made:
+        assert made.execute("SELECT data FROM security_events WHERE kind = 'sys_audit_started'").fetchall() == [("{}",)]
+    made.close()
+
+
 @pytest.mark.usefixtures("migrated")
 def test_the_demo_school_comes_and_goes(run: Run, db: Session) -> None:
     assert run("demo").exit_code == 0

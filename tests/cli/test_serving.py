@@ -78,7 +78,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield call
     for process in running:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=60)
 
 
 def refusal(folder: Path, *arguments: str, **changes: str) -> str:
@@ -116,6 +116,17 @@ def test_the_first_start_opens_a_school(start: Start, tmp_path: Path) -> None:
     assert (tmp_path / ".env").read_text() == written
     assert again.link is not None  # nobody has a password yet: without a link nobody could come in
     assert "Secrets" not in again.said
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_whoever_started_it_in_the_background_can_interrupt_it(start: Start, workers: str) -> None:
+    """A shell lets what it starts with & ignore the signal; it comes as soon as the school is said to be open."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        school = start("--no-demo", "--workers", workers)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert school.stop() in (0, 130)
 
 
 @pytest.mark.slow
@@ -173,6 +184,27 @@ def test_two_processes_serve_one_port_and_share_their_memory(start: Start) -> No
     assert len(workers_of(school) - {killed}) == 2
     assert [school.get("/health").status_code for _ in range(10)] == [200] * 10
     assert school.stop() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each process stands alone")
+def test_processes_end_with_their_supervisor(start: Start) -> None:
+    """`kill -9` leaves nobody behind who would hold the port."""
+    school = start("--no-demo", "--workers", "2")
+    assert school.get("/health").status_code == 200
+    workers = workers_of(school)
+    school.process.kill()
+    school.process.communicate(timeout=30)  # they have its output open until they end
+    deadline = time.monotonic() + 30
+    while (left := [worker for worker in workers if runs(worker)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
+
+
+def runs(process: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
 
 
 def test_it_says_when_the_bot_is_off(start: Start) -> None:

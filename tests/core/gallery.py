@@ -4,10 +4,11 @@
 """
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -61,6 +62,7 @@ class Params(ListParams):
 class Things(BaseCRUD[Any]):
     model = Role
     default_sort = "-spent"
+    sorts: ClassVar[Mapping[str, Any]] = {"name": Role.name, "spent": Role.id, "seen": Role.id}
 
 
 def _learning(_thing: object, _screen: object) -> str:

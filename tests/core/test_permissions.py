@@ -78,7 +78,12 @@ def test_the_bot_stands_for_what_it_needs() -> None:
 
 def test_a_token_does_no_more_than_its_owner_may_give() -> None:
     assert grantable(["users:read"]) == {"users:read"}
-    assert grantable(["settings:write"]) == {"settings:write"} | BOT_SCOPES
+    assert grantable(["settings:write", "tokens:write"]) == {"settings:write", "tokens:write"}
+    runs_all = {"settings:write"} | (BOT_SCOPES - TOKEN_ONLY)
+    assert grantable(runs_all) == runs_all | BOT_SCOPES
+    for missing in BOT_SCOPES - TOKEN_ONLY:
+        assert grantable(runs_all - {missing}) == runs_all - {missing}
     assert effective(["bot", "users:read"], None) == {"bot", "users:read"}
     assert effective(["bot", "users:read"], ["users:read", "lessons:read"]) == {"users:read"}
-    assert effective(["bot", "roles:write"], ["settings:write"]) == {"bot"}
+    assert effective(["bot", "roles:write"], runs_all) == {"bot"}
+    assert effective(["bot", "roles:write"], ["settings:write"]) == frozenset()

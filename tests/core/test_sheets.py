@@ -19,6 +19,7 @@ Fill = Callable[[Workbook, Worksheet], object]
 TEXT = 'telegram_id;Имя;Заметка\r\n1;Пётр;"так; ""вот"""\r\n\r\n2;Zoë;"две\nстроки"\r\n'
 UNREADABLE = "This workbook cannot be read: it is damaged or needs too much memory. Save it as CSV."
 NEITHER = "This is neither a CSV nor an XLSX file."
+PAGE = "This is a web page, not a table. Open it in a spreadsheet and save it as .xlsx."
 OLD = "This is an old or password-protected Excel file. Save it as .xlsx without a password."
 MERGED = "Cells AA3:AB40 are merged. Unmerge them in the spreadsheet and save it again."
 ROWS = [
@@ -44,6 +45,48 @@ def refusal(path: Path) -> str:
         list(sheets.read(path))
     assert caught.value.fields == {"file": caught.value.message}
     return caught.value.message
+
+
+LISTS = {
+    "names": "Имя;Фамилия;Почта\nМария;Ковалёва;m@example.org\nЮлия;Яшина;\nПётр;Щукин;\n",
+    "one name": "Имя\nЗоя\n",
+    "capitals": "КОД;СКИДКА\nЛЕТО;10\nВЕСНА;20\nНОВЫЙ УЧЕНИК;30\n",
+    "small letters": "имя;откуда\nмария;реклама\nольга;от подруги\n",
+    "signs": "Название;Цена\nКурс «Гаммы» – для начинающих;100\nУроки №1–3;200\n",
+    "mostly Latin": "name,city\n" + "John,London\n" * 500 + "Anna,Новосибирск\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r", "mac-cyrillic", "cp866", "utf-8", "utf-16"])
+@pytest.mark.parametrize("name", LISTS)
+def test_a_russian_file_is_read_whatever_wrote_it(tmp_path: Path, name: str, encoding: str) -> None:
+    try:
+        body = LISTS[name].encode(encoding)
+    except UnicodeEncodeError:
+        pytest.skip("the encoding has no such signs")
+    delimiter = "," if "," in LISTS[name] else ";"
+    rows = [line.rstrip(delimiter).split(delimiter) for line in LISTS[name].splitlines()]
+    assert [cells for _number, cells in sheets.read(write(tmp_path, body))] == rows
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("<!DOCTYPE html>\n<html><head><title>a, b</title>\n", PAGE),
+        ("\ufeff  <table><tr><td>a;b</td></tr></table>", PAGE),
+        ('<?xml version="1.0"?>\n<Workbook>', PAGE),
+        (b"\x89PNG\r\n\x1a\nno picture, really\na,b\n", NEITHER),
+        (b"%PDF-1.7\na,b\n", NEITHER),
+        (b"GIF89a,b\n1,2\n", NEITHER),
+    ],
+)
+def test_what_only_looks_like_text_is_no_table(tmp_path: Path, body: str | bytes, words: str) -> None:
+    for sent in [body] if isinstance(body, bytes) else [body.encode(), body.encode("utf-16")]:
+        assert refusal(write(tmp_path, sent)) == words
+
+
+def test_a_sign_of_markup_in_a_cell_is_text(tmp_path: Path) -> None:
+    assert [cells for _number, cells in sheets.read(write(tmp_path, b"title,a\n<html>,b\n"))][1] == ["<html>", "b"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])

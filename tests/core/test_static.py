@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from backend.core.static import BUNDLE, PREFIX, Assets, assets
+from backend.core.static import BUNDLE, PREFIX, ROOT, Assets, assets
 from scripts import tabler
 from tests.core.gallery import make_gallery
 
@@ -172,3 +172,20 @@ def test_a_first_visit_is_light() -> None:
     assert "css/lyceum.css" in names
     assert len(gzip.compress(page.content)) < PAGE
     assert sum(assets.weight(name) for name in names) + len(gzip.compress(page.content)) < FIRST_LOAD
+
+
+def test_scripts_come_without_what_only_we_read(tmp_path: Path) -> None:
+    (tmp_path / "js").mkdir()
+    (tmp_path / "js/app.js").write_text(
+        '// What it does.\n// And why.\nrun(() => {\n  // Once.\n\n  go("//x"); // now\n});\n'
+    )
+    made = Assets(tmp_path)
+    served = TestClient(made, base_url="http://testserver").get(made.url("js/app.js"))
+    assert served.text == 'run(() => {\ngo("//x"); // now\n});\n'
+
+
+def test_no_text_of_a_script_goes_over_several_lines() -> None:
+    """What is left out of scripts on their way must be no part of a text."""
+    lines = [line for path in (ROOT / "js").glob("*.js") for line in path.read_text("utf-8").splitlines()]
+    assert len(lines) > 1000
+    assert [line for line in lines if line.count("`") % 2 or "/*" in line] == []

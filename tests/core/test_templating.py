@@ -98,11 +98,15 @@ def test_a_missing_value_is_an_error_not_an_empty_place() -> None:
 # --- lists -------------------------------------------------------------------
 
 
-def test_a_choice_adds_a_step_to_the_history_and_typing_replaces_it(client: TestClient) -> None:
+def test_a_choice_and_a_first_letter_add_a_step_to_the_history_and_the_next_letters_none(client: TestClient) -> None:
     chosen = client.get(f"{THINGS}?q=&status=good&spent_min=", headers=SWAP | {"HX-Source": "a"})
     assert chosen.headers["HX-Push-Url"] == f"{THINGS}?status=good"
     assert "HX-Replace-Url" not in chosen.headers
-    typed = client.get(f"{THINGS}?q=an&status=good", headers=SWAP | {"HX-Source": "input#q"})
+    begun = {"HX-Source": "input#q", "HX-Current-URL": f"http://127.0.0.1:8000{THINGS}?status=good"}
+    first = client.get(f"{THINGS}?q=a&status=good", headers=SWAP | begun)
+    assert first.headers["HX-Push-Url"] == f"{THINGS}?q=a&status=good"
+    on = {"HX-Source": "input#q", "HX-Current-URL": f"http://127.0.0.1:8000{THINGS}?q=a&status=good"}
+    typed = client.get(f"{THINGS}?q=an&status=good", headers=SWAP | on)
     assert typed.headers["HX-Replace-Url"] == f"{THINGS}?q=an&status=good"
     assert "HX-Push-Url" not in typed.headers
     assert "HX-Push-Url" not in client.get(THINGS).headers

@@ -129,15 +129,16 @@ def test_a_page_takes_a_write_only_with_the_sessions_token(sign_in: SignIn) -> N
 
 
 @pytest.mark.usefixtures("things")
-def test_only_a_refusal_for_want_of_a_right_is_an_event(sign_in: SignIn, staff: SignIn, db: Session) -> None:
+def test_a_refusal_is_an_event_with_its_reason(sign_in: SignIn, staff: SignIn, db: Session) -> None:
     browser = sign_in("admin")
     del browser.headers["X-CSRF-Token"]
     assert browser.post("/dashboard/things").status_code == 403
-    assert db.scalars(select(SecurityEvent.id)).all() == []
+    forged = db.scalars(select(SecurityEvent)).one()
+    assert (forged.kind, forged.data["why"]) == ("authz_fail", "csrf")
     refused = staff("Поддержка").post("/dashboard/things", headers={"Accept": "application/json"})
     assert refused.status_code == 403
-    event = db.scalars(select(SecurityEvent)).one()
-    assert (event.kind, event.data["route"]) == ("authz_fail", "count")
+    event = db.scalars(select(SecurityEvent).where(SecurityEvent.id > forged.id)).one()
+    assert (event.kind, event.data["route"], "why" in event.data) == ("authz_fail", "count", False)
 
 
 @pytest.mark.usefixtures("things")

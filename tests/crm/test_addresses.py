@@ -279,9 +279,9 @@ def test_a_refused_address_says_which_part_is_wrong(readers: Readers) -> None:
 
     page = HTMLParser(readers["ru"].get(url, headers={"Accept-Language": "en"}).text)
     assert sorted(item.text() for item in page.css("main li")) == [
-        "joined_since: Введите дату.",
-        "waiting: Ответьте «да» или «нет».",
+        "Пришёл: Введите дату.",
+        "Тикет: Ответьте «да» или «нет».",
     ]
     assert page.css_first("main a.btn-primary").attributes["href"] == "/dashboard/users/?q=a&is_active=true"
     toast = HTMLParser(readers["en"].get(url, headers=PARTIAL).text).css_first(".ly-toast p")
-    assert toast.text() == "Must be yes or no. Enter a date."
+    assert toast.text() == "Ticket: Must be yes or no. Joined: Enter a date."

@@ -1,22 +1,27 @@
 """The page of security events: what is told, found, taken along as a file, and who was refused what."""
 
+import ast
 import csv
 import re
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select, text
+from selectolax.lexbor import LexborHTMLParser as HTMLParser
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from backend.core.config import Settings
+from backend.core import clock
+from backend.core.config import ROOT, Settings
 from backend.core.context import Actor, Door
-from backend.core.events import LABELS, Event
-from backend.core.permissions import SUPPORT
+from backend.core.events import DETAILS, LABELS, Event
+from backend.core.permissions import ADMIN, AUTHOR, SUPPORT
 from backend.core.refusals import PER_MINUTE
 from backend.database import audit
+from backend.database.chain import witness
 from backend.database.chain.sealing import seal
 from backend.database.crud.users import UserCRUD
 from backend.database.models.audit import SecurityEvent
+from backend.database.models.history import ChangeSet
 from backend.database.models.lessons import Lesson
 from backend.database.session import Database
 from backend.jobs.sealing import once
@@ -43,6 +48,7 @@ def told(db: Session, kind: Event) -> list[SecurityEvent]:
 def test_only_another_beginning_of_the_chain_is_to_be_looked_at(
     admin: TestClient, database: Database, settings: Settings, db: Session
 ) -> None:
+    db.execute(update(ChangeSet).values(at=clock.now()))  # a school of this minute
     for mark, times in ((False, 1), (True, 2)):
         with database.transaction(Actor(Door.WEB, 1)) as session:
             session.add(Lesson(title="Scales", price=1))
@@ -51,6 +57,7 @@ def test_only_another_beginning_of_the_chain_is_to_be_looked_at(
         assert ("Needs attention" in page, len(told(db, Event.AUDIT_STARTED))) == (mark, times)
         db.execute(text("DELETE FROM audit_blocks"))
         db.execute(text("DELETE FROM settings WHERE key = 'audit_head'"))
+        witness.forget(settings)
 
 
 def test_events_are_told_in_words_and_found(
@@ -161,3 +168,33 @@ def test_whoever_is_refused_is_told_of_a_few_times_a_minute(
     finally:
         db.execute(text("ALTER TABLE away RENAME TO rate_buckets"))
     assert status == 403  # the answer is the same when it cannot be written down
+
+
+def test_every_detail_of_an_event_has_words(admin: TestClient, db: Session) -> None:
+    """Of every event that the program notes, whoever writes it."""
+    named: set[str] = set()
+    for path in (ROOT / "backend").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("audit.note", "_note", "redacting"):
+                named |= {keyword.arg for keyword in call.keywords if keyword.arg}
+    named -= {"user_id", "user_agent"}
+    assert len(named) > 25
+    assert named - DETAILS.keys() == set()
+
+    change = {"before": AUTHOR, "after": ADMIN, "runs_school": True}
+    audit.note(db, Event.ROLE_CHANGED, user_id=1, **change)
+    audit.note(db, Event.REFUSED, user_id=1, right="users:read", why="csrf", route="crm:users:index", other="x")
+    db.commit()
+    role, refused = told(db, Event.ROLE_CHANGED)[-1], told(db, Event.REFUSED)[-1]
+
+    def shown(event_id: int) -> dict[str, str]:
+        page = HTMLParser(admin.get(f"{URL}{event_id}").text)
+        facts = page.css_first("[aria-labelledby=data-card]")
+        assert facts is not None
+        names = [words(node) for node in facts.css("dt")]
+        return dict(zip(names, [words(node) for node in facts.css("dd")], strict=True))
+
+    assert shown(role.id) == {"Before": "Author", "After": "Admin", "May run the school": "yes"}
+    assert shown(refused.id) == {
+        "Missing right": "View people", "Reason": "a form of another site, or out of date", "Page": "crm:users:index",
+    }  # fmt: skip

@@ -1,5 +1,6 @@
 """The overview says what the ledger says, and each person sees what they may."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -127,3 +128,25 @@ def test_the_overview_costs_the_same_whatever_its_rows(
     admin.get("/dashboard/")
 
     assert len(queries) == 10
+
+
+NASTY = [
+    "\0",
+    "\ud800",
+    "9" * 40,
+    "-1",
+    "%00",
+    "../../etc/passwd",
+    "<script>alert(1)</script>",
+    "' OR 1=1 --",
+    "",
+    " ",
+    "ё" * 5000,
+]
+
+
+def test_no_query_breaks_the_overview(admin: TestClient) -> None:
+    """Lists have a test of their own (tests/crm/test_addresses.py)."""
+    for name, value in itertools.product(("days", "cursor", "limit"), NASTY):
+        answer = admin.get("/dashboard/", params={name: value.encode("utf-8", "surrogatepass")})
+        assert answer.status_code in (200, 303, 400, 404, 422), (name, value)

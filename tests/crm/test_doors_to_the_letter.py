@@ -1,12 +1,13 @@
 """Small promises of the doors, each of which a change of a word would break."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import time_machine
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from sqlalchemy import select
@@ -15,14 +16,20 @@ from webauthn.helpers import bytes_to_base64url
 
 from backend.core import clock, otp, security
 from backend.core.context import Principal
+from backend.core.devices import Device, device_of
+from backend.core.events import Event
 from backend.core.permissions import ADMIN, MANAGER, SYSTEM_ROLES
-from backend.core.units import has_what_it_takes
-from backend.database.crud.credentials import CredentialCRUD
+from backend.core.units import has_what_it_takes, proved_lately
+from backend.database.crud.auth import ABSOLUTE, IDLE, SessionCRUD
+from backend.database.crud.credentials import TRUST, CredentialCRUD, TrustedDeviceCRUD
+from backend.database.crud.throttle import Limit, ThrottleCRUD
+from backend.database.crud.users import UserCRUD
 from backend.database.models.audit import SecurityEvent
-from backend.database.models.auth import OneTimeToken
+from backend.database.models.auth import Credential, OneTimeToken
 from backend.database.models.users import User
-from tests.codes import SECRET, code
+from tests.codes import SECRET, code, give_app
 from tests.conftest import SignIn, make_settings
+from tests.crm.pages import english_admin
 from tests.crm.test_confirm import CONFIRM, age
 from tests.crm.test_elsewhere import HERE as ACCOUNTS
 from tests.crm.test_elsewhere import browser as guest
@@ -30,6 +37,7 @@ from tests.crm.test_elsewhere import leave, provider, running
 from tests.crm.test_forged_passkeys import Key
 from tests.crm.test_new_passkeys import NEW, SECURITY, person, set_up
 from tests.crm.test_staff import hire, invited
+from tests.crm.test_view_as import look
 from tests.doors import ask_tokens, bearer, browser, program
 from tests.factories import make_user, save
 from tests.provider import FakeProvider
@@ -192,3 +200,112 @@ def test_a_last_name_is_no_password(app: FastAPI, password: str) -> None:
     sent = {"email": "o@school.example", "first_name": "Olga", "last_name": "Krasnoshchekova"}
     answer = program(app).post("/api/auth/register", json=sent | {"password": password})
     assert (answer.status_code, list(answer.json()["error"]["fields"])) == (422, ["password"])
+
+
+def test_on_plain_http_an_administrator_is_reminded_of_the_second_factor(
+    app: FastAPI, admin: TestClient, sign_in: SignIn, db: Session
+) -> None:
+    reminder = 'aria-label="Two-factor authentication"'
+    assert reminder in admin.get("/dashboard/").text
+    assert reminder not in admin.get("/dashboard/settings/security/").text
+    hire(db, MANAGER, "manager")
+    assert reminder not in sign_in("manager").get("/dashboard/").text
+    give_app(db, app.state.settings)
+    assert reminder not in admin.get("/dashboard/").text
+
+
+def test_a_factor_that_comes_or_goes_ends_the_trust_in_every_device(person: TestClient, db: Session) -> None:
+    """New recovery codes do not: they open nothing by themselves."""
+    TrustedDeviceCRUD(db).trust(1, "d", "this one")
+    db.commit()
+    assert set_up(person, Key()).status_code == 200
+    db.rollback()
+    assert not TrustedDeviceCRUD(db).trusts(1, "d")
+    TrustedDeviceCRUD(db).trust(1, "d", "this one")
+    db.commit()
+    assert person.post(f"{SECURITY}codes").status_code == 200
+    db.rollback()
+    assert TrustedDeviceCRUD(db).trusts(1, "d")
+    factor = db.scalars(select(Credential.id).where(Credential.kind == "passkey")).one()
+    assert person.post(f"{SECURITY}factors/{factor}/remove").status_code == 303
+    db.rollback()
+    assert not TrustedDeviceCRUD(db).trusts(1, "d")
+
+
+# -- who asks, and until when
+
+
+def test_a_form_of_another_site_and_a_closed_page_are_told_too(
+    app: FastAPI, admin: TestClient, sign_in: SignIn, db: Session
+) -> None:
+    for _ in range(2):
+        forged = admin.post("/dashboard/settings/language", headers={"X-CSRF-Token": "x"}, data={"language": "ru"})
+        assert forged.status_code == 403
+    assert [(event.user_id, event.data["why"]) for event in events(db, Event.REFUSED)] == [(1, "csrf")] * 2
+    viewer = look(english_admin(sign_in, db), hire(db, MANAGER, "boris"))
+    assert viewer.get("/dashboard/confirm/").status_code == 403
+    assert viewer.post("/dashboard/users/1/toggle").status_code == 403
+    assert [event.data["why"] for event in events(db, Event.REFUSED)][2:] == ["viewing", "read_only"]
+
+
+def test_what_is_no_bearer_is_no_token_that_was_made_up(app: FastAPI, db: Session) -> None:
+    client = program(app)
+    for sent in ("Basic YW5uYTpzZWNyZXQ=", "Bearer", "Bearer ", ""):
+        assert client.get("/api/auth/me", headers={"Authorization": sent}).status_code == 401
+    assert events(db, Event.TOKEN_REFUSED) == []
+    assert client.get("/api/auth/me", headers={"Authorization": "bearer x"}).status_code == 401
+    assert [event.data for event in events(db, Event.TOKEN_REFUSED)] == [{"sent": "other"}]
+
+
+def test_a_browser_is_known_for_each_of_its_people(app: FastAPI, db: Session) -> None:
+    device = Device("d").with_person(db, 1).with_person(db, 23)
+    sealed = device.seal(app.state.settings)
+    headers = [(b"cookie", f"lyceum_device={sealed}".encode())]
+    sent = Request({"type": "http", "app": app, "method": "GET", "path": "/", "headers": headers})
+    assert device_of(sent, app.state.settings) == device
+    assert [device.knows(db, person) for person in (1, 2, 23)] == [True, False, True]
+
+
+def test_a_device_is_trusted_up_to_the_last_moment_and_not_in_it(db: Session) -> None:
+    with time_machine.travel(clock.now(), tick=False) as now:
+        TrustedDeviceCRUD(db).trust(1, "d", "this one")
+        now.move_to(clock.now() + TRUST - timedelta(microseconds=1))
+        assert TrustedDeviceCRUD(db).trusts(1, "d")
+        now.move_to(clock.now() + timedelta(microseconds=1))
+        assert not TrustedDeviceCRUD(db).trusts(1, "d")
+        assert TrustedDeviceCRUD(db).of(1) == []
+
+
+def test_an_attempt_counts_up_to_the_end_of_its_window_and_not_in_it(db: Session) -> None:
+    limit = Limit("k", 1, 60)
+    with time_machine.travel(clock.now(), tick=False) as now:
+        ThrottleCRUD(db).take([limit])
+        now.move_to(clock.now() + timedelta(seconds=60) - timedelta(microseconds=1))
+        assert ThrottleCRUD(db).used_up([limit]) == ["k"]
+        now.move_to(clock.now() + timedelta(microseconds=1))
+        assert ThrottleCRUD(db).used_up([limit]) == []
+
+
+def test_a_session_rests_an_hour_and_not_a_moment_longer(db: Session) -> None:
+    with time_machine.travel(clock.now(), tick=False) as now:
+        SessionCRUD(db).open(UserCRUD(db).get_by_id(1), kind="cookie", user_agent="", ip="", lifetime=ABSOLUTE)
+        now.move_to(clock.now() + IDLE)
+        assert len(SessionCRUD(db).of_user(1)) == 1
+        now.move_to(clock.now() + timedelta(microseconds=1))
+        assert SessionCRUD(db).of_user(1) == []
+
+
+def test_a_password_is_a_proof_of_everything_but_what_needs_the_second_factor() -> None:
+    me = Principal(kind="session", user_id=1, has_factor=True, confirmed_at=clock.now(), strong_at=None)
+    assert (proved_lately(me), proved_lately(me, strong=True)) == (True, False)
+    assert proved_lately(replace(me, has_factor=False), strong=True)
+    assert not proved_lately(replace(me, confirmed_at=None, strong_at=clock.now()))
+
+
+def test_clocks_may_differ_by_half_a_minute(app: FastAPI) -> None:
+    settings, whole = app.state.settings, clock.now().replace(microsecond=0)
+    with time_machine.travel(whole, tick=False) as now:
+        text = security.encode_jwt(settings, {"sub": "1", "sid": 1}, timedelta(minutes=15))
+        for seconds, valid in ((29, True), (30, False), (-930, True), (-931, False)):
+            now.move_to(whole + timedelta(minutes=15, seconds=seconds))
+            assert (security.decode_jwt(settings, text) is not None) is valid, seconds

@@ -6,24 +6,29 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+import time_machine
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from backend.core import clock, security
+from backend.core.errors import NotFoundError
 from backend.core.permissions import MANAGER, SUPPORT
 from backend.database.crud.credentials import TrustedDeviceCRUD
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.letters import LetterCRUD
+from backend.database.crud.registrations import RegistrationCRUD
+from backend.database.crud.throttle import ThrottleCRUD
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import AuthSession, Credential, OneTimeToken
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.doors import Registration
 from backend.database.models.users import User
+from backend.database.session import Database
 from tests.conftest import ORIGIN, PASSWORD, SignIn
 from tests.crm.pages import errors
-from tests.doors import BASE
+from tests.doors import BASE, program
 from tests.factories import make_user
 from tests.figures import Figure
 
@@ -70,7 +75,8 @@ def new_password(client: TestClient, path: str, password: str = NEW, repeat: str
 
 
 def kinds(db: Session, user_id: int) -> list[str]:
-    return list(db.scalars(select(SecurityEvent.kind).where(SecurityEvent.user_id == user_id)))
+    told = select(SecurityEvent.kind).where(SecurityEvent.user_id == user_id)
+    return list(db.scalars(told.order_by(SecurityEvent.id)))
 
 
 def test_a_forgotten_password_is_replaced_once_and_ends_every_session(
@@ -99,7 +105,7 @@ def test_a_forgotten_password_is_replaced_once_and_ends_every_session(
     assert (new_password(browser(app), path), visitor.get(path).status_code) == (404, 404)
     alive = select(func.count()).where(AuthSession.revoked_at.is_(None), AuthSession.user_id == anna.id)
     assert db.scalar(alive) == 1
-    assert kinds(db, anna.id)[:3] == ["authn_password_reset_asked"] * 2 + ["authn_password_change"]
+    assert kinds(db, anna.id)[1:4] == ["authn_password_reset_asked"] * 2 + ["authn_password_change"]
 
 
 def test_a_link_is_no_second_factor(anna: User, visitor: TestClient, db: Session) -> None:
@@ -216,7 +222,7 @@ def test_the_outbox_shows_letters_and_their_links_on_purpose_alone(
     page = f"/dashboard/outbox/letters/{row.id}"
     shown = admin.get(page).text
     assert ("Hello, Анна!" in shown, secret in shown, "••••" in shown) == (True, False, True)
-    assert "authn" not in "".join(kinds(db, anna.id)[1:])
+    assert sorted(kinds(db, anna.id)) == ["authn_email_change", "authn_password_reset_asked"]
 
     revealed = admin.post(page)
     assert (revealed.status_code, f"/reset/{secret}" in revealed.text) == (200, True)
@@ -255,7 +261,7 @@ def test_the_page_of_registration_keeps_the_same_rules(
     }
     assert "We have emailed you a link" in visitor.get("/register/sent").text
     assert [row.address for row in (*letters(db, "registered"), *letters(db, "register"))] == [EMAIL, SENT["email"]]
-    assert "Welcome, Ольга" in visitor.post(link(db, "register")).text
+    assert "Welcome, Ольга" in visitor.post(link(db, "register"), data={"password": NEW}).text
     statuses = [visitor.post("/register", data=SENT).status_code for _ in range(5)]
     assert statuses == [303] * 4 + [429]
 
@@ -279,15 +285,58 @@ def test_students_sign_up_where_the_school_wants_it(app: FastAPI, visitor: TestC
 
     path = link(db, "register")
     assert "Olga@pupils.example" in visitor.get(path).text
-    assert "Welcome, Ольга" in visitor.post(path).text
+    assert list(errors(visitor.post(path).text)) == ["password"]
+    assert "Welcome, Ольга" in visitor.post(path, data={"password": NEW}).text
     student = db.scalars(select(User).where(User.email_key == "olga@pupils.example")).one()
     assert (student.email_verified_at is not None, student.source) == (True, "registration")
-    assert (visitor.get(path).status_code, visitor.post(path).status_code) == (404, 404)
+    again = visitor.get(path), visitor.post(path, data={"password": NEW}), visitor.post(path)
+    assert [answer.status_code for answer in again] == [404, 404, 404]
     assert db.scalars(select(Registration)).all() == []
     entered = visitor.post("/auth/login", json={"username": "olga@pupils.example", "password": NEW})
     assert entered.status_code == 200
     codes = [visitor.post("/api/auth/register", json=SENT).status_code for _ in range(5)]
     assert codes == [202] * 4 + [429]
+
+
+def test_nobody_gets_an_account_at_an_address_that_is_anothers(
+    app: FastAPI, visitor: TestClient, db: Session, anna: User
+) -> None:
+    """Somebody signs up with the address of a stranger, who reads the letter and follows its link."""
+    object.__setattr__(app.state.settings, "registration", True)
+    assert visitor.post("/api/auth/register", json=SENT).status_code == 202
+    stranger, path = browser(app, "203.0.113.50"), link(db, "register")
+    assert "by entering the password you chose" in stranger.get(path).text
+    tried = [stranger.post(path, data={"password": "whatever comes to mind"}) for _ in range(5)]
+    assert [answer.status_code for answer in tried] == [422] * 5
+    assert "If you did not sign up here yourself, close this page." in errors(tried[0].text)["password"]
+    late = stranger.post(path, data={"password": NEW})
+    assert (late.status_code, 890 <= int(late.headers["Retry-After"]) <= 900) == (429, True)
+    assert db.scalars(select(User).where(User.email_key == "olga@pupils.example")).all() == []
+    with time_machine.travel(clock.now() + timedelta(minutes=15, seconds=1)):
+        assert "Welcome, Ольга" in visitor.post(path, data={"password": NEW}).text
+
+
+def test_a_link_that_was_used_meanwhile_makes_no_second_account(
+    app: FastAPI, visitor: TestClient, db: Session, anna: User, database: Database
+) -> None:
+    """Two tabs at once: both have found the link, one was faster."""
+    object.__setattr__(app.state.settings, "registration", True)
+    visitor.post("/api/auth/register", json=SENT)
+    secret = link(db, "register").rpartition("/")[2]
+    database.run(lambda session: RegistrationCRUD(session).finish(secret))
+    with pytest.raises(NotFoundError):
+        database.run(lambda session: RegistrationCRUD(session).finish(secret))
+
+
+@pytest.mark.parametrize(("key", "most"), [("register-ip:198.51.100.7", 30), ("register-all", 1000)])
+def test_only_so_many_sign_up_from_one_place_and_in_all(app: FastAPI, db: Session, key: str, most: int) -> None:
+    object.__setattr__(app.state.settings, "registration", True)
+    ThrottleCRUD(db).keep(key, most - 1, 24 * 3600)
+    db.commit()
+    client = program(app, "198.51.100.7")
+    answers = [client.post("/api/auth/register", json={**SENT, "email": f"a{n}@pupils.example"}) for n in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 429]
+    assert 24 * 3600 - 10 <= int(answers[1].headers["Retry-After"]) <= 24 * 3600
 
 
 @pytest.mark.parametrize("kind", ["reset", "verify"])

@@ -1,13 +1,16 @@
 """Undo on the pages: only for those who may change the record, never over somebody else's work."""
 
+import re
+
 from fastapi.testclient import TestClient
+from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from sqlalchemy.orm import Session
 
 from backend.core.permissions import AUTHOR, SUPPORT
 from backend.database.crud.history import HistoryCRUD
 from backend.database.models.lessons import Lesson
 from tests.conftest import SignIn
-from tests.crm.pages import told
+from tests.crm.pages import told, words
 from tests.factories import make_course, make_lesson, make_purchase, make_ticket, make_user
 
 
@@ -39,6 +42,19 @@ def test_money_has_no_undo_and_nothing_has_none(admin: TestClient, db: Session) 
     assert admin.post(last(db, "purchases", purchase.id)).status_code == 403
     assert admin.post("/dashboard/history/99999/undo").status_code == 404
     assert admin.post("/dashboard/history/0/undo").status_code == 422
+
+
+def test_undo_on_a_record_names_its_change_by_a_readable_date(admin: TestClient, db: Session) -> None:
+    """It is told to screen readers, in the reader's own words and time."""
+    lesson = make_lesson(db, title="Before")
+    lesson.title = "After"
+    db.commit()
+
+    page = HTMLParser(admin.get(f"/dashboard/lessons/{lesson.id}", headers={"Accept-Language": "en"}).text)
+
+    hidden = [words(found) for found in page.css("#record-history button .visually-hidden")]
+    assert hidden
+    assert all(re.fullmatch(r"change from \d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d", text) for text in hidden), hidden
 
 
 def test_what_was_deleted_since_is_said(admin: TestClient, db: Session) -> None:

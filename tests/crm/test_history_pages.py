@@ -1,16 +1,23 @@
 """The history's pages: what was done, by whom, what exactly, and undo with its conflicts."""
 
 import re
+from dataclasses import dataclass
 
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.core.permissions import AUTHOR, SUPPORT
+from backend.core.i18n import current_language
+from backend.core.permissions import AUTHOR, MANAGER, SUPPORT
+from backend.core.wording import happened
+from backend.database.crud.history import HistoryCRUD
 from backend.database.models.history import ChangeSet
 from backend.database.models.lessons import Lesson
+from backend.database.models.orders import Order, Payment
+from backend.database.session import Database
 from tests.conftest import SignIn
-from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_ticket, make_user
+from tests.crm.test_staff import hire
+from tests.factories import make_course, make_lesson, make_order, make_promo, make_purchase, make_ticket, make_user
 
 URL = "/dashboard/history/"
 EN = {"Accept-Language": "en"}
@@ -45,6 +52,23 @@ def test_the_list_names_what_was_done(admin: TestClient, db: Session) -> None:
     assert "Scales" in page
 
 
+@dataclass
+class Made:
+    op: str
+    entity: str
+
+
+def test_what_the_reason_says_again_is_said_once() -> None:
+    token = current_language.set("ru")
+    try:
+        order, refund = [Made("create", "orders")] * 2, [Made("create", "refunds"), Made("update", "payments")]
+        assert happened(order, "order") == "Создано: заказ"
+        assert happened(refund, "refund") == "Создано: возврат; изменено: платёж"
+        assert happened([Made("create", "purchases")], "grant") == "Создано: покупка, доступ открыт"
+    finally:
+        current_language.reset(token)
+
+
 def named(browser: TestClient) -> list[str]:
     """The second line of each row: the records."""
     return re.findall(r'</a><span class="ly-sm ly-quiet">([^<]*)</span>', browser.get(URL, headers=EN).text)
@@ -63,6 +87,22 @@ def test_what_has_no_name_is_left_out_beside_what_has_one(admin: TestClient, db:
     assert (rows(admin)[0], named(admin)[0]) == ("Created ticket, thread, message", "Where is it?")
     make_purchase(db, make_user(db), make_lesson(db))
     assert named(admin)[0] == "payment #1, purchase #1"
+
+
+def test_an_order_without_money_says_no_word_of_a_payment(db: Session, database: Database) -> None:
+    order, paid = make_order(db, make_user(db), make_lesson(db)), make_purchase(db, make_user(db), make_lesson(db))
+
+    def why() -> str:
+        return HistoryCRUD(db).of_record("orders", order.id)[0].why
+
+    assert why() == "An order belongs to the student. Unpaid, it expires by itself."
+
+    def settle(session: Session) -> None:
+        session.get_one(Order, order.id).status = "expired"
+        session.scalars(select(Payment).where(Payment.provider_charge_id == paid.payment_id)).one().status = "refunded"
+
+    database.run(settle)
+    assert why() == "This involves a payment. Refund it on the purchase page."
 
 
 def test_a_change_taken_back_and_done_again_is_not_undone(admin: TestClient, db: Session) -> None:
@@ -165,6 +205,8 @@ def test_a_clash_is_shown_field_by_field_with_a_choice(admin: TestClient, db: Se
     assert re.search(r"Chords\s+Price\s+Current value\s+99 ★\s+After undo\s+10 ★", told.replace("\xa0", " "))
     db.expire_all()
     assert (db.get_one(Lesson, lesson.id).title, latest(db)) == ("Chords", edit + 1)
+    again = admin.get(f"{URL}{edit}/undo", headers=EN)  # the page reloaded
+    assert (again.status_code, again.headers["location"]) == (303, f"{URL}{edit}")
 
     done = admin.post(f"{URL}{edit}/undo", data={"next": "/dashboard/lessons/", "rest": "true"})
 
@@ -205,6 +247,48 @@ def test_people_see_the_history_of_what_they_may_see(staff: SignIn, db: Session)
     assert "Secret" in support.get(f"{URL}{of_student}", headers=EN).text
     assert rows(author, f"?kind=users&record={student.id}") == []
     assert "do not have permission to change this" in support.get(f"{URL}{of_course}", headers=EN).text
+
+
+def test_what_became_of_colleagues_is_for_those_who_run_the_staff(
+    admin: TestClient, staff: SignIn, db: Session
+) -> None:
+    """Their logins and e-mails stand in the history of their accounts; of a set of both the rest is shown."""
+    support = staff(SUPPORT)
+    boris = hire(db, MANAGER, "boris")
+    admin.post(f"/dashboard/settings/staff/{boris.id}", data={"first_name": "Boris", "login": "boris-two", "email": ""})
+    of_boris = latest(db)
+    student = make_user(db, first_name="Anna")
+    db.refresh(boris)
+    boris.first_name, student.first_name = "Bob", "Ann"  # one set about both
+    db.commit()
+    of_both = latest(db)
+
+    assert "boris-two" in admin.get(f"{URL}{of_boris}", headers=EN).text
+    assert support.get(f"{URL}{of_boris}").status_code == 404
+    shown = support.get(f"{URL}{of_both}", headers=EN).text
+    assert ("Ann" in shown, "Bob" in shown) == (True, False)
+    assert "Bob" in admin.get(f"{URL}{of_both}", headers=EN).text
+    listed = support.get(f"{URL}?limit=100", headers=EN).text
+    assert (f"{URL}{of_boris}" in listed, f"{URL}{of_both}" in listed) == (False, True)
+    assert rows(support, f"?kind=users&record={boris.id}&limit=100") == ["Changed person"]  # of both, with Ann alone
+    assert rows(admin, f"?kind=users&record={boris.id}&limit=100") != ["Changed person"]
+    file = support.get(f"{URL}export.csv", headers=EN).text
+    assert ("boris" in file, "Bob" in file) == (False, False)
+
+
+def test_addresses_of_the_staff_are_for_those_who_read_the_events(
+    admin: TestClient, staff: SignIn, db: Session
+) -> None:
+    admin.post("/dashboard/lessons/", data={"title": "Light", "price": "5"})
+    made = latest(db)
+    assert "testclient" in admin.get(f"{URL}{made}", headers=EN).text
+    author = staff(AUTHOR)
+    page = author.get(f"{URL}{made}", headers=EN).text
+    assert ("Light" in page, "testclient" in page) == (True, False)
+    listed = f"{URL}?cols=ip,at"
+    assert ("testclient" in admin.get(listed).text, "testclient" in author.get(listed).text) == (True, False)
+    heads = [browser.get(f"{URL}export.csv").text.splitlines()[0] for browser in (admin, author)]
+    assert ["request_id" in head for head in heads] == [True, False]
 
 
 def test_a_person_is_looked_for_among_the_staff(admin: TestClient, staff: SignIn, db: Session) -> None:

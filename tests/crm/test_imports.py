@@ -2,23 +2,62 @@
 
 import csv
 import io
+import time
 from datetime import UTC, datetime
 
+import pytest
 import xlsxwriter
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
+from selectolax.lexbor import LexborHTMLParser as HTMLParser
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from backend.core.permissions import SUPPORT
 from backend.database.models.courses import Course
 from backend.database.models.history import Change, ChangeSet
+from backend.database.models.imports import Import
 from backend.database.models.lessons import Lesson
 from backend.database.models.promo_codes import PromoCode
 from backend.database.models.users import User
+from backend.database.session import Database
+from backend.jobs import work
 from tests.conftest import SignIn
 from tests.crm.files import CODES, COURSES, LESSONS, USERS, check, columns, counts, shown, start, table, upload
+from tests.crm.pages import one, words
 from tests.factories import make_course, make_lesson, make_promo, make_user
 from tests.money.till import rows
+
+
+def test_new_rows_of_a_long_file_are_added_not_changed(reader: TestClient, db: Session, database: Database) -> None:
+    for at in range(3):
+        make_lesson(db, title=f"Old {at}", price=10)
+    lines = [["title", "price"], *([f"Old {at}", "20"] for at in range(3)), *([f"New {at}", "5"] for at in range(220))]
+    address = upload(reader, LESSONS, table(*lines))
+    check(reader, address)
+    checks = one(reader.get(address).text, 'input[name="checks"]').attributes["value"]
+    job = reader.post(f"{address}/start", data={"checks": checks}).headers["location"]
+
+    def facts() -> list[tuple[str, str]]:
+        found = one(reader.get(job).text, "#job dl")
+        return [(words(name), words(value)) for name, value in zip(found.css("dt"), found.css("dd"), strict=True)]
+
+    assert facts() == [("Imported", "0")]
+    job_id = work.claim(database, "one")
+    assert job_id is not None
+    while work.step(database, job_id, "one", 100, time.monotonic()):
+        pass
+    assert facts() == [("Added", "220"), ("Changed", "3")]
+    db.execute(delete(Import))  # forgotten
+    db.commit()
+    assert facts() == [("Imported", "223")]
+
+
+@pytest.mark.parametrize("place", [USERS, LESSONS, COURSES, CODES])
+def test_every_field_that_a_column_may_be_has_a_name(reader: TestClient, place: str) -> None:
+    address = upload(reader, place, table(["a"], ["b"]))
+    options = HTMLParser(reader.get(address).text).css("select option")
+    assert [(option.attributes["value"], words(option)) for option in options if "value" in option.attributes]
+    assert [words(option) for option in options if words(option) == option.attributes["value"]] == []
 
 
 def test_students_come_in_are_changed_and_stay_the_same(reader: TestClient, db: Session) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,17 +10,24 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from backend.core import clock
 from backend.core.permissions import AUTHOR, MANAGER, STUDENT
 from backend.crm import jobs
+from backend.database import history
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.jobs import JobCRUD
+from backend.database.crud.lessons import LessonCRUD
+from backend.database.crud.promo_codes import PromoCodeCRUD
+from backend.database.models.auth import AuthSession
 from backend.database.models.jobs import Job
 from backend.database.models.lessons import Lesson
 from backend.database.models.users import Role, User
+from backend.database.schemas.lessons import LessonUpdate
+from backend.database.schemas.promo_codes import PromoCodeUpdate
 from backend.database.session import Database
 from backend.jobs import work
 from tests.conftest import SignIn
-from tests.factories import make_lesson, make_purchase, make_user
+from tests.factories import make_lesson, make_promo, make_purchase, make_user
 
 JOBS = "/dashboard/jobs/"
 PART = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -65,12 +73,15 @@ def test_a_job_tells_what_it_does_and_how_far_it_is(admin: TestClient, db: Sessi
     assert "Done" in page
     assert "Анна" in page
     assert "3 lessons" in page
+    assert ("You can leave this page" in waiting, "You can leave this page" in page) == (True, False)
+    live = admin.get(f"{JOBS}{job_id}", headers=PART).text  # what stands on a page that was opened before
+    assert "You can leave this page" not in live
     assert "hx-sse:connect" not in page
     assert "http-equiv" not in page
     assert rows.headers["content-disposition"].startswith(f'attachment; filename="job-{job_id}-errors-')
     lines = rows.text.removeprefix("\ufeff").splitlines()
-    assert lines[0] == "id,message"
-    assert [line.split(",")[0] for line in lines[1:]] == [str(sold.id), "999"]
+    assert lines[0] == "id,name,message"
+    assert [line.split(",")[:2] for line in lines[1:]] == [[str(sold.id), sold.title], ["999", ""]]
     listed = admin.get(JOBS).text
     assert "3 of 3" in listed
     assert "rejected: 2" in listed
@@ -131,13 +142,13 @@ def test_a_person_pauses_goes_on_cancels_and_undoes(admin: TestClient, db: Sessi
         seen.append(state(db, job_id))
     assert seen == ["paused", "queued", "cancelled"]
     assert admin.post(f"{JOBS}{job_id}/pause").status_code == 409
-    assert ">Undo<" in admin.get(f"{JOBS}{job_id}").text
+    assert ">Undo the changes<" in admin.get(f"{JOBS}{job_id}").text
 
     undone = admin.post(f"{JOBS}{job_id}/undo").headers["location"]
     finish(database)
 
     assert undone == f"{JOBS}{job_id + 1}"
-    assert ">Redo<" in admin.get(undone).text
+    assert ">Redo the changes<" in admin.get(undone).text
     assert set(db.scalars(select(Lesson.is_active))) == {True}
     assert admin.post(f"{JOBS}{job_id}/undo").status_code == 409
 
@@ -173,6 +184,27 @@ def test_acting_needs_the_right_to_the_records(staff: SignIn, db: Session, datab
         assert manager.post(f"{JOBS}{job_id}/{verb}").status_code == 403
 
 
+def test_an_undo_needs_the_rights_to_all_that_it_takes_back(staff: SignIn, db: Session, database: Database) -> None:
+    code, lesson = make_promo(db), make_lesson(db)
+
+    def edit(session: Session) -> int:
+        PromoCodeCRUD(session).update(code.id, PromoCodeUpdate(max_uses=7))
+        LessonCRUD(session).update(lesson.id, LessonUpdate(title="Noon"))
+        return history.change_set_id(session) or 0
+
+    made = database.run(edit)
+    manager = staff(MANAGER)  # who may write promo codes alone
+    undo = database.run(lambda session: JobCRUD(session).start_undo(made, 1).id)
+    db.execute(update(Job).values(owner_id=select(User.id).where(User.first_name == MANAGER).scalar_subquery()))
+    db.commit()
+    assert db.scalars(select(Job.records)).one() == "promo_codes"
+
+    assert ">Pause<" not in manager.get(f"{JOBS}{undo}").text
+    assert manager.post(f"{JOBS}{undo}/pause").status_code == 403
+    db.rollback()
+    assert state(db, undo) == "queued"
+
+
 def test_a_long_undo_of_the_history_is_a_job(
     admin: TestClient, db: Session, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,3 +229,25 @@ def test_an_error_of_the_whole_job_is_told(admin: TestClient, db: Session, datab
     assert "KeyError" in page
     assert admin.post(f"{JOBS}{job_id}/resume").status_code == 303
     assert state(db, job_id) == "queued"
+
+
+def test_a_page_that_follows_a_job_keeps_no_session_alive(admin: TestClient, db: Session, database: Database) -> None:
+    job_id = start(database, "admin")
+    finish(database)
+    old = clock.now() - timedelta(minutes=50)
+    db.execute(update(AuthSession).values(last_seen_at=old))
+    db.commit()
+    assert "event: over" in admin.get(f"{JOBS}{job_id}/events").text
+    assert db.scalars(select(AuthSession.last_seen_at)).one() == old
+    db.commit()
+    admin.get(f"{JOBS}{job_id}")
+    assert db.scalars(select(AuthSession.last_seen_at)).one() > old
+
+
+def test_a_job_whose_owner_is_gone_says_so(admin: TestClient, db: Session, database: Database) -> None:
+    job_id = start(database, "admin")
+    db.execute(update(Job).values(state="paused", error="dismissed"))
+    db.commit()
+    page = admin.get(f"{JOBS}{job_id}", headers={"Accept-Language": "en"}).text
+    assert "the person who started this job may no longer do this" in page
+    assert "server log" not in page

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
@@ -56,6 +57,17 @@ def test_a_way_in_that_is_switched_off_is_none(
     there.dispose()
     db.expire_all()
     assert db.get_one(User, person).role_id == (manager if counts else role_id(db, ADMIN))
+
+
+def test_a_password_without_a_name_to_sign_in_with_is_no_way_in(db: Session, database: Database, app: FastAPI) -> None:
+    other, leaving = hire(db, ADMIN, "other"), hire(db, ADMIN, "leaving", "hash")
+    db.execute(update(User).where(User.id == 1).values(login=None, email=None, telegram_id=700700))
+    db.commit()
+    with pytest.raises(ConflictError, match="another administrator who can sign in"):
+        app.state.database.run(lambda session: StaffCRUD(session).switch(leaving.id, False, other.id))
+    db.execute(update(User).where(User.id == 1).values(email="anna@example.org"))
+    db.commit()
+    app.state.database.run(lambda session: StaffCRUD(session).switch(leaving.id, False, other.id))
 
 
 def test_the_issuers_are_those_of_the_buttons(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ def test_the_main_figures(desk: TestClient, maria: User, days: int) -> None:
 def test_what_can_be_withdrawn_and_what_waits(desk: TestClient, maria: User) -> None:
     page = HTMLParser(desk.get("/dashboard/").text)
 
-    free, held = page.css(".ly-sum a")
+    total, free, held = page.css(".ly-sum a")
+    assert total.text() == page.css_first(".ly-kpi-value").text()  # the card above says the same
 
     assert (number(words(free)), number(words(held))) == (200 + 200 + 200 + 30, 200 * 3 + 70 + 30)
     assert [stars(desk, href(free)), stars(desk, href(held))] == [number(words(free)), number(words(held))]

@@ -1,5 +1,7 @@
 """The outbox page: what waits or failed, sent again or called off by whoever runs the school."""
 
+import csv
+import io
 from datetime import timedelta
 
 import pytest
@@ -71,8 +73,9 @@ def test_failed_messages_leave_again_and_waiting_ones_are_called_off(admin: Test
     failed, waiting = queue(db, "a"), queue(db, "b", 2)
     fail(db, failed)
     assert admin.post(f"{OUTBOX}{failed}/resend").status_code == 303
-    part = admin.post(f"{OUTBOX}bulk", data={"verb": "cancel", "ids": str(waiting)}, headers=PART)
+    part = admin.post(f"{OUTBOX}bulk?state=all", data={"verb": "cancel", "ids": str(waiting)}, headers=PART)
     assert (part.status_code, f'<tr id="dispatch-{waiting}" data-not="resend cancel"' in part.text) == (200, True)
+    assert f'id="dispatch-{waiting}"' not in admin.get(OUTBOX).text
     assert states(db) == ["pending", "cancelled"]
     assert admin.post(f"{OUTBOX}{waiting}/resend").status_code == 409
     assert admin.post(f"{OUTBOX}999/resend").status_code == 404
@@ -119,3 +122,19 @@ def test_only_those_who_run_the_school_come_here(staff: SignIn) -> None:
     support = staff(SUPPORT)
     assert support.get(OUTBOX).status_code == 403
     assert support.post(f"{OUTBOX}1/resend").status_code == 403
+
+
+def test_its_file_says_what_the_screen_says(admin: TestClient, db: Session) -> None:
+    student = make_user(db, first_name="Мария")
+    fail(db, queue(db, "=1+1", 42, user_id=student.id), "refused: Bad Request: no")
+    DispatchCRUD(db).finish(queue(db, "Sent one", 3), 0)
+    db.commit()
+    header, *lines = csv.reader(io.StringIO(admin.get(f"{OUTBOX}export.csv").text.lstrip("\ufeff")))
+    row = dict(zip(header, lines[0], strict=True))
+    assert len(lines) == 1  # as the list: what has not left
+    assert (row["recipient"], row["channel"], row["address"], row["state"]) == (
+        "Мария Ковалёва", "telegram", "42", "failed",
+    )  # fmt: skip
+    assert (row["message"], row["error"], row["attempts"]) == ("'=1+1", "refused: Bad Request: no", "0")
+    everything = admin.get(f"{OUTBOX}export.csv?state=all&cols=message,state").text.lstrip("\ufeff").splitlines()
+    assert (everything[0], len(everything)) == ("id,recipient,channel,address,message,state,error", 3)

@@ -10,7 +10,7 @@ from backend.core.permissions import AUTHOR, MANAGER, SUPPORT
 from tests.conftest import SignIn
 from tests.crm.pages import PARTIAL, english_admin
 from tests.crm.test_search import URL, found
-from tests.factories import make_lesson, make_promo, make_purchase, make_ticket, make_user
+from tests.factories import make_course, make_lesson, make_promo, make_purchase, make_ticket, make_user
 
 Hits = list[tuple[str, str]]
 
@@ -181,3 +181,44 @@ def test_a_manager_finds_their_verbs(staff: SignIn, db: Session) -> None:
     actions = found(staff(MANAGER).get(URL, headers=english).text)["Actions"]
     assert ("New student", "/dashboard/users/new") in actions
     assert ("New lesson", "/dashboard/lessons/new") not in actions
+
+
+def test_every_verb_of_a_list_takes_a_record(admin_en: TestClient, db: Session) -> None:
+    light, hidden = make_lesson(db, title="Свет"), make_lesson(db, title="Светотень", is_active=False)
+    course = make_course(db, [light], title="Свет и тень")
+    ticket = make_ticket(db, make_user(db), subject="Где урок?")
+
+    def asks(list_: str, verb: str, row_id: int) -> str:
+        return f"/dashboard/{list_}/bulk?verb={verb}&ids={row_id}"
+
+    on_sale = [
+        ("Hide: Свет", asks("lessons", "hide", light.id)),
+        ("Hide: Свет и тень", asks("courses", "hide", course.id)),
+    ]
+    for q in ("hide свет", "скрыть свет", "crhsnm cdtn"):
+        assert at_once(admin_en, q) == on_sale, q
+    assert "Create promo code" not in admin_en.get(URL, params={"q": "delete svet"}).text
+    assert at_once(admin_en, "hide lesson свет") == on_sale[:1]
+    assert at_once(admin_en, "hide course свет") == on_sale[1:]
+    assert at_once(admin_en, "put on sale светотень") == [
+        ("Put on sale: Светотень", asks("lessons", "put_on_sale", hidden.id))
+    ]
+    assert at_once(admin_en, f"close {ticket.id}")[0] == ("Close: Где урок?", asks("tickets/list", "close", ticket.id))
+    assert "Reopen: Где урок?" not in [label for label, _url in at_once(admin_en, f"reopen {ticket.id}")]
+    for _label, url in at_once(admin_en, "delete свет"):
+        assert admin_en.get(url).status_code == 200, url
+
+
+def test_verbs_are_for_those_who_may(staff: SignIn, db: Session) -> None:
+    make_lesson(db, title="Свет")
+    make_promo(db, code="LIGHT")
+    assert [label for label, _url in at_once(staff(AUTHOR), "удалить свет")] == ["Delete: Свет"]
+    assert at_once(staff(AUTHOR), "удалить light") == []
+    assert at_once(staff(SUPPORT), "удалить свет") == []
+
+
+def test_a_verb_that_fits_much_offers_a_dozen(admin_en: TestClient, db: Session) -> None:
+    for at in range(6):
+        make_course(db, [make_lesson(db, title=f"Мария {at}")], title=f"Мария {at}")
+        make_ticket(db, make_user(db, first_name="Мария"), subject="Мария")
+    assert len(at_once(admin_en, "delete мария")) == 12

@@ -67,7 +67,10 @@ def test_a_right_password_and_a_right_code_open_a_new_session(app: FastAPI, db: 
     assert client.cookies["lyceum"] != first
     assert client.get(HOME).status_code == 200
     db.rollback()
-    states = [(row.level, row.method, row.revoked_at is None) for row in db.scalars(select(AuthSession))]
+    states = [
+        (row.level, row.method, row.revoked_at is None)
+        for row in db.scalars(select(AuthSession).order_by(AuthSession.id))
+    ]
     assert states == [("pending", "password", False), ("full", "password+totp", True)]
     assert kinds(db) == ["authn_factor_asked", "authn_login_success"]
     planted = browser(app, "203.0.113.9")

@@ -39,7 +39,7 @@ def test_what_is_changed_here_stands_in_the_history_without_secrets(own: TestCli
     assert told(page)[:4] == [
         "Changed person, other devices signed out · Анна, in the dashboard",
         "Changed person, password changed · Анна, in the dashboard",
-        "Created API token, shown once · Анна, in the dashboard",
+        "Created API access token, shown once · Анна, in the dashboard",
         "Changed setting · Анна, in the dashboard",
     ]
     assert "Window Light" in page.partition('id="record-history"')[2]

@@ -1,19 +1,14 @@
-"""What every list of the CRM can do: its look, filters by relation, cells edited in place, verbs on chosen rows."""
+"""What every list of the CRM can do: its look, filters, cells edited in place."""
 
-import csv
-import io
-import json
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.core.permissions import AUTHOR, SUPPORT
 from backend.crm.table.declare import TABLES
-from backend.database.models.history import ChangeSet
-from backend.database.models.jobs import Job
 from backend.database.models.lessons import Lesson
 from backend.database.models.users import User
 from tests.conftest import SignIn
@@ -44,6 +39,7 @@ def test_the_address_names_the_columns(admin: TestClient, db: Session) -> None:
 
     assert heads(admin.get(URL + "?cols=price&cols=id").text) == ["Lesson", "Price", "Number", "Actions"]
     assert heads(admin.get(URL + "?cols=price,id").text) == ["Lesson", "Price", "Number", "Actions"]
+    assert heads(admin.get(URL + "?cols=title").text) == ["Lesson", "Actions"]
     usual = ["Lesson", "Status", "Price", "Sales", "Revenue", "Courses", "Created", "Actions"]
     assert heads(admin.get(URL + "?cols=nothing").text) == heads(admin.get(URL).text) == usual
     dense = one(admin.get(URL + "?density=dense&cols=price").text, "table")
@@ -109,6 +105,54 @@ def test_is_empty(admin: TestClient, db: Session) -> None:
     assert (shown("?video=no"), shown("?video=yes")) == (["Текст"], ["Видео"])
 
 
+def test_a_range_speaks_of_days_and_ends(admin: TestClient, sign_in: SignIn, db: Session) -> None:
+    url = "/dashboard/users/?joined_since=2026-11-02&joined_until=2026-12-31"
+    make_user(db)
+    page = admin.get(url).text
+    assert words(one(page, ".ly-chip.is-on:has(a)")) == "Joined: 2 November 2026\u201331 December 2026"
+    labels = [words(label) for label in HTMLParser(page).css("#filter-joined label")]
+    assert labels == ["From", "Up to"]
+    db.scalars(select(User).where(User.login == "admin")).one().ui_language = "ru"
+    db.commit()
+    page = sign_in("admin").get(url.replace("&joined_until=2026-12-31", "")).text
+    assert words(one(page, ".ly-chip.is-on:has(a)")).endswith("≥ 2 ноября 2026")
+    assert [words(label) for label in HTMLParser(page).css("#filter-joined label")] == ["От", "До"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "swapped"),
+    [
+        ("spent_min=500&spent_max=10", "spent", "spent_min=10&spent_max=500"),
+        (
+            "joined_since=2026-12-31&joined_until=2026-01-01",
+            "joined",
+            "joined_since=2026-01-01&joined_until=2026-12-31",
+        ),
+    ],
+)
+def test_a_range_the_wrong_way_round_is_said_at_its_filter(
+    admin: TestClient, sign_in: SignIn, db: Session, asked: str, name: str, swapped: str
+) -> None:
+    make_user(db)
+    rest = "sort=name&is_active=true&cols=spent&density=dense"
+    url = f"/dashboard/users/?{rest}"
+
+    page = HTMLParser(admin.get(f"{url}&{asked}").text)
+    told = page.css_first(f"#range-{name}")
+    assert told is not None
+    assert "“From” is past “Up to”, so nothing fits." in words(told)
+    inputs = page.css(f"#filter-{name} input:not([type=hidden])")
+    assert [field.attributes["aria-describedby"] for field in inputs] == [f"range-{name}"] * 2
+    link = str(told.css_first("a").attributes["href"])
+    assert set(parse_qsl(urlsplit(link).query)) == set(parse_qsl(f"{rest}&{swapped}"))
+    for fitting in (link, url, f"{url}&spent_min=5&spent_max=5", f"{url}&joined_since=2026-12-31"):
+        assert HTMLParser(admin.get(fitting).text).css("[id^=range-]") == []
+    db.scalars(select(User).where(User.login == "admin")).one().ui_language = "ru"
+    db.commit()
+    russian = words(one(sign_in("admin").get(f"{url}&{asked}").text, f"#range-{name}"))
+    assert "«От» больше, чем «До», поэтому ничего не подходит." in russian
+
+
 def test_a_search_is_sorted_by_no_column(admin: TestClient, db: Session) -> None:
     make_lesson(db, title="Свет")
     assert len(HTMLParser(admin.get(URL).text).css("th[aria-sort]")) == 1
@@ -166,6 +210,20 @@ def test_a_stale_cell_shows_both_values(admin: TestClient, db: Session) -> None:
     assert price(db, lesson.id) == 250
 
 
+@pytest.mark.parametrize("sent", [{"version": "1"}, {"version": ""}, {}, {"version": "1", "was": ""}], ids=str)
+def test_a_stale_cell_that_does_not_say_what_it_was_is_a_clash(
+    admin: TestClient, db: Session, sent: dict[str, str]
+) -> None:
+    lesson = make_lesson(db, price=100)
+    lesson.price = 300
+    db.commit()
+
+    answer = admin.post(f"{URL}{lesson.id}/cell/price", data={"value": "250"} | sent, headers=PARTIAL)
+
+    assert (answer.status_code, price(db, lesson.id)) == (409, 300)
+    assert "Keep: 300" in answer.text
+
+
 def test_another_field_changed_meanwhile_is_no_clash(admin: TestClient, db: Session) -> None:
     lesson = make_lesson(db, price=100)
     lesson.title = "Другое"
@@ -177,6 +235,27 @@ def test_another_field_changed_meanwhile_is_no_clash(admin: TestClient, db: Sess
     assert (stored.price, stored.title) == (250, "Другое")
 
 
+def test_a_cell_that_is_as_it_was_says_nothing(admin: TestClient, db: Session) -> None:
+    lesson = make_lesson(db, price=100)
+    sent = {"value": "100", "version": "1", "was": "100"}
+    answer = admin.post(f"{URL}{lesson.id}/cell/price", data=sent, headers=PARTIAL)
+    assert (answer.status_code, "data-toast" in answer.text) == (200, False)
+    assert f"#lesson-{lesson.id}" in answer.text
+
+
+def test_a_cell_of_a_deleted_record_takes_its_row_along(admin: TestClient, db: Session) -> None:
+    lesson = make_lesson(db)
+    for answer in (
+        admin.get(f"{URL}99/cell/price", headers=PARTIAL),
+        admin.post(f"{URL}99/cell/price", data={"value": "1"}, headers=PARTIAL),
+    ):
+        assert answer.status_code == 404
+        # The few rows that are left are drawn anew.
+        assert 'hx-target="#list"' in answer.text
+        assert (f'id="lesson-{lesson.id}"' in answer.text, 'id="lesson-99"' in answer.text) == (True, False)
+        assert "Someone has deleted this in the meantime." in answer.text
+
+
 def test_a_cell_without_script_is_a_page(admin: TestClient, db: Session) -> None:
     lesson = make_lesson(db, price=100)
     url = f"{URL}{lesson.id}/cell/price?sort=title"
@@ -186,125 +265,6 @@ def test_a_cell_without_script_is_a_page(admin: TestClient, db: Session) -> None
     assert (saved.status_code, saved.headers["location"]) == (303, URL + "?sort=title")
     assert admin.get(f"{URL}{lesson.id}/cell/revenue").status_code == 404
     assert admin.get(f"{URL}99/cell/price").status_code == 404
-
-
-# -- verbs
-
-
-def test_chosen_rows_are_changed_together_and_undone_together(admin: TestClient, db: Session) -> None:
-    lessons = [make_lesson(db, price=100 * at) for at in (1, 2, 3)]
-    ids = [str(lesson.id) for lesson in lessons[:2]]
-
-    question = admin.post(URL + "bulk", data={"verb": "change_price", "ids": ids}, headers=PARTIAL)
-    form = {field.attributes["name"]: field.attributes["value"] for field in HTMLParser(question.text).css("input")}
-    assert form["ids"] == ",".join(ids)
-    wrong = admin.post(URL + "bulk", data=form | {"percent": "cheap"}, headers=PARTIAL)
-    assert wrong.status_code == 422
-    assert one(wrong.text, "#percent").attributes["value"] == "cheap"
-    answer = admin.post(URL + "bulk", data=form | {"percent": "-10"}, headers=PARTIAL)
-
-    assert answer.text.count("<tr ") == 2
-    assert one(answer.text, "[data-toast] p").text() == "Change the price: 2"
-    assert [price(db, lesson.id) for lesson in lessons] == [90, 180, 300]
-    assert db.scalars(select(func.count(ChangeSet.id)).where(ChangeSet.label == "change_price")).one() == 1
-    admin.post(str(one(answer.text, "[data-undo] form").attributes["action"]))
-    assert [price(db, lesson.id) for lesson in lessons] == [100, 200, 300]
-
-
-def test_refused_rows_are_named_and_leave_the_others_alone(admin: TestClient, db: Session) -> None:
-    sold, free = make_lesson(db, title="Sold"), make_lesson(db, title="Draft")
-    make_purchase(db, make_user(db), sold)
-
-    answer = admin.post(URL + "bulk", data={"verb": "delete", "ids": f"{sold.id},{free.id}"}, headers=PARTIAL)
-
-    told = one(answer.text, "[data-toast] p").text()
-    assert told.startswith("Delete: 1. rejected: 1. Sold: It was sold 1 time")
-    assert f'hx-target="#lesson-{free.id}" hx-swap="delete"' in answer.text
-    assert db.scalars(select(Lesson.id)).all() == [sold.id]
-    alone = admin.post(URL + "bulk", data={"verb": "delete", "ids": str(sold.id)}, headers=PARTIAL)
-    assert alone.status_code == 409
-
-
-def test_all_that_match_are_meant_not_the_page(admin: TestClient, db: Session) -> None:
-    for at in range(60):
-        make_lesson(db, title=f"Ночь {at}" if at % 2 else f"День {at}")
-
-    answer = admin.post(URL + "bulk?q=ночь", data={"verb": "hide", "all": "1"})
-
-    assert (answer.status_code, answer.headers["location"]) == (303, URL + "?q=%D0%BD%D0%BE%D1%87%D1%8C")
-    hidden = db.scalars(select(Lesson.title).where(Lesson.is_active.is_(False))).all()
-    assert len(hidden) == 30
-    assert all(title.startswith("Ночь") for title in hidden)
-
-
-def test_more_than_two_hundred_rows_become_a_job(admin: TestClient, db: Session) -> None:
-    role = db.scalars(select(User.role_id).where(User.id == make_user(db).id)).one()
-    db.add_all(User(telegram_id=10_000 + at, first_name="A", role_id=role) for at in range(220))
-    db.commit()
-
-    answer = admin.post("/dashboard/users/bulk", data={"verb": "close_access", "all": "1"})
-
-    job = db.scalars(select(Job)).one()
-    assert (job.verb, job.total, job.done) == ("close_access", 221, 0)
-    assert answer.headers["location"] == f"/dashboard/jobs/{job.id}"
-
-
-def test_chosen_rows_as_a_file(admin: TestClient, db: Session) -> None:
-    lessons = [make_lesson(db, title=title) for title in ("A", "=B", "C")]
-
-    answer = admin.post(URL + "bulk", data={"verb": "export", "ids": [str(lessons[0].id), str(lessons[1].id)]})
-
-    rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))
-    assert [row["title"] for row in rows] == ["A", "'=B"]
-    files = [link.attributes["href"] for link in HTMLParser(admin.get(URL + "?sort=title").text).css("a[href*=export]")]
-    assert files == [f"{URL}export.csv?sort=title", f"{URL}export.xlsx?sort=title"]
-    assert admin.get(str(files[1])).content.startswith(b"PK")
-    narrow = admin.get(URL + "export.csv?cols=title&sort=title").text.splitlines()
-    assert narrow[0].removeprefix("\ufeff") == "id,title"
-    assert len(narrow) == 4
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        {"verb": "hide"},
-        {"verb": "nothing", "ids": "1"},
-        {"ids": "1"},
-        {"verb": "hide", "ids": "one"},
-        {"verb": "hide", "ids": "-1"},
-        {"verb": "hide", "ids": "9" * 30},
-        {"verb": "hide", "ids": "1;2"},
-    ],
-    ids=json.dumps,
-)
-def test_a_broken_choice_is_told_and_changes_nothing(admin: TestClient, db: Session, sent: dict[str, str]) -> None:
-    lesson = make_lesson(db)
-    assert admin.post(URL + "bulk", data=sent, headers=PARTIAL).status_code == 422
-    assert db.get_one(Lesson, lesson.id, populate_existing=True).is_active is True
-
-
-def test_who_may_not_write_is_offered_nothing(staff: SignIn, db: Session) -> None:
-    lesson = make_lesson(db)
-    support = staff(SUPPORT)
-    page = HTMLParser(support.get(URL).text)
-
-    assert page.css(".ly-tick, [data-rowmenu], [data-edit], #bulk") == []
-    sent = {"verb": "hide", "ids": str(lesson.id)}
-    assert support.post(URL + "bulk", data=sent, headers=PARTIAL).status_code == 403
-    cell = {"value": "1", "version": "1", "was": "1"}
-    assert support.post(f"{URL}{lesson.id}/cell/price", data=cell, headers=PARTIAL).status_code == 403
-    assert len(HTMLParser(staff(AUTHOR).get(URL).text).css("#list-rows .ly-tick")) == 1
-
-
-def test_staff_are_not_touched_by_the_verbs_of_students(admin: TestClient, db: Session) -> None:
-    me = db.scalars(select(User).where(User.login == "admin")).one()
-    student = make_user(db)
-
-    sent = {"verb": "close_access", "ids": f"{me.id},{student.id}"}
-    answer = admin.post("/dashboard/users/bulk", data=sent, headers=PARTIAL)
-
-    assert one(answer.text, "[data-toast] p").text().startswith("Close access: 1. rejected: 1.")
-    assert db.get_one(User, me.id, populate_existing=True).is_active is True
 
 
 def test_a_row_drawn_once_is_drawn_anew_when_it_changes(admin: TestClient, db: Session) -> None:

@@ -2,22 +2,26 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select
+from fastapi.testclient import TestClient
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.core.elsewhere import TELEGRAM, providers
 from backend.core.oauth import Elsewhere
 from backend.core.permissions import STUDENT
+from backend.database.crud.auth import OneTimeTokenCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import AuthIdentity, AuthSession, Credential
 from backend.database.models.users import User
 from tests.conftest import make_settings
+from tests.crm.test_elsewhere import HERE as ACCOUNTS
 from tests.crm.test_elsewhere import browser, leave
 from tests.provider import CLIENT, SECRET, Claims, FakeProvider
 
@@ -141,3 +145,34 @@ def test_a_number_vouches_for_nobody_at_any_other_service(
     assert come(app, provider) == 403
     assert whose(db) == []
     assert anna.telegram_id == ANNA
+
+
+def test_an_account_that_was_unlinked_comes_in_no_more_until_its_owner_links_it_again(
+    app: FastAPI, provider: FakeProvider, anna: User, admin: TestClient, db: Session
+) -> None:
+    """Whoever holds the Telegram account, a lost phone, would else come back by the number."""
+    assert come(app, provider) == 303
+    linked = db.scalars(select(AuthIdentity.id)).one()
+    assert admin.post(f"{ACCOUNTS}{linked}/unlink").status_code == 303
+    assert [come(app, provider) for _ in range(2)] == [403, 403]
+    assert list(db.scalars(select(AuthIdentity.id))) == []
+    assert come(app, provider, sub="another") == 303  # another account is another matter
+    assert list(db.scalars(select(AuthIdentity.subject))) == ["another"]
+
+    provider.claims = lambda honest: {**honest, **provider.person}
+    assert admin.get(provider.visit(leave(admin, f"{ACCOUNTS}telegram/link"))).status_code == 303
+    assert list(db.scalars(select(AuthIdentity.subject).order_by(AuthIdentity.id))) == ["another", "s-anna"]
+    assert come(app, provider) == 303
+    db.execute(delete(AuthIdentity).where(AuthIdentity.subject == "s-anna"))  # nothing is noted of it any more
+    db.flush()
+    assert come(app, provider) == 303
+
+
+def test_what_a_person_unlinked_is_not_forgotten_with_what_expires(
+    app: FastAPI, provider: FakeProvider, anna: User, admin: TestClient, db: Session
+) -> None:
+    assert come(app, provider) == 303
+    assert admin.post(f"{ACCOUNTS}{db.scalars(select(AuthIdentity.id)).one()}/unlink").status_code == 303
+    OneTimeTokenCRUD(db).purge(clock.now() + timedelta(days=4000))
+    db.commit()
+    assert come(app, provider) == 403

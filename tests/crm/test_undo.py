@@ -1,6 +1,7 @@
 """Undo in the dashboard: by someone who may change every record of the set, and never of those who run the school."""
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -13,6 +14,7 @@ from backend.database.models.lessons import Lesson
 from backend.database.models.users import User
 from backend.database.session import Database
 from tests.conftest import SignIn
+from tests.crm.pages import PARTIAL
 from tests.factories import make_lesson, make_user
 
 
@@ -72,3 +74,35 @@ def test_what_one_may_not_change_one_may_not_change_back(
 
 def test_there_is_nothing_to_take_back_at_a_made_up_number(staff: SignIn) -> None:
     assert staff(ADMIN).post("/dashboard/history/999999/undo").status_code == 404
+
+
+def test_an_undo_in_a_list_answers_with_the_rows_that_it_has_changed(
+    database: Database, db: Session, admin: TestClient
+) -> None:
+    lesson, other = make_lesson(db, title="Light"), make_lesson(db)
+    change(database, Lesson, lesson.id, title="Shade")
+    url, page = f"/dashboard/history/{last_set(db)}/undo", "/dashboard/lessons/?sort=title&cols=price"
+    answer = admin.post(url, data={"next": page}, headers=PARTIAL)
+    assert answer.status_code == 200
+    assert f'hx-target="#lesson-{lesson.id}"' in answer.text
+    assert "Light" in answer.text
+    assert f"#lesson-{other.id}" not in answer.text
+    assert 'data-undo="redo"' in answer.text
+
+
+@pytest.mark.parametrize("page", ["/dashboard/users/", "/dashboard/lessons/1", "/dashboard/lessons/?price_min=dear"])
+def test_elsewhere_an_undo_goes_back_to_its_page(database: Database, db: Session, admin: TestClient, page: str) -> None:
+    lesson = make_lesson(db, title="Light")
+    change(database, Lesson, lesson.id, title="Shade")
+    answer = admin.post(f"/dashboard/history/{last_set(db)}/undo", data={"next": page}, headers=PARTIAL)
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, page)
+    assert db.scalar(select(Lesson.title).where(Lesson.id == lesson.id)) == "Light"
+
+
+def test_a_record_that_comes_back_needs_the_list_anew(database: Database, db: Session, admin: TestClient) -> None:
+    lesson = make_lesson(db)
+    with database.transaction(Actor(Door.CLI)) as session:
+        session.delete(session.get_one(Lesson, lesson.id))
+    page = "/dashboard/lessons/?sort=title"
+    answer = admin.post(f"/dashboard/history/{last_set(db)}/undo", data={"next": page}, headers=PARTIAL)
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, page)

@@ -141,7 +141,7 @@ def test_what_a_view_asks_for_and_is_not_there_any_more_is_left_out_and_named(en
 
     assert moved.headers["Location"] == f"/dashboard/users/?is_active=true&cols=spent&view={view.id}"
     page = english.get(moved.headers["Location"])
-    told = "The view “Stale” uses something that no longer exists: mood, Joined, Ticket, columns, sort order."
+    told = "something that no longer exists or is closed to you: mood, Joined, Ticket, columns, sort order."
     assert (page.status_code, told in page.text) == (200, True)
 
 
@@ -158,7 +158,7 @@ def test_a_view_of_a_record_that_is_gone_opens_without_it(english: TestClient, d
     moved = english.get(f"{URL}{view.id}")
 
     assert moved.headers["Location"] == f"/dashboard/sales/?state=paid&view={view.id}"
-    assert "no longer exists: Lesson. The rest is shown." in english.get(moved.headers["Location"]).text
+    assert "or is closed to you: Lesson. The rest is shown." in english.get(moved.headers["Location"]).text
 
 
 def bar(page: str) -> tuple[str, list[str], bool]:

@@ -298,6 +298,36 @@ def test_nobody_redacts_but_by_an_event(database: Database, settings: Settings, 
     assert problem(database, settings).endswith("is told by no event.")
 
 
+@pytest.mark.parametrize("deed", ["UPDATE security_events SET ip = '192.0.2.66'", "DELETE FROM security_events"])
+@pytest.mark.parametrize("mac", [None, "0" * 64, "another", 7])
+def test_nobody_redacts_without_the_key(
+    database: Database, settings: Settings, db: Session, sealed: int, deed: str, mac: object
+) -> None:
+    """Whoever can write to the database can write an event and a redaction as well, but cannot sign them."""
+    connection = db.connection()
+    was = dict(digests.rows_of(connection, "security_events", [2]))[2].hex()
+    db.execute(text(f"{deed} WHERE id = 2"))
+    left = dict(digests.rows_of(connection, "security_events", [2])).get(2)
+    now = left.hex() if left else None
+    proof = digests.proof([("security_events", 2, was, now)])
+    told: dict[str, object] = {"rows": 1, "proof": proof, "mac": mac}
+    if mac == "another":  # of an honest redaction
+        with database.transaction(ACTOR) as session, redacting(session, Event.ERASED, user_id=7) as redactor:
+            redactor.blank("changes", [1])
+        honest = db.scalars(select(SecurityEvent).order_by(SecurityEvent.id.desc())).first()
+        assert honest is not None
+        told["mac"] = honest.data["redactions"]["mac"]
+    event = SecurityEvent(kind=Event.ERASED.value, door="web", user_agent="", data={"redactions": told})
+    db.add(event)
+    db.flush()
+    db.add(AuditRedaction(table_name="security_events", row_id=2, was=was, now=now, event_id=event.id))
+    db.flush()
+    words = f"security_events {event.id} tells redactions and is not signed by any key of SECRET_KEY."
+    assert problem(database, settings) == words
+    with pytest.raises(digests.ChainError, match="tells redactions"):
+        seal(database, settings)
+
+
 def test_the_end_of_a_person_changes_no_sealed_row(database: Database, settings: Settings, db: Session) -> None:
     person = make_user(db)
     with database.transaction(Actor(Door.WEB, person.id, impersonator_id=person.id)) as session:

@@ -125,6 +125,7 @@ def test_a_sealer_that_is_killed_leaves_a_whole_chain(database: Database, settin
     work(database, 2)
     environment = os.environ | {
         "DATABASE_URL": settings.database_url, "SECRET_KEY": settings.secret_key.get_secret_value(),
+        "DATA_DIR": str(settings.data_dir),
     }  # fmt: skip
     with (
         subprocess.Popen([sys.executable, "-c", SEALER], env=environment, stdout=subprocess.PIPE) as sealer,

@@ -4,6 +4,7 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine, create_engine, event, select, text, update
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
 
 from backend import init_roles
 from backend.core import clock
+from backend.core.permissions import SUPPORT, SYSTEM_ROLES
 from backend.database.models.auth import AuthSession, SignInPlace
-from backend.database.models.users import User
+from backend.database.models.users import Role, User
 from backend.database.schema import alembic_config, current, head, migrate
 from backend.database.session import Database
 from tests.conftest import POSTGRES, _postgres
@@ -118,22 +121,33 @@ def test_a_killed_migration_leaves_no_half_step(make: MakeDatabase, figure: Figu
     figure("A10", "upgrades by kill -9 that leave half a step", 0, "0", len(MOMENTS))
 
 
-def test_what_students_hold_is_counted_in_an_old_school(make: MakeDatabase) -> None:
-    url = make()
-    database = Database(url)
+@contextmanager
+def written(database: Database) -> Iterator[Session]:
+    """A school of today, to be filled."""
     migrate(database)
     with database.write_sessions() as session:
         init_roles(session)
+        yield session
+        session.commit()
+
+
+def bring_back(database: Database, revision: str) -> None:
+    """The school as it was at this revision, brought up to today again."""
+    database.dispose()
+    command.downgrade(alembic_config(database.url), revision)
+    migrate(database)
+
+
+def test_what_students_hold_is_counted_in_an_old_school(make: MakeDatabase) -> None:
+    database = Database(make())
+    with written(database) as session:
         people, lessons = [make_user(session) for _ in range(3)], [make_lesson(session, price=40) for _ in range(3)]
         for lesson in lessons:
             make_purchase(session, people[0], lesson)
         make_purchase(session, people[1], lessons[0], is_test=True)
         make_purchase(session, people[1], lessons[1], revoked_at=clock.now())
         session.execute(update(User).where(User.id == people[2].id).values(username=""))
-        session.commit()
-    database.dispose()
-    command.downgrade(alembic_config(url), "202611251640")
-    migrate(database)
+    bring_back(database, "202611251640")
     with database.read() as session:
         held = session.execute(select(User.purchases, User.spent, User.username).order_by(User.id)).all()
         assert [tuple(row)[:2] for row in held] == [(3, 120), (1, 0), (0, 0)]
@@ -142,11 +156,8 @@ def test_what_students_hold_is_counted_in_an_old_school(make: MakeDatabase) -> N
 
 
 def test_an_old_school_keeps_the_places_of_its_sessions(make: MakeDatabase) -> None:
-    url = make()
-    database = Database(url)
-    migrate(database)
-    with database.write_sessions() as session:
-        init_roles(session)
+    database = Database(make())
+    with written(database) as session:
         anna, boris, vera = (make_user(session) for _ in range(3))
         session.commit()
         now, number = clock.now(), iter(range(99))
@@ -166,9 +177,7 @@ def test_an_old_school_keeps_the_places_of_its_sessions(make: MakeDatabase) -> N
             opened(vera, "Safari", "192.0.2.10", 1, level="pending"),
         )  # fmt: skip
         ids = [anna.id, boris.id, vera.id]
-    database.dispose()
-    command.downgrade(alembic_config(url), "202611291900")
-    migrate(database)
+    bring_back(database, "202611291900")
     with database.read() as session:
         columns = (SignInPlace.user_id, SignInPlace.user_agent, SignInPlace.network)
         found = session.execute(select(*columns, SignInPlace.first_at, SignInPlace.last_at).order_by(*columns)).all()
@@ -185,4 +194,23 @@ def test_an_old_school_keeps_the_places_of_its_sessions(make: MakeDatabase) -> N
         }
         seen = [session.get_one(User, user_id).seen_at for user_id in ids]
         assert [at and round((now - at) / timedelta(minutes=1)) for at in seen] == [115, 415, None]
+    database.dispose()
+
+
+def test_an_old_role_that_changes_records_sees_them(make: MakeDatabase) -> None:
+    database = Database(make())
+    with written(database) as session:
+        session.add_all([
+            Role(name="Editor", permissions=["lessons:write", "tickets:read", "users:write"]),
+            Role(name="Reader", permissions=["lessons:read"]),
+        ])  # fmt: skip
+    bring_back(database, "202611301800")
+    with database.read() as session:
+        found = dict(session.execute(select(Role.name, Role.permissions).where(~Role.is_system)).all())
+        known = session.scalars(select(Role.permissions).where(Role.name == SUPPORT)).one()
+    assert found == {
+        "Editor": ["lessons:read", "lessons:write", "tickets:read", "users:read", "users:write"],
+        "Reader": ["lessons:read"],
+    }
+    assert set(known) == SYSTEM_ROLES[SUPPORT]
     database.dispose()

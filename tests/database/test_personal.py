@@ -34,11 +34,13 @@ from backend.database.models.auth import (
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.doors import Registration, SignInFlow
 from backend.database.models.history import Change, ChangeSet
+from backend.database.models.imports import Import
 from backend.database.models.jobs import Job, JobError, JobRow
 from backend.database.models.orders import Order, Payment, Refund
 from backend.database.models.purchases import Purchase
 from backend.database.models.system import BotChat
 from backend.database.models.tags import Tag, UserTag
+from backend.database.models.tickets import Message, SupportTicket
 from backend.database.models.users import User
 from backend.database.personal.places import BOOKS, PLACES
 from backend.database.personal.traces import whose
@@ -54,8 +56,6 @@ NOT_PERSONAL = {
     "rate_buckets": "numbers and addresses, for some hours",
     "refresh_tokens": "random, and gone with their session",
     "change_set_parts": "names of tables",
-    "jobs": "what is done to many",
-    "imports": "what is said of a whole file; its rows are looked through",
     "promo_redemptions": "words of the program",
     "chats": "words of the program",
     "orders": "words of the program, and a random key",
@@ -66,13 +66,17 @@ WORDS_OF_THE_PROGRAM = {
     "entity", "root", "label", "verdict", "outcome", "list_name", "scopes", "request_id", "owner", "key",
     "request_hash", "timezone", "language_code", "ui_language", "issuer", "channel", "language",
 }  # fmt: skip
-# The number of a payment is what the books know it by; random keys open nothing without their other half.
-KEPT = {"payments.provider_charge_id", "purchases.payment_id", "orders.payload", "api_tokens.token_hash"}
+# The number of a payment is what the books know it by; random keys open nothing without their other half; the plan of a
+# file names our own fields, and a job is done to many.
+KEPT = {
+    "payments.provider_charge_id", "purchases.payment_id", "orders.payload", "api_tokens.token_hash",
+    "imports.target", "imports.plan", "jobs.records", "jobs.verb", "jobs.arguments", "jobs.holder", "jobs.error",
+}  # fmt: skip
 BY_HAND = {  # cleared by code of their own, see Eraser
     "tags.name", "tags.name_key", "saved_views.name", "import_rows.cells", "import_rows.told", "import_rows.words",
     "job_rows.data", "idempotency_keys.response", "changes.before", "changes.after", "change_sets.ip",
     "security_events.ip", "security_events.user_agent", "security_events.data", "users.search_key",
-    "support_tickets.search_key",
+    "support_tickets.search_key", "imports.filename", "imports.header",
 }  # fmt: skip
 
 
@@ -143,6 +147,32 @@ def before(db: Session, user: User) -> None:
     )
     save(db, *letters(event))
     make_import(db, "users", [[f"@{CANARY}_former"], [former], ["@other"]], ["username"])
+    others_say(db, user)
+
+
+def others_say(db: Session, user: User) -> None:
+    """What stands of them in the texts of others."""
+    other, named = make_user(db, username="an_other"), f"@{CANARY}_former, OLD-{CANARY}@example.org."
+    ticket = make_ticket(db, other, subject=f"Write to {CANARY}_former", message=f"Help\n{named}", admin_response=named)
+    bought = make_purchase(db, other, make_lesson(db), reason=f"A gift of {CANARY}_former")
+    payment = db.scalars(select(Payment).where(Payment.provider_charge_id == bought.payment_id)).one()
+    payment.status, db.get_one(Order, payment.order_id).status = "refunded", "refunded"
+    job = Job(records="lessons", verb="delete", state="done")
+    save(db, job, *(Tag(name=f"{name}{CANARY}_former", name_key=f"{name}{CANARY}_former") for name in ("", "@")))
+    save(
+        db,
+        Refund(payment_id=payment.id, amount=payment.amount, status="done", actor_id=1, reason=named),
+        JobError(job_id=job.id, row_id=1, message=named),
+        make_view(db, name=f"of {CANARY}_former"),
+        make_view(db, name=f"of old-{CANARY}@example.org"),
+        Dispatch(
+            dedupe_key="line", chat_id=6, method="sendMessage", state="sent", params={"text": f"see\n{CANARY}_former"}
+        ),
+    )
+    ticket.chat.messages.append(Message(side="staff", body=f"<{named}>"))
+    db.commit()
+    about = {"header": ["username", f"{CANARY}_former"], "filename": f"list_of_{CANARY}_former_2026.csv"}
+    make_import(db, "users", [["x", "y"]], ["username", "first_name"], state="done", **about)
 
 
 @pytest.fixture
@@ -161,7 +191,7 @@ def student(db: Session) -> User:
     payment.status, db.get_one(Order, payment.order_id).status = "refunded", "refunded"
     before(db, user)
     tag, shared = Tag(name=CANARY, name_key=CANARY), Tag(name="shared", name_key="shared")
-    job = Job(records="users", verb="delete", state="done")
+    job = Job(records="users", verb="delete", state="done", owner_id=user.id)
     save(db, tag, shared, job, Refund(payment_id=payment.id, amount=payment.amount, status="done", actor_id=1))
     now = clock.now()
     save(
@@ -240,10 +270,19 @@ def test_nothing_personal_is_left_and_the_books_are_equal(
     assert books(db) == before
     left = db.get_one(User, number)
     assert (left.name, left.is_active, left.erased_at is not None) == (f"#{number}", False, True)
-    assert db.scalars(select(Tag.name)).all() == ["shared"]
+    tags = dict(db.execute(select(Tag.name, Tag.name_key)).all())
+    assert sorted(name.rstrip("0123456789") for name in tags) == ["@[…] ", "[…] ", "shared"]
+    assert all(name == key for name, key in tags.items())
+    # Others keep what they wrote, but for the words that named the person.
+    ticket = db.scalars(select(SupportTicket).where(SupportTicket.subject.startswith("Write to"))).one()
+    assert (ticket.subject, ticket.search_key) == ("Write to […]", " write to [...] \x01 vrite to [...] ")
+    assert (ticket.message, ticket.admin_response, ticket.version) == ("Help\n@[…], […].", "@[…], […].", 2)
+    bodies = select(Message.body).where(Message.body.contains("@[…]")).order_by(Message.id)
+    assert db.scalars(bodies).all() == ["Help\n@[…], […].", "<@[…], […].>"]
+    assert db.scalars(select(Import.filename).order_by(Import.id)).all()[1:2] == ["[…]"]
     assert db.scalars(select(IdempotencyKey.key)).all() == ["4"]
     assert db.scalars(select(SecurityEvent.ip).where(SecurityEvent.user_agent == "other")).all() == ["192.0.2.1"]
-    assert len(db.scalars(select(Dispatch.id)).all()) == 3  # alerts of others, and what named them
+    assert len(db.scalars(select(Dispatch.id)).all()) == 4  # alerts of others, and what named them
     assert db.scalars(select(Dispatch.params).where(Dispatch.dedupe_key == "named")).all() == [{"text": "[…]"}]
     assert verify(database, settings).problem is None  # the chain over the history is whole
     # That it was done is known, and by whom.

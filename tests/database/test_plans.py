@@ -22,7 +22,8 @@ from backend.database.listing import PAGE_CAP
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
 from backend.database.schemas.users import StudentFilters
-from backend.database.search.lookup import KIND, SHIFTS, Lookup
+from backend.database.search.lookup import Lookup
+from backend.database.search.made import KIND, SHIFTS
 from tests.factories import make_user
 
 

@@ -15,7 +15,8 @@ from backend.database.models.users import User
 from backend.database.schemas.users import StudentFilters
 from backend.database.search import SearchIndex
 from backend.database.search.index import pieces
-from backend.database.search.lookup import Formula, stands, widest
+from backend.database.search.lookup import stands, widest
+from backend.database.search.made import Formula
 from backend.database.session import Database
 from tests.factories import make_user
 

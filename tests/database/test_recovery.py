@@ -4,7 +4,8 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from backend.core.errors import NotFoundError
@@ -16,6 +17,7 @@ from backend.database.models.auth import AuthSession, OneTimeToken
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.users import User
 from backend.database.session import Database
+from tests.database.rivals import overtaken
 from tests.factories import make_user
 
 
@@ -78,3 +80,24 @@ def test_a_link_confirms_no_address_of_a_closed_account_and_is_not_used_up_by_it
     switch(db, olga, active=True)
     confirm()
     assert stands() == ("new@pupils.example", True)
+
+
+def test_nobody_gets_another_address_while_a_link_is_written_to_the_old_one(
+    database: Database, db: Session, olga: User
+) -> None:
+    """Whatever ends the links of the old address then comes after this one was made."""
+    if database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time")
+    refused = []
+
+    def rival(_connection: Connection) -> None:
+        with database.engine.connect() as other, other.begin():
+            other.execute(text("SET LOCAL lock_timeout = '200ms'"))
+            try:
+                other.execute(text("UPDATE users SET email_key = 'other@pupils.example' WHERE email IS NOT NULL"))
+            except OperationalError as error:
+                refused.append(getattr(error.orig, "sqlstate", ""))
+
+    with overtaken(database.engine, "DELETE FROM one_time_tokens", rival) as tried, database.transaction() as session:
+        RecoveryCRUD(session).ask("olga@pupils.example")
+    assert (refused, len(tried)) == (["55P03"], 1)

@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 from backend.database.crud.lessons import LessonCRUD
 from backend.database.crud.users import StudentCRUD
 from backend.database.models.lessons import Lesson
+from backend.database.models.users import User
 from backend.database.schema import alembic_config
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.users import StudentFilters
-from backend.database.search import SEARCH_LENGTH, key_of, sound
+from backend.database.search import SEARCH_LENGTH, Ranking, SearchIndex, key_of, sound
 from backend.database.session import Database
 from tests.factories import make_lesson, make_user
 
@@ -138,3 +139,15 @@ def test_what_was_there_before_is_found_by_its_sound_too(database: Database, db:
 
     assert keys == ["свет из окна", " свет из окна \x01 svet iz okna "]
     assert LessonCRUD(db).get_all(ListParams(q="svet okna")).total == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["%(t0)s", "%(t1)s", "%(t2)s x", "%(number)s", "%(newest)s %(t1)s", "%s %t0", "100%", "%%(t1)s"]
+)
+def test_what_looks_like_a_place_of_the_statement_is_a_text(db: Session, text: str) -> None:
+    """Nobody is found, and nothing is put where it does not belong."""
+    person = make_user(db, first_name="Мария", last_name=text)
+    make_user(db, first_name="Анна")
+    index = SearchIndex(db, User, text)
+    found = [row_id for _level, row_id in Ranking(index, select(User)).behind(None, 5)]
+    assert found == [person.id]

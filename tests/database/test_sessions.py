@@ -281,7 +281,9 @@ def test_refresh_tokens_follow_each_other(db: Session, boris: User, later: Later
     turned = sessions.rotate(first)
     assert (turned.session and turned.session.id) == session.id
     rows = db.execute(
-        select(RefreshToken.token_hash, RefreshToken.parent_id, RefreshToken.session_id, RefreshToken.expires_at)
+        select(
+            RefreshToken.token_hash, RefreshToken.parent_id, RefreshToken.session_id, RefreshToken.expires_at
+        ).order_by(RefreshToken.id)
     ).all()
     assert rows == [
         (security.digest(first), None, session.id, session.expires_at),

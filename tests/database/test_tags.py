@@ -52,8 +52,8 @@ def test_a_tag_is_put_on_many_and_told_on_each_page(db: Session, database: Datab
     assert (again.done, again.same, [row_id for row_id, _why in again.errors]) == (1, 1, [999])
     assert list(db.scalars(select(Tag.name))) == ["VIP"]
     assert names(database, "users", first.id, second.id) == [["VIP"], ["VIP"]]
-    told = db.execute(select(Change.op, Change.root, Change.root_id).where(Change.entity == "user_tags"))
-    assert [tuple(row) for row in told] == [("create", "users", first.id), ("create", "users", second.id)]
+    told = select(Change.op, Change.root, Change.root_id).where(Change.entity == "user_tags").order_by(Change.id)
+    assert [tuple(row) for row in db.execute(told)] == [("create", "users", first.id), ("create", "users", second.id)]
 
 
 def test_lists_are_filtered_by_a_tag(db: Session, database: Database) -> None:

@@ -68,7 +68,7 @@ def test_a_refused_row_leaves_the_others_alone(db: Session, database: Database) 
     current_language.reset(asks_in_russian)
     assert (outcome.done, outcome.same) == (2, 0)
     assert outcome.errors == [
-        (sold.id, "Это купили 1 раз, поэтому удалить нельзя. Лучше скройте: у купивших доступ останется."),
+        (sold.id, "Это уже купили, поэтому удалить нельзя. Лучше скройте: у купивших доступ останется."),
         (999, "Урока 999 здесь больше нет."),
     ]
     assert list(db.scalars(select(Lesson.id))) == [sold.id]
@@ -189,3 +189,10 @@ def test_a_constraint_sends_each_row_by_itself(db: Session, database: Database) 
 
 def test_every_verb_has_its_words_in_the_history() -> None:
     assert {name for crud in TABLES.values() for name in crud.verbs} <= LABELS.keys()
+
+
+def test_codes_are_switched_off_and_on_again(db: Session, database: Database) -> None:
+    codes = [make_promo(db, code="ON"), make_promo(db, code="OFF", is_active=False)]
+    for verb, done in (("switch_off", False), ("switch_on", True)):
+        bulk(database, "promo_codes", verb, [code.id for code in codes])
+        assert list(db.scalars(select(PromoCode.is_active))) == [done] * 2

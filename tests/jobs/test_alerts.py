@@ -213,3 +213,17 @@ def test_whoever_runs_the_school_and_may_see_the_events_is_told(
     database.run(ALERT.work)
     db.rollback()
     assert [to for to, _what, _details in told(db)] == ["Owner2@okno.example"]
+
+
+def test_a_chain_that_begins_over_older_history_is_told_whatever_was_chosen(
+    database: Database, db: Session, happen: Happen
+) -> None:
+    db.execute(update(User).where(User.id == 1).values(email="anna@okno.example", ui_language="en"))
+    database.run(lambda session: AlertCRUD(session).choose([], "email"))
+    happen(Event.AUDIT_STARTED)
+    happen(Event.AUDIT_STARTED, older_at="2025-11-21T10:00:00+00:00")
+    db.execute(delete(Dispatch))
+    database.run(ALERT.work)
+    [(to, what, details)] = [line for line in told(db) if "chain" in line[1]]
+    assert (to, what) == ("anna@okno.example", "The history chain was started")
+    assert " · over history that was already there · " in details

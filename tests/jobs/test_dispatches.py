@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+import time_machine
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
@@ -318,3 +319,11 @@ def test_a_blocked_chat_is_noted_once_and_makes_no_open_form_stale(
     db.refresh(student)
     assert (student.blocked_bot_at, student.version) == (None, before)
     assert state(db, row) == ("pending", 5, None)
+
+
+def test_what_a_sender_that_died_had_taken_is_in_nobodys_hands(db: Session) -> None:
+    queue(db, "a")
+    assert claimed(db) == ["a"]
+    with time_machine.travel(clock.now() + LEASE + timedelta(seconds=1), tick=False):
+        DispatchCRUD(db)._release_expired()
+    assert db.execute(select(Dispatch.state, Dispatch.lease_until)).one() == ("pending", None)

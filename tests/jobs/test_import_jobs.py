@@ -11,6 +11,7 @@ from backend.core import clock
 from backend.database.crud.imports import ImportCRUD
 from backend.database.crud.intake import work as imports
 from backend.database.crud.intake.plan import Plan, Seen
+from backend.database.crud.jobs import JobCRUD
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.imports import Import, ImportRow
 from backend.database.models.jobs import Job, JobError
@@ -76,6 +77,8 @@ def test_a_long_file_is_written_row_by_row_once(db: Session, database: Database)
     told = [(error.row_id, error.message) for error in db.scalars(select(JobError).order_by(JobError.id))]
     words = "Someone has changed this record since the check."
     assert told == [(101, words), (451, words)]  # as the spreadsheet numbers them
+    errors = db.scalars(select(JobError)).all()
+    assert JobCRUD(db).named(job, errors) == {101: "C99", 451: "N299"}
     found = db.get_one(Import, import_id)
     assert (found.state, found.change_set_id, found.job_id) == ("done", job.change_set_id, job_id)
     made = db.get_one(ChangeSet, job.change_set_id)

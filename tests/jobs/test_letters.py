@@ -223,7 +223,7 @@ def test_a_cause_has_one_letter_and_a_kind_its_values(post: Post, db: Session) -
     assert (written.subject, LINK in written.text) == ("Reset your password for Lyceum", True)
     with pytest.raises(ValueError, match=r"reset takes \['link', 'name'\]"):
         letters.post("reset", to="a@b.example", language="en", name="x")
-    withdraw(db, user.id, "reset")
+    withdraw(db, [user.id], ["reset"])
     db.expire_all()
     assert (db.get_one(Dispatch, first.id).state, letters.letter(db.get_one(Dispatch, first.id))) == ("cancelled", None)
     db.delete(user)

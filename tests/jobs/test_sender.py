@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
+import time_machine
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
@@ -136,10 +137,11 @@ def test_a_new_leader_lets_the_second_of_another_one_pass(desk: Desk) -> None:
 
 
 def test_what_comes_soon_is_waited_for_until_then(desk: Desk) -> None:
-    desk.queue("a", not_before=clock.now() + timedelta(seconds=0.9))
-    assert desk.step() < 0.9
-    desk.db.execute(update(Dispatch).values(not_before=clock.now() + timedelta(seconds=30)))
-    assert desk.step() == 1.0
+    with time_machine.travel(clock.now(), tick=False):
+        desk.queue("a", not_before=clock.now() + timedelta(seconds=0.75))
+        assert desk.step() == 0.75
+        desk.db.execute(update(Dispatch).values(not_before=clock.now() + timedelta(seconds=30)))
+        assert desk.step() == 1.0
 
 
 def test_no_more_is_on_its_way_than_is_allowed(desk: Desk) -> None:

@@ -100,7 +100,7 @@ def test_errors_are_told_in_the_language_of_whoever_asked(db: Session, database:
         page = JobCRUD(session).errors(job_id, ListParams(limit=1))
         rest = JobCRUD(session).errors(job_id, ListParams(limit=1, cursor=page.next))
     assert [(row.row_id, row.message) for row in (*page.items, *rest.items)] == [
-        (ids[0], "Это купили 1 раз, поэтому удалить нельзя. Лучше скройте: у купивших доступ останется."),
+        (ids[0], "Это уже купили, поэтому удалить нельзя. Лучше скройте: у купивших доступ останется."),
         (999, "Урока 999 здесь больше нет."),
     ]
 
@@ -269,6 +269,11 @@ def test_an_undo_tells_what_it_leaves(db: Session, database: Database) -> None:
 
     assert (job_of(db, back).done, job_of(db, back).failed) == (1, 1)
     with database.read() as session:
-        told = [(row.row_id, row.message) for row in JobCRUD(session).errors(back, ListParams()).items]
+        jobs, errors = JobCRUD(session), JobCRUD(session).errors(back, ListParams()).items
+        told = [(row.row_id, row.message) for row in errors]
+        named = jobs.named(jobs.get_by_id(back), errors)
+        part = JobError(job_id=back, row_id=ids[0], message=f"tag {ids[0]}: Someone has changed this since.")
+        assert jobs.named(jobs.get_by_id(back), [part]) == {}
     assert told == [(ids[0], f"lesson {ids[0]}, Price: Someone has changed this since.")]
+    assert named == {ids[0]: db.get_one(Lesson, ids[0]).title}
     assert list(db.scalars(select(Lesson.price).order_by(Lesson.id))) == [7, 101]

@@ -98,7 +98,7 @@ def kill_now_and_then(database: Database, db: Session, job_id: int) -> int:
 def test_a_worker_killed_again_and_again_does_each_row_once(database: Database, db: Session, figure: Figure) -> None:
     many_lessons(database)
     with database.transaction() as session:
-        job_id = JobCRUD(session).start("lessons", "change_price", {"percent": 10}, select(Lesson.id), None).id
+        job_id = JobCRUD(session).start("lessons", "change_price", {"percent": 10}, select(Lesson.id), 1).id
 
     hits = kill_now_and_then(database, db, job_id)
     process = worker(database.url, whole=True)

@@ -94,6 +94,14 @@ def test_an_order_is_refused_with_words(till: Till, maria: User, lesson: Lesson,
     assert count(db, Order, Order.user_id == maria.id) == 0
 
 
+def test_an_order_with_a_code_that_nobody_gave_out_is_refused(
+    till: Till, maria: User, lesson: Lesson, db: Session
+) -> None:
+    answer = till.order(maria, lesson, "NOSUCH")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "promo_invalid")
+    assert count(db, Order) == 0
+
+
 def test_a_lesson_is_owned_through_a_course(till: Till, maria: User, lesson: Lesson, db: Session) -> None:
     course = make_course(db, [lesson])
     other = make_course(db, [lesson], title="Ещё один")

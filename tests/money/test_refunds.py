@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import Response
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
@@ -49,15 +50,16 @@ def test_a_refund_closes_the_access_and_asks_telegram(
     assert rows(db, *asked) == [(249, "По ошибке", "requested", None)]
     out = rows(db, Dispatch.dedupe_key, Dispatch.method, Dispatch.chat_id, Dispatch.refund_id)
     assert out[1:] == [
-        ("refund:1", "refundStarPayment", maria.telegram_id, 1),
+        # In this order: a chat's rows leave one after another, and Telegram's word that the Stars are back is the last.
         ("refund-notice:1", "sendMessage", maria.telegram_id, None),
+        ("refund:1", "refundStarPayment", maria.telegram_id, 1),
     ]
     params = [found for (found,) in rows(db, Dispatch.params)][1:]
-    assert params[0] == {
+    assert params[1] == {
         "user_id": maria.telegram_id,
         "telegram_payment_charge_id": purchase["payment_id"],
     }
-    assert params[1]["text"] == "We are refunding 249 ★ for “Свет из окна”. Your access is now closed."
+    assert params[0]["text"] == "We are refunding 249 ★ for “Свет из окна”. Your access is now closed."
     assert rows(db, ChangeSet.label)[-1] == ("refund",)
     books_are_right(db)
 
@@ -233,3 +235,35 @@ class TestGifts:
             database.run(lambda session: PurchaseCRUD(session).revoke_grant(bought["id"]))
         assert caught.value.code == "not_a_grant"
         books_are_right(db)
+
+
+class TestTelegramSaysThatTheStarsAreBack:
+    def told(self, till: Till, user: User, charge: str) -> Response:
+        body = {"payment_id": charge, "telegram_id": user.telegram_id}
+        return till.bot.post("/api/purchases/returned", json=body)
+
+    def test_as_the_school_had_asked(
+        self, till: Till, clerk: TestClient, maria: User, lesson: Lesson, db: Session
+    ) -> None:
+        purchase = till.buy(maria, lesson)
+        clerk.post(f"/api/purchases/{purchase['id']}/refund")
+        for _time in range(2):
+            assert self.told(till, maria, purchase["payment_id"]).json() == {"outcome": "returned"}
+        assert rows(db, Refund.status) == [("done",)]
+        books_are_right(db)
+
+    def test_though_nobody_had_asked(self, till: Till, maria: User, lesson: Lesson, db: Session) -> None:
+        purchase = till.buy(maria, lesson)
+        assert self.told(till, maria, purchase["payment_id"]).json() == {"outcome": "chargeback"}
+        assert [revoked is not None for (revoked,) in rows(db, Purchase.revoked_at)] == [True]
+        assert rows(db, Refund.reason, Refund.status) == [("chargeback", "done")]
+        assert self.told(till, maria, purchase["payment_id"]).json() == {"outcome": "returned"}
+        books_are_right(db)
+
+    def test_of_a_payment_that_is_not_theirs_or_not_known(
+        self, till: Till, maria: User, lesson: Lesson, db: Session
+    ) -> None:
+        purchase = till.buy(maria, lesson)
+        assert refusal(self.told(till, make_user(db), purchase["payment_id"])) == (404, "not_found")
+        assert refusal(self.told(till, maria, "stx-unknown")) == (404, "not_found")
+        assert rows(db, Purchase.revoked_at) == [(None,)]

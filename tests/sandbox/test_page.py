@@ -1,5 +1,7 @@
 """The chat page without script: forms and links alone tell the whole story."""
 
+import time
+
 import httpx2
 import pytest
 from aiogram.methods import SendVideo
@@ -190,6 +192,38 @@ def test_changes_are_told_at_once(desk: Desk) -> None:
         before = next(events)
         desk.olga.start()
         assert next(events) != before
+
+
+def test_whoever_has_signed_out_is_told_nothing_more(desk: Desk) -> None:
+    with desk.browser.stream("GET", "/sandbox/events") as stream:
+        lines = (line for line in stream.iter_lines() if line.startswith("data:"))
+        next(lines)
+        with httpx2.Client(cookies=desk.browser.cookies, headers={"Sec-Fetch-Site": "same-origin"}) as other:
+            out = other.post(f"{desk.origin}/logout", data={"csrf_token": desk.token})
+        assert out.status_code == 303
+        desk.olga.start()
+        assert list(lines) == []  # it ends
+
+
+def test_a_page_that_shows_everything_is_told_nothing(desk: Desk) -> None:
+    desk.olga.start()
+    desk.olga.wait("Hello")
+    seen = one(desk.get(), "[data-seen]").attributes["data-seen"] or ""
+    with desk.browser.stream("GET", "/sandbox/events", params={"seen": seen}) as stream:
+        lines = (line for line in stream.iter_lines() if line)
+        assert next(lines) == "retry: 1000"
+        time.sleep(0.5)
+        desk.olga.send("more")
+        told = next(lines), next(lines)
+    assert told[0] == "event: change"
+    assert told[1].startswith("id: ")
+    assert told[1] != f"id: {seen}"
+    # The stream breaks; the browser comes again with the page's address and the last event that it has heard.
+    again = desk.browser.stream(
+        "GET", "/sandbox/events", params={"seen": seen}, headers={"Last-Event-ID": told[1].removeprefix("id: ")}
+    )
+    with again as stream:
+        assert next(stream.iter_lines()) == "retry: 1000"
 
 
 def test_a_big_video_passes_the_application(desk: Desk) -> None:

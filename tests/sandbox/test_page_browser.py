@@ -1,13 +1,18 @@
 """The chat page in Chromium: live, by keyboard, in both themes, on a phone."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from aiogram.methods import SendMessage, SendPhoto
+from aiogram.types import BufferedInputFile
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.browser.axe import violations
 from tests.browser.chromium import chromium
+from tests.sandbox.clerk import MENU
 from tests.sandbox.desk import Desk
+from tests.sandbox.test_files import png
 
 pytestmark = pytest.mark.browser
 
@@ -107,6 +112,81 @@ def test_typing_survives_a_change(page: Page, desk: Desk) -> None:
     desk.olga.send("from elsewhere")
     expect(page.locator("#chat")).to_contain_text("You said from elsewhere")
     expect(page.locator("#say")).to_have_value("half a sen")
+
+
+END = "(() => { const s = document.getElementById('scroll'); return s.scrollHeight - s.scrollTop - s.clientHeight })()"
+
+
+def filled(desk: Desk) -> None:
+    """A chat longer than the screen."""
+    desk.box.rules(desk.olga.account, rate=False)
+    for number in range(25):
+        desk.clerk.bot(SendMessage(chat_id=desk.olga.id, text=f"line {number}"))
+
+
+def picture(desk: Desk, page: Page) -> None:
+    """A photo that comes a while after its message, and the bot's screen below it."""
+
+    def late(route: Route) -> None:
+        time.sleep(0.6)
+        route.continue_()
+
+    page.route("**/sandbox/media/**", late)
+    photo = BufferedInputFile(png(360, 640), "light.png")
+    desk.clerk.bot(SendPhoto(chat_id=desk.olga.id, photo=photo))
+    desk.clerk.bot(SendMessage(chat_id=desk.olga.id, text="What next?", reply_markup=MENU))
+    expect(page.locator("#chat img")).not_to_have_js_property("naturalWidth", 0)
+    page.wait_for_timeout(300)
+
+
+def test_a_chat_at_its_end_stays_there_while_a_photo_loads(page: Page, desk: Desk) -> None:
+    desk.olga.start()
+    filled(desk)
+    open_chat(page, desk)
+    expect(page.locator("#chat")).to_contain_text("line 24")
+    picture(desk, page)
+    assert page.evaluate("document.querySelector('#chat img').height") > 200
+    assert page.evaluate(END) < 2
+    expect(page.get_by_role("button", name="Toast").last).to_be_in_viewport()
+
+
+def test_whoever_reads_above_is_left_there(page: Page, desk: Desk) -> None:
+    desk.olga.start()
+    filled(desk)
+    open_chat(page, desk)
+    expect(page.locator("#chat")).to_contain_text("line 24")
+    page.locator("#scroll").hover()
+    page.mouse.wheel(0, -600)
+    page.wait_for_timeout(300)
+    assert page.evaluate(END) > 300
+    before = page.evaluate("document.getElementById('scroll').scrollTop")
+    picture(desk, page)
+    assert page.evaluate("document.getElementById('scroll').scrollTop") == before
+
+
+def test_the_first_load_fetches_the_page_once(page: Page, desk: Desk) -> None:
+    desk.olga.start()
+    desk.olga.wait("Hello")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/sandbox/")[2]))
+    open_chat(page, desk)
+    page.wait_for_timeout(1200)
+    assert [url for url in asked if url.startswith("?")] == [f"?student={desk.olga.id}"]
+    assert len([url for url in asked if url.startswith("events?")]) == 1
+
+
+def test_the_time_of_an_invoice_stays_in_its_bubble(page: Page, desk: Desk) -> None:
+    desk.olga.start()
+    desk.olga.press("Buy", desk.olga.wait("Hello"))
+    desk.olga.wait(lambda m: m.invoice)
+    open_chat(page, desk)
+    bubble = page.locator("#chat .ly-bubble", has=page.locator("[data-pay]"))
+    words = bubble.locator("p").nth(1)
+    words.evaluate("p => p.firstChild.data = 'full '.repeat(80).slice(0, 37 * 7)")
+    inner, stamp = bubble.locator("> div").bounding_box(), bubble.locator(".ly-at").bounding_box()
+    assert inner is not None
+    assert stamp is not None
+    assert stamp["y"] + stamp["height"] <= inner["y"] + inner["height"]
 
 
 def test_a_deep_link_of_a_button_opens_here(page: Page, desk: Desk) -> None:

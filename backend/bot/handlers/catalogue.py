@@ -29,7 +29,8 @@ async def courses(talk: Talk, callback_data: Go | None = None) -> None:
 
 
 async def card(talk: Talk, callback_data: Show) -> None:
-    await show_item(talk, Item(callback_data.kind, callback_data.id), number=callback_data.page)
+    item = Item(callback_data.kind, callback_data.id)
+    await show_item(talk, item, number=callback_data.page, via=callback_data.via)
 
 
 async def course_from_receipt(talk: Talk, callback_data: OpenCourse) -> None:
@@ -38,38 +39,41 @@ async def course_from_receipt(talk: Talk, callback_data: OpenCourse) -> None:
 
 async def drop_promo(talk: Talk, callback_data: Act) -> None:
     talk.memory.promo = None
-    await show_item(talk, callback_data.item, note=checkout.promo_removed())
+    await show_item(talk, callback_data.item, note=checkout.promo_removed(), via=callback_data.via)
 
 
-async def show_item(talk: Talk, item: Item, *, number: int = 0, note: Markup | None = None) -> None:
-    """A lesson's or a course's card, as this student may see it."""
+async def show_item(talk: Talk, item: Item, *, number: int = 0, note: Markup | None = None, via: str = "") -> None:
+    """A lesson's or a course's card, as this student may see it; `via` is where it was opened from."""
     try:
-        await (_show_lesson if item.kind == "lesson" else _show_course)(talk, item, number, note)
+        if item.kind == "lesson":
+            await _show_lesson(talk, item, note, via)
+        else:
+            await _show_course(talk, item, number, note, via)
     except ApiRefusedError as error:
-        await talk.show(menu.gone(error.told))
+        await talk.show(menu.gone(error.told, item.kind))
 
 
-async def _show_lesson(talk: Talk, item: Item, _number: int, note: Markup | None) -> None:
+async def _show_lesson(talk: Talk, item: Item, note: Markup | None, via: str) -> None:
     lesson = await talk.api.lesson(item.id)
     shelf = await shelf_of(talk.api, talk.student.id)
     owned = shelf.holds(item)
     if not (lesson.is_active or owned):
-        await talk.show(menu.gone(_("This is not available right now.")))
+        await talk.show(menu.gone(_("This is not available right now."), item.kind))
         return
     offer = await _offer(talk, item, texts.asked_of_lesson(lesson), owned=owned)
-    await talk.show(texts.lesson(lesson, offer, owned=owned, note=note))
+    await talk.show(texts.lesson(lesson, offer, owned=owned, note=note, via=via))
 
 
-async def _show_course(talk: Talk, item: Item, number: int, note: Markup | None) -> None:
+async def _show_course(talk: Talk, item: Item, number: int, note: Markup | None, via: str) -> None:
     course = await talk.api.course(item.id)
     shelf: Shelf = await shelf_of(talk.api, talk.student.id)
     owned = shelf.holds(item)
     if not (course.is_active or owned):
-        await talk.show(menu.gone(_("This is not available right now.")))
+        await talk.show(menu.gone(_("This is not available right now."), item.kind))
         return
     offer = await _offer(talk, item, texts.asked_of_course(course), owned=owned)
-    screen = texts.course(course, offer, owned=owned, lessons_owned=shelf.lessons, number=number, note=note)
-    await talk.show(screen)
+    inside = shelf.lessons
+    await talk.show(texts.course(course, offer, owned=owned, lessons_owned=inside, number=number, note=note, via=via))
 
 
 async def _offer(talk: Talk, item: Item, full: int, *, owned: bool) -> Offer:

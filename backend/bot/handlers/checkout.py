@@ -11,7 +11,7 @@ from backend.bot.http import ApiError, ApiRefusedError, Patience
 from backend.bot.keyboards import Act, Go, Place, at
 from backend.bot.markup import clip
 from backend.bot.memory import Ask, Memory
-from backend.bot.payments import Settlement
+from backend.bot.payments import Settlement, receipt_first
 from backend.bot.profile import language_of
 from backend.bot.routes import TalkRouter
 from backend.bot.talk import Talk
@@ -29,6 +29,7 @@ REFUSAL = 255  # characters of Telegram's sentence at the payment sheet
 MAX_CODE = 64
 OWNED = "already_owned"
 PROMO_INVALID = "promo_invalid"
+CHARGEBACK = "chargeback"
 
 
 async def buy(talk: Talk, callback_data: Act) -> None:
@@ -47,33 +48,33 @@ async def place_order(talk: Talk, act: Act) -> None:
         order = await talk.api.order(talk.student.id, item, code)
     except ApiRefusedError as error:
         if error.code == OWNED:
-            await _open(talk, item)
+            await _open(talk, item, act.via)
         elif error.code == PROMO_INVALID:
             talk.memory.promo = None
-            await show_item(talk, item, note=texts.promo_refused(error.message))
+            await show_item(talk, item, note=texts.promo_refused(error.message), via=act.via)
         else:
             raise
         return
     if order.status == "paid":
-        await _given(talk, item, order)
+        await _given(talk, act, order)
     elif talk.student.terms_accepted_at is None:
         await talk.show(texts.consent(talk.school, act))
     else:
-        await talk.show_invoice(texts.invoice(order, item))
+        await talk.show_invoice(texts.invoice(order, item, act.via))
 
 
-async def _given(talk: Talk, item: Item, order: OrderResponse) -> None:
+async def _given(talk: Talk, act: Act, order: OrderResponse) -> None:
     if order.discount:
         talk.memory.promo = None
     await talk.toast(texts.taken(order.title).unescape())
-    await _open(talk, item)
+    await _open(talk, act.item, act.via)
 
 
-async def _open(talk: Talk, item: Item) -> None:
+async def _open(talk: Talk, item: Item, via: str) -> None:
     if item.kind == "lesson":
-        await deliver(talk, item.id)
+        await deliver(talk, item.id, via=via)
     else:
-        await show_item(talk, item)
+        await show_item(talk, item, via=via)
 
 
 # --- promo codes
@@ -81,7 +82,8 @@ async def _open(talk: Talk, item: Item) -> None:
 
 async def ask_promo(talk: Talk, callback_data: Act | Go | None = None) -> None:
     """For one thing when its card asked, else for whatever is bought next."""
-    about = {"kind": callback_data.kind, "id": callback_data.id} if isinstance(callback_data, Act) else {}
+    asked = callback_data if isinstance(callback_data, Act) else None
+    about = {"kind": asked.kind, "id": asked.id, "via": asked.via} if asked else {}
     talk.memory.expect(Ask.promo, **about)
     await talk.show(texts.ask_promo())
 
@@ -99,9 +101,10 @@ async def take_promo(talk: Talk) -> None:
     if not checked.valid:
         await talk.show(texts.ask_promo(refusal=checked.reason))
         return
+    via = str(talk.memory.about.get("via", ""))
     talk.memory.forget_dialogue()
-    talk.memory.promo = code
-    await show_item(talk, item, note=texts.promo_counts(code))
+    talk.memory.promo = code = checked.code or code
+    await show_item(talk, item, note=texts.promo_counts(code), via=via)
 
 
 # --- the money
@@ -145,6 +148,7 @@ async def paid(talk: Talk, settlement: Settlement) -> None:
         await talk.show(texts.revoked(stars))
     else:
         talk.memory.promo = None
+        await receipt_first(talk.api, talk.chat_id)
         await _hand_over(talk, purchase)
 
 
@@ -159,8 +163,15 @@ async def _hand_over(talk: Talk, purchase: PurchaseResponse) -> None:
 
 async def refunded(talk: Talk) -> None:
     assert isinstance(talk.event, Message)
-    assert talk.event.refunded_payment is not None  # chosen by the filter
-    await talk.show(texts.refunded(talk.event.refunded_payment.total_amount))
+    payment = talk.event.refunded_payment
+    assert payment is not None  # chosen by the filter
+    try:
+        outcome = await talk.api.record_return(talk.chat_id, payment.telegram_payment_charge_id)
+    except ApiError as error:  # Telegram's list of Stars tells the school later
+        log.warning("return_not_recorded", chat=talk.chat_id, code=error.code)
+        outcome = ""
+    stars = payment.total_amount
+    await talk.show(texts.revoked(stars) if outcome == CHARGEBACK else texts.refunded(stars))
 
 
 async def paysupport(talk: Talk) -> None:

@@ -42,16 +42,32 @@ async def _titled(api: Api, item: Item) -> Owned:
 
 
 async def open_lesson(talk: Talk, callback_data: Act | OpenLesson) -> None:
-    await deliver(talk, callback_data.id)
+    if isinstance(callback_data, Act):
+        await _keep_if_free(talk, callback_data.item)
+        await deliver(talk, callback_data.id, via=callback_data.via)
+    else:
+        await deliver(talk, callback_data.id)
 
 
-async def deliver(talk: Talk, lesson_id: int) -> None:
+async def _keep_if_free(talk: Talk, item: Item) -> None:
+    """A free lesson becomes the student's when it is opened, by an order of nothing.
+
+    Whatever the school says against it (they have it already), its content decides who may read.
+    """
+    try:
+        if (await talk.api.lesson(item.id)).is_free:
+            await talk.api.order(talk.student.id, item, None)
+    except ApiRefusedError as error:
+        log.info("free_lesson_not_kept", lesson=item.id, code=error.code)
+
+
+async def deliver(talk: Talk, lesson_id: int, *, via: str = "") -> None:
     """Sends a lesson's content, which stays in the chat, and puts the living message under it."""
     try:
         lesson = await talk.api.content(talk.student.id, lesson_id, talk.bot.id)
     except ApiRefusedError as error:
         if error.code == NOT_ENTITLED:
-            await show_item(talk, Item("lesson", lesson_id))
+            await show_item(talk, Item("lesson", lesson_id), via=via)
             return
         await talk.show(menu.gone(error.told))
         return
@@ -64,7 +80,7 @@ async def deliver(talk: Talk, lesson_id: int) -> None:
     for message in messages:
         await talk.bot.send_message(talk.chat_id, message, protect_content=True)
     empty = lesson.media is None and not messages
-    await talk.show(texts.after_content(lesson, empty=empty, without_video=not video))
+    await talk.show(texts.after_content(lesson, empty=empty, without_video=not video, via=via))
 
 
 async def _sent_video(talk: Talk, lesson: LessonContent) -> bool:

@@ -39,6 +39,7 @@ async def keep_promo(talk: Talk, code: str) -> str | None:
         checked = await talk.api.check_promo(code, talk.student.id, Item("lesson", lesson.id))
         if checked.reason_code in HOPELESS:
             return checked.reason
+        code = checked.code or code  # as the school writes it
         if checked.reason_code != "already_owned":
             break
     talk.memory.promo = code

@@ -37,7 +37,7 @@ async def _show(talk: Talk, ticket_id: int, *, number: int = 0, note: Markup | N
     except ApiRefusedError as error:
         if error.status != NOT_FOUND:
             raise
-        await talk.show(menu.gone(error.told))
+        await talk.show(menu.gone(error.told, "ticket"))
         return
     await talk.show(texts.ticket(found, number=number, note=note))
 

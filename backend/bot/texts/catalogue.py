@@ -14,11 +14,14 @@ from backend.bot.keyboards import (
     Go,
     Place,
     Show,
+    back,
     button,
     go,
     keyboard,
     menu_row,
     pages_row,
+    via_course,
+    via_list,
 )
 from backend.bot.markup import clip
 from backend.bot.screen import Screen, fill, page
@@ -76,7 +79,7 @@ def lessons(rows: Sequence[LessonResponse], shown: Shown, owned: frozenset[int])
         [
             button(
                 row_label(row.title, asked_of_lesson(row), owned=row.id in owned),
-                Show(kind="lesson", id=row.id),
+                Show(kind="lesson", id=row.id, via=via_list(Place.LESSONS, shown.number)),
             )
         ]
         for row in rows
@@ -99,7 +102,7 @@ def courses(rows: Sequence[CourseResponse], shown: Shown, owned: frozenset[int])
         [
             button(
                 row_label(row.title, asked_of_course(row), owned=row.id in owned),
-                Show(kind="course", id=row.id),
+                Show(kind="course", id=row.id, via=via_list(Place.COURSES, shown.number)),
             )
         ]
         for row in rows
@@ -114,10 +117,10 @@ def courses(rows: Sequence[CourseResponse], shown: Shown, owned: frozenset[int])
     )
 
 
-def lesson(row: LessonResponse, offer: Offer, *, owned: bool, note: Markup | None = None) -> Screen:
+def lesson(row: LessonResponse, offer: Offer, *, owned: bool, note: Markup | None = None, via: str = "") -> Screen:
     item = Item("lesson", row.id)
     may_open = owned or row.is_free
-    buttons = [_open_row(item)] if may_open else _buy_rows(item, offer)
+    buttons = [_open_row(item, via)] if may_open else _buy_rows(item, offer, via)
     return Screen(
         page(
             note,
@@ -126,11 +129,11 @@ def lesson(row: LessonResponse, offer: Offer, *, owned: bool, note: Markup | Non
             _inside(row),
             _price(offer, owned=owned),
         ),
-        keyboard(*buttons, [go(_("‹ Lessons"), Place.LESSONS), *menu_row()]),
+        keyboard(*buttons, [back(via, Place.LESSONS), *menu_row()]),
     )
 
 
-def course(
+def course(  # noqa: PLR0913 - what a card is made of
     row: CourseResponse,
     offer: Offer,
     *,
@@ -138,6 +141,7 @@ def course(
     lessons_owned: frozenset[int] = frozenset(),
     number: int = 0,
     note: Markup | None = None,
+    via: str = "",
 ) -> Screen:
     """`number`: which page of its lessons; `lessons_owned`: those that the student has anyway."""
     item = Item("course", row.id)
@@ -148,7 +152,7 @@ def course(
         [
             button(
                 _in_course(each, owned=owned or each.lesson_id in lessons_owned),
-                Show(kind="lesson", id=each.lesson_id),
+                Show(kind="lesson", id=each.lesson_id, via=via_course(row.id, number)),
             )
         ]
         for each in some
@@ -164,9 +168,9 @@ def course(
         ),
         keyboard(
             *buttons,
-            pages_row(Show(kind="course", id=row.id, page=number), pages),
-            *([] if owned else _buy_rows(item, offer)),
-            [go(_("‹ Courses"), Place.COURSES), *menu_row()],
+            pages_row(Show(kind="course", id=row.id, page=number, via=via), pages),
+            *([] if owned else _buy_rows(item, offer, via)),
+            [back(via, Place.COURSES), *menu_row()],
         ),
     )
 
@@ -210,18 +214,18 @@ def _asked(stars: int) -> Markup:
     return fill(_("Price: <b>%(price)s</b>"), price=money_text(stars))
 
 
-def _open_row(item: Item) -> list[InlineKeyboardButton]:
-    return [button(_("▶ Open the lesson"), Act.on("open", item))]
+def _open_row(item: Item, via: str) -> list[InlineKeyboardButton]:
+    return [button(_("▶ Open the lesson"), Act.on("open", item, via=via))]
 
 
-def _buy_rows(item: Item, offer: Offer) -> list[list[InlineKeyboardButton]]:
+def _buy_rows(item: Item, offer: Offer, via: str) -> list[list[InlineKeyboardButton]]:
     counts = offer.code is not None and offer.refusal is None
     price = offer.price if counts else offer.full
     buy = _("Buy for %(price)s") % {"price": money_text(price)} if price else _("Get it free")
-    rows = [[button(buy, Act.on("buy", item, full=not counts))]]
+    rows = [[button(buy, Act.on("buy", item, full=not counts, via=via))]]
     if offer.code:
         drop = _("Remove code %(code)s") % {"code": clip(offer.code, CODE)}
-        rows.append([button(drop, Act.on("drop", item))])
+        rows.append([button(drop, Act.on("drop", item, via=via))])
     elif offer.full:
-        rows.append([button(_("I have a promo code"), Act.on("promo", item))])
+        rows.append([button(_("I have a promo code"), Act.on("promo", item, via=via))])
     return rows

@@ -30,7 +30,7 @@ class Invoice:
     keyboard: InlineKeyboardMarkup
 
 
-def invoice(order: OrderResponse, item: Item) -> Invoice:
+def invoice(order: OrderResponse, item: Item, via: str = "") -> Invoice:
     title = clip(order.title, INVOICE_TITLE) or _("Lesson")
     pay = _("Pay %(price)s") % {"price": money_text(order.amount)}
     return Invoice(
@@ -41,13 +41,13 @@ def invoice(order: OrderResponse, item: Item) -> Invoice:
         start_parameter=f"{item.kind}_{item.id}",
         keyboard=keyboard(
             [InlineKeyboardButton(text=pay, pay=True)],
-            [button(_("‹ Back"), _show(item))],
+            [button(_("‹ Back"), _show(item, via))],
         ),
     )
 
 
-def _show(item: Item) -> Show:
-    return Show.model_validate({"kind": item.kind, "id": item.id})
+def _show(item: Item, via: str) -> Show:
+    return Show.model_validate({"kind": item.kind, "id": item.id, "via": via})
 
 
 def terms_text(school: str) -> Markup:
@@ -79,7 +79,7 @@ def consent(school: str, act: Act) -> Screen:
         page(question, terms_text(school)),
         keyboard(
             [button(_("✓ I accept, continue"), act.model_copy(update={"verb": "agree"}))],
-            [button(_("‹ Back"), _show(act.item))],
+            [button(_("‹ Back"), _show(act.item, act.via))],
         ),
     )
 

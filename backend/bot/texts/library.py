@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from backend.bot import markup
 from backend.bot.client import Item
-from backend.bot.keyboards import LABEL, Go, Place, Show, button, go, keyboard, menu_row, pages_row
+from backend.bot.keyboards import LABEL, Go, Place, Show, back, button, go, keyboard, menu_row, pages_row, via_list
 from backend.bot.markup import clip
 from backend.bot.screen import Screen, fill, page
 from backend.bot.texts.catalogue import Shown
@@ -19,6 +19,11 @@ from backend.database.schemas.lessons import LessonContent
 class Owned:
     item: Item
     title: str
+
+
+def _card(item: Item, page: int) -> Show:
+    way = via_list(Place.LIBRARY, page)
+    return Show.model_validate({"kind": item.kind, "id": item.id, "via": way})
 
 
 def library(rows: Sequence[Owned], shown: Shown) -> Screen:
@@ -34,7 +39,7 @@ def library(rows: Sequence[Owned], shown: Shown) -> Screen:
         [
             button(
                 f"{'📚' if row.item.kind == 'course' else '▶'} {clip(row.title, LABEL)}",
-                Show.model_validate({"kind": row.item.kind, "id": row.item.id}),
+                _card(row.item, shown.number),
             )
         ]
         for row in rows
@@ -70,8 +75,8 @@ def link(lesson: LessonContent) -> Markup | None:
     )
 
 
-def after_content(lesson: LessonContent, *, empty: bool = False, without_video: bool = False) -> Screen:
-    """The living message under a lesson. `empty`: there was nothing to send."""
+def after_content(lesson: LessonContent, *, empty: bool = False, without_video: bool = False, via: str = "") -> Screen:
+    """The living message under a lesson. `empty`: there was nothing to send; `via`: where its card was opened."""
     if empty:
         words = fill(
             _("You have access to “%(title)s”, but the school has not added anything to it yet."),
@@ -88,6 +93,7 @@ def after_content(lesson: LessonContent, *, empty: bool = False, without_video: 
     return Screen(
         page(words, sorry),
         keyboard(
+            [back(via, Place.LESSONS)] if via.startswith("c") else [],
             [go(_("Ask a question"), Place.NEW_TICKET)],
             [go(_("My lessons"), Place.LIBRARY), *menu_row()],
         ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from aiogram.types import BotCommand
 from markupsafe import Markup
 
 from backend.bot.keyboards import Place, Show, button, go, keyboard, menu_row
@@ -87,6 +88,10 @@ def commands() -> Sequence[tuple[str, str]]:
     )
 
 
+def command_list() -> list[BotCommand]:
+    return [BotCommand(command=name, description=words) for name, words in commands()]
+
+
 def not_understood(*, draft: bool) -> Screen:
     """`draft`: the words are kept and can be handed to support."""
     words = _("I am a bot and understand buttons best. Choose one, or ask a person: support reads everything.")
@@ -109,12 +114,13 @@ def trouble(words: str) -> Screen:
     )
 
 
-def gone(words: str) -> Screen:
-    """A lesson, a course or a ticket that is not there (any more)."""
-    return Screen(
-        page(fill("%(words)s", words=clip(words, WORDS))),
-        keyboard([go(_("Lessons"), Place.LESSONS), *menu_row()]),
-    )
+def gone(words: str, kind: str = "lesson") -> Screen:
+    """A lesson, a course or a ticket that is not there (any more); others of its kind may be."""
+    others = {
+        "course": go(_("Courses"), Place.COURSES),
+        "ticket": go(_("My questions"), Place.TICKETS),
+    }.get(kind, go(_("Lessons"), Place.LESSONS))
+    return Screen(page(fill("%(words)s", words=clip(words, WORDS))), keyboard([others, *menu_row()]))
 
 
 def stale_button() -> str:

@@ -26,9 +26,15 @@ from backend.core.i18n import _
 from backend.core.text import day_text
 
 THREAD = 3200  # units of a thread on one screen; the rest of a message is for what stands around it
-MARKS = {"open": "🟡", "in_progress": "🔵", "closed": "⚪"}
+WAITING, ANSWERED, CLOSED = "🟡", "🟢", "⚪"
 SUBJECT = 200
 DRAFT_SUBJECT = 60
+
+
+def mark(ticket: Ticket) -> str:
+    if ticket.status == "closed":
+        return CLOSED
+    return WAITING if ticket.waiting_since else ANSWERED
 
 
 def status_text(ticket: Ticket) -> str:
@@ -77,13 +83,13 @@ def tickets(rows: Sequence[Ticket], shown: Shown) -> Screen:
     buttons = [
         [
             button(
-                f"{MARKS.get(row.status, '')} {clip(row.subject, LABEL - 10)} · №{row.id}",
+                f"{mark(row)} {clip(row.subject, LABEL - 10)} · №{row.id}",
                 Show(kind="ticket", id=row.id),
             )
         ]
         for row in rows
     ]
-    legend = _("🟡 new, 🔵 in progress, ⚪ closed")
+    legend = _("🟡 waiting for our reply, 🟢 answered, ⚪ closed. The latest is on top.")
     return Screen(
         page(fill(_("<b>My questions</b>")), fill(legend)),
         keyboard(
@@ -142,7 +148,7 @@ def _head(row: Ticket) -> Markup:
         "<b>№%(id)s. %(subject)s</b>\n%(mark)s %(status)s",
         id=row.id,
         subject=clip(row.subject, SUBJECT),
-        mark=MARKS.get(row.status, ""),
+        mark=mark(row),
         status=status_text(row),
     )
 

@@ -19,6 +19,7 @@ from backend.crm.table import cells
 from backend.crm.table.declare import (
     PERCENT,
     Action,
+    Alone,
     Column,
     Edit,
     Field,
@@ -34,6 +35,6 @@ from backend.crm.table.routes import install
 from backend.crm.table.screen import Screen
 
 __all__ = [
-    "CHANGED", "CREATED", "NUMBER", "PERCENT", "Action", "Column", "Edit", "Field", "Screen", "Table", "attributes",
-    "between", "cells", "choice", "empty", "install", "relation", "when",
+    "CHANGED", "CREATED", "NUMBER", "PERCENT", "Action", "Alone", "Column", "Edit", "Field", "Screen", "Table",
+    "attributes", "between", "cells", "choice", "empty", "install", "relation", "when",
 ]  # fmt: skip

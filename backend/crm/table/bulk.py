@@ -1,31 +1,31 @@
 """The verbs of a table: on one row, on the chosen ones, on all that match."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
-from markupsafe import Markup
 from starlette.datastructures import FormData
 
 from backend.core import forms, viewing
-from backend.core.errors import ConfirmationRequiredError, ConflictError, InvalidError
+from backend.core.errors import ConfirmationRequiredError, ConflictError, ForbiddenError, InvalidError
 from backend.core.events import Event
-from backend.core.exports import csv_response
+from backend.core.exports import Format, export_response
 from backend.core.forms import Form
 from backend.core.i18n import _
-from backend.core.templating import flash, go_to, render, render_part, see_other, wants_fragment
-from backend.core.text import number
+from backend.core.templating import flash, go_to, render_part, see_other, wants_fragment
+from backend.core.text import number, ref, sentences, zone
 from backend.core.units import proved_lately
 from backend.crm.table.declare import Action
-from backend.crm.table.screen import Screen, respond_row
+from backend.crm.table.screen import Screen, respond_changed
 from backend.database import audit, history
 from backend.database.crud.jobs import JobCRUD
 from backend.database.verbs import BULK_NOW, Outcome, Verb, apply
 
 MOST = 100_000  # ids that a person can have ticked one by one
-NAMED = 3  # refusals told in the toast
+NAMED = 3  # reasons told in the toast, and rows of each
+FILES: dict[str, Format] = {"export": "csv", "export_xlsx": "xlsx"}  # what takes rows away instead of changing them
 
 
 async def _read(request: Request) -> FormData:
@@ -44,22 +44,24 @@ class Chosen:
 
 
 def chosen(sent: FormData) -> Chosen:
-    """Raises InvalidError for what is no list of ids, or none at all."""
-    texts = [part for text in sent.getlist("ids") if isinstance(text, str) for part in text.split(",") if part]
-    everything = sent.get("all") == "1"
+    """Raises InvalidError for what is no list of ids."""
+    return Chosen(_ids(text for text in sent.getlist("ids") if isinstance(text, str)), sent.get("all") == "1")
+
+
+def _ids(lists: Iterable[str]) -> list[int]:
+    texts = [part for text in lists for part in text.split(",") if part]
     if len(texts) > MOST or not all(part.isascii() and part.isdecimal() and len(part) < 19 for part in texts):  # noqa: PLR2004 - of 2**63
         raise InvalidError
-    ids = sorted({int(part) for part in texts})
-    if not ids and not everything:
-        raise InvalidError(_("Choose at least one row."))
-    return Chosen(ids, everything)
+    return sorted({int(part) for part in texts})
 
 
 def run(screen: Screen, sent: FormData) -> Response:
     """Does the verb, starts a job for more than BULK_NOW rows, or asks what the verb needs first."""
     which = chosen(sent)
-    if sent.get("verb") == "export":
-        return _export(screen, which)
+    if not which.ids and not which.everything:
+        return _nothing(screen)
+    if kind := FILES.get(str(sent.get("verb"))):
+        return _export(screen, which, kind)
     action = _action(screen, sent)
     verb: Verb = screen.data.verbs[action.verb]
     form = _arguments(verb, sent)
@@ -72,28 +74,49 @@ def run(screen: Screen, sent: FormData) -> Response:
     if not outcome.done and len(ids) == 1 and outcome.errors:
         raise ConflictError(outcome.errors[0][1])
     _tell(screen, action, outcome)
-    if not wants_fragment(screen.request) or which.everything:
+    return go_to(screen.request, screen.url()) if which.everything else respond_changed(screen, ids)
+
+
+def question(screen: Screen, verb: str, ids: str) -> Response:
+    """What a verb asks before it is done to these rows; each is asked for, whatever they are."""
+    action, which = screen.table.action(verb), Chosen(_ids([ids]), everything=False)
+    if action is None or not which.ids:
         return go_to(screen.request, screen.url())
-    return render(screen.request, "table/_changed.html", changed=_changed(screen, ids))
+    if not screen.may_do(action):
+        raise ForbiddenError
+    return _ask(screen, action, which, None)
 
 
-def _export(screen: Screen, which: Chosen) -> Response:
-    table = screen.table
+def _nothing(screen: Screen) -> Response:
+    """Without script every verb can be pressed at any time: the list as it was says what is missing."""
+    words = _("Choose rows first.")
+    if wants_fragment(screen.request):
+        raise InvalidError(words)
+    flash(screen.request, words, kind="warn")
+    return go_to(screen.request, screen.url())
+
+
+def _export(screen: Screen, which: Chosen, kind: Format) -> Response:
+    """The chosen rows as the list's own file holds them: its columns, in its order."""
+    table, names = screen.table, screen.in_file
     if which.everything:
-        return go_to(screen.request, screen.url("export.csv"))
+        return go_to(screen.request, screen.url(f"export.{kind}"))
     if screen.me.impersonator_id is not None:
         raise viewing.closed()
     if not proved_lately(screen.me):
         raise ConfirmationRequiredError
-    audit.note(screen.caller.session, Event.EXPORTED, what=table.name, rows=len(which.ids))
-    cells = ([get(row) for get in table.export.values()] for row in screen.data.rows_of(which.ids))
-    return csv_response(table.name, list(table.export), cells)
+    audit.note(screen.caller.session, Event.EXPORTED, what=table.name, format=kind, rows=len(which.ids))
+    rows = screen.data.rows_of(which.ids, screen.sort or table.crud.default_sort)
+    cells = [[table.export[name](row) for name in names] for row in rows]
+    return export_response(kind, table.name, names, cells, zone(screen.me.timezone))
 
 
 def _action(screen: Screen, sent: FormData) -> Action:
     action = screen.table.action(str(sent.get("verb", "")))
     if action is None:
         raise InvalidError(_("Choose what to do."))
+    if not screen.may_do(action):
+        raise ForbiddenError
     return action
 
 
@@ -116,6 +139,7 @@ def _ask(screen: Screen, action: Action, which: Chosen, form: Form[Any] | None) 
         "action": action,
         "fields": fields,
         "which": which,
+        "named": _names(screen, which.ids[:NAMED]),
         "url": screen.url("bulk"),
     }
     status = 422 if form is not None else 200
@@ -137,17 +161,29 @@ def _tell(screen: Screen, action: Action, outcome: Outcome) -> None:
         told.append(_("unchanged: %s") % number(outcome.same))
     if outcome.errors:
         told.append(_("rejected: %s") % number(len(outcome.errors)))
-        refused = outcome.errors[:NAMED]
-        names = {row.id: screen.table.label(row) for row in screen.data.rows_of([row_id for row_id, _why in refused])}
-        told += [f"{names.get(row_id, row_id)}: {why}" for row_id, why in refused]
+        told += _reasons(screen, outcome.errors)
     undo = history.change_set_id(screen.caller.session) if outcome.done else None
     kind = "good" if outcome.done and not outcome.errors else "warn"
-    flash(screen.request, ". ".join(told), kind=kind, undo=undo)
+    flash(screen.request, sentences(told), kind=kind, undo=undo)
 
 
-def _changed(screen: Screen, ids: Sequence[int]) -> Markup:
-    """The rows as they are now, in their places; those that are gone leave theirs."""
-    left = screen.data.rows_of(ids)
-    gone = sorted(set(ids) - {row.id for row in left})
-    away = Markup('<hx-partial hx-target="#{}-{}" hx-swap="delete"></hx-partial>')
-    return respond_row(screen, left) + Markup("").join(away.format(screen.table.key, row_id) for row_id in gone)
+def _reasons(screen: Screen, errors: Sequence[tuple[int, str]]) -> list[str]:
+    """The first reasons, each once, with the first of its rows."""
+    refused: dict[str, list[int]] = {}
+    for row_id, why in errors:
+        refused.setdefault(why, []).append(row_id)
+    told, shown = [], dict(list(refused.items())[:NAMED])
+    for why, ids in shown.items():
+        names = _names(screen, ids[:NAMED])
+        told.append(f"{', '.join([*names, *_rest(len(ids) - len(names))])}: {why}")
+    return told + _rest(len(errors) - sum(map(len, shown.values())))
+
+
+def _rest(left: int) -> list[str]:
+    return [_("and %s more") % number(left)] if left else []
+
+
+def _names(screen: Screen, ids: Sequence[int]) -> list[str]:
+    """What the rows are called; the number of one that is gone."""
+    names = {row.id: screen.label(row) for row in screen.data.rows_of(ids)}
+    return [str(names.get(row_id, ref(row_id))) for row_id in ids]

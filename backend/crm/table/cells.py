@@ -58,6 +58,17 @@ def buyer(user_id: int | None, name: str, screen: Any, note: object) -> str:
     return person(user_id or 0, name, url, note)
 
 
+def student(row: Any, screen: Any) -> str:
+    """The person of a row that names them, with their username."""
+    return buyer(row.user_id, name_of(row), screen, f"@{row.username}" if row.username else "")
+
+
+def headed(url: str, title: str, row: Any, state: str) -> str:
+    """A link to what a student asks for or orders; on a phone the student and how it stands are below."""
+    name = f'<span class="ly-quiet ly-sm">{escape(name_of(row))}</span>'
+    return f'<a class="ly-strong text-reset ly-cut" href="{url}">{escape(title)}</a>{small(f"{name} {state}")}'
+
+
 def titled(url: str, title: str, note: str) -> str:
     """A link with a quiet line below; `note` is HTML."""
     return (

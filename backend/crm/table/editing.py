@@ -9,17 +9,17 @@ from backend.core import forms
 from backend.core.errors import AppError, NotFoundError
 from backend.core.forms import Form
 from backend.core.i18n import _
-from backend.core.templating import flash, go_to, render, render_part, wants_fragment
-from backend.crm.table.declare import Column, Table
-from backend.crm.table.screen import Screen, respond_row
+from backend.core.templating import flash, render_part, wants_fragment
+from backend.crm.table.declare import Column
+from backend.crm.table.screen import Screen, respond_changed
 from backend.database import history
 
 PARTS = "table/cell.html", "table/_cell.html"
 
 
-def editable(table: Table, name: str) -> Column:
-    """Raises NotFoundError for a column that is not there or cannot be edited."""
-    column = table.column(name)
+def editable(screen: Screen, name: str) -> Column:
+    """Raises NotFoundError for a column that is not there for this person or cannot be edited."""
+    column = next((each for each in screen.offered if each.name == name), None)
     if column is None or column.edit is None:
         raise NotFoundError
     return column
@@ -28,6 +28,22 @@ def editable(table: Table, name: str) -> Column:
 def field_of(column: Column) -> str:
     assert column.edit is not None
     return column.edit.field or column.name
+
+
+def record(screen: Screen, row_id: int) -> Any:
+    """The record of a row; None when it is gone and the row has to go after it. Raises NotFoundError for a page."""
+    try:
+        return screen.data.get_by_id(row_id)
+    except NotFoundError:
+        if not wants_fragment(screen.request):
+            raise
+        return None
+
+
+def gone(screen: Screen, row_id: int) -> Response:
+    """Takes the row of a record that somebody has deleted meanwhile out of the list, and its editor with it."""
+    flash(screen.request, _("Someone has deleted this in the meantime."), kind="warn")
+    return respond_changed(screen, [row_id], NotFoundError.status)
 
 
 def ask(screen: Screen, column: Column, row: Any, form: Form[Any] | None = None, theirs: Any = None) -> Response:
@@ -50,12 +66,15 @@ def ask(screen: Screen, column: Column, row: Any, form: Form[Any] | None = None,
 
 def save(screen: Screen, column: Column, row_id: int, sent: FormData) -> Response:
     """Writes the cell; 422 with what was typed, or 409 with both values, when that cannot be."""
-    row, field = screen.data.get_by_id(row_id), field_of(column)
+    row, field = record(screen, row_id), field_of(column)
+    if row is None:
+        return gone(screen, row_id)
     if "keep" in sent:  # theirs
-        return _saved(screen, row_id)
+        return respond_changed(screen, [row_id])
     typed = {"value": str(sent.get("value", ""))}
     now = getattr(row, field)
-    if str(sent.get("version", "")) != str(row.version) and sent.get("was") not in (None, as_text(now)):
+    # A row that has moved on is written only where it stands as it was shown, and not for those who do not say how.
+    if sent.get("version") != str(row.version) and sent.get("was") != as_text(now):
         told = {"clash": _("Someone else has changed this in the meantime.")}
         return ask(screen, column, row, Form(values=typed, errors=told), theirs=now)
     assert screen.table.update is not None
@@ -68,15 +87,10 @@ def save(screen: Screen, column: Column, row_id: int, sent: FormData) -> Respons
     if form.data is None:
         told = {"value": form.error(field) or next(iter(form.errors.values()), "")}
         return ask(screen, column, row, Form(values=typed, errors=told))
-    flash(screen.request, _("Saved"), undo=history.change_set_id(screen.caller.session))
-    return _saved(screen, row_id)
-
-
-def _saved(screen: Screen, row_id: int) -> Response:
-    if not wants_fragment(screen.request):
-        return go_to(screen.request, screen.url())
-    changed = respond_row(screen, [screen.data.row_of(row_id)])
-    return render(screen.request, "table/_changed.html", changed=changed)
+    made = history.change_set_id(screen.caller.session)
+    if made is not None:  # what is as it was closes without a word
+        flash(screen.request, _("Saved"), undo=made)
+    return respond_changed(screen, [row_id])
 
 
 def as_text(value: Any) -> str:

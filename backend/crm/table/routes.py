@@ -10,7 +10,7 @@ from backend.core.deps import DatabaseDep, Routes, detached, recent, require
 from backend.core.errors import NotFoundError
 from backend.core.events import Event
 from backend.core.exports import BATCH, Format, export_response, in_batches
-from backend.core.templating import env, go_to, render_part
+from backend.core.templating import env, render_part
 from backend.core.text import zone
 from backend.crm.table import bulk, editing
 from backend.crm.table.declare import TABLES, Table, cell
@@ -31,6 +31,7 @@ def install(router: Routes, table: Table) -> None:
 
     Names: crm:<name>:index, :csv, :xlsx, :pick, :cell, :set, :bulk.
     """
+    assert table.columns[0].needs is None, "the first column is what a row is known by"
     TABLES[table.name] = table
     asked = screen_of(table)
 
@@ -52,9 +53,8 @@ def install(router: Routes, table: Table) -> None:
 def _file(router: Routes, table: Table, kind: Format) -> None:
     @router.get(f"/export.{kind}", name=f"crm:{table.name}:{kind}", dependencies=[detached, recent])
     def export(screen: Annotated[Screen, screen_of(table)], database: DatabaseDep) -> Response:
-        """Everything that fits the filters, not the first page alone; of the columns the chosen ones, if some are."""
-        asked, chosen = screen.asked, screen.params.cols
-        names = [name for name in table.export if not chosen or name in {"id", *chosen}]
+        """Everything that fits the filters, not the first page alone."""
+        asked, names = screen.asked, screen.in_file
 
         narrowed = asked.model_dump(mode="json", exclude_defaults=True, exclude={"cursor", "limit", "view"})
         told = {"what": table.name, "format": kind, "filters": narrowed}
@@ -71,7 +71,7 @@ def _relations(router: Routes, table: Table) -> None:
     @router.get("/pick/{name}", name=f"crm:{table.name}:pick")
     def pick(screen: Annotated[Screen, screen_of(table)], name: Name, find: Text = "") -> Response:
         """What a relation can be filtered by; a page of links without script."""
-        chosen = next((each for each in table.filters if each.name == name), None)
+        chosen = next((each for each in screen.filters if each.name == name), None)
         if chosen is None or chosen.find is None:
             raise NotFoundError
         options = chosen.find(screen.caller.session).options(find)
@@ -85,20 +85,21 @@ def _cells(router: Routes, table: Table) -> None:
 
     @router.get("/{row_id}/cell/{name}", name=f"crm:{table.name}:cell", dependencies=can_write)
     def cell(screen: Annotated[Screen, screen_of(table)], row_id: RowId, name: Name) -> Response:
-        return editing.ask(screen, editing.editable(table, name), screen.data.get_by_id(row_id))
+        column, row = editing.editable(screen, name), editing.record(screen, row_id)
+        return editing.gone(screen, row_id) if row is None else editing.ask(screen, column, row)
 
     @router.post("/{row_id}/cell/{name}", name=f"crm:{table.name}:set", dependencies=can_write)
     def set_cell(screen: Annotated[Screen, screen_of(table)], sent: bulk.Sent, row_id: RowId, name: Name) -> Response:
-        return editing.save(screen, editing.editable(table, name), row_id, sent)
+        return editing.save(screen, editing.editable(screen, name), row_id, sent)
 
 
 def _verbs(router: Routes, table: Table) -> None:
     can_write = [require(table.write)]  # type: ignore[arg-type] # install has looked
 
-    @router.get("/bulk", name=f"crm:{table.name}:after_bulk", dependencies=can_write)
-    def after(screen: Annotated[Screen, screen_of(table)]) -> Response:
-        """The question of a verb has no address of its own: whoever comes back to it finds the list."""
-        return go_to(screen.request, screen.url())
+    @router.get("/bulk", name=f"crm:{table.name}:ask", dependencies=can_write)
+    def ask(screen: Annotated[Screen, screen_of(table)], verb: Text = "", ids: Text = "") -> Response:
+        """The verb and the rows it is meant for, as a page that asks; whoever names none finds the list."""
+        return bulk.question(screen, verb, ids)
 
     @router.post("/bulk", name=f"crm:{table.name}:bulk", dependencies=can_write)
     def act(screen: Annotated[Screen, screen_of(table)], sent: bulk.Sent) -> Response:

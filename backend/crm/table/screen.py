@@ -6,6 +6,7 @@ from functools import cache, cached_property
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from markupsafe import Markup, escape
 from pydantic import BaseModel, Field, create_model, field_validator
@@ -14,15 +15,17 @@ from backend.core import clock, saved
 from backend.core.atoms import icon
 from backend.core.context import Principal
 from backend.core.deps import Current, read_query
+from backend.core.errors import InvalidError
 from backend.core.i18n import _, current_language
 from backend.core.links import set_filters, url_with
-from backend.core.templating import render_list
+from backend.core.templating import go_to, render, render_list, wants_fragment
 from backend.core.text import current_timezone, ref, zone
 from backend.crm.table.cells import pencil
-from backend.crm.table.declare import Column, Filter, Table
+from backend.crm.table.declare import Action, Column, Filter, Table
 from backend.database import listing
 from backend.database.crud.base import BaseCRUD
 from backend.database.listing import Page
+from backend.database.rows import among
 
 DENSE = "dense"
 LONGEST = 40
@@ -76,17 +79,45 @@ class Screen:
         return self.table.data(self.caller.session, self.me)
 
     @cached_property
+    def offered(self) -> Sequence[Column]:
+        """The columns that the person may choose from."""
+        return [column for column in self.table.columns if column.open_to(self.me)]
+
+    @cached_property
+    def filters(self) -> Sequence[Filter]:
+        return [each for each in self.table.filters if each.open_to(self.me)]
+
+    @cached_property
     def columns(self) -> Sequence[Column]:
-        """Those that the address names, in the table's order; the usual ones when it names none that exist."""
-        chosen = set(self.params.cols)
-        first, *rest = self.table.columns
-        found = [column for column in rest if column.name in chosen]
-        return [first, *(found or [column for column in rest if not column.hidden])]
+        """The first and those that the address names, in the table's order; the usual ones when it names none."""
+        chosen = set(self.params.cols) & {column.name for column in self.offered}
+        first, *rest = self.offered
+        return [first, *(column for column in rest if (column.name in chosen if chosen else not column.hidden))]
 
     @property
+    def in_file(self) -> list[str]:
+        """The values that a file of this list holds: of the chosen columns, everything when none are chosen."""
+        names = self.table.in_file(self.columns) if self.params.cols else list(self.table.export)
+        closed = self.table.closed_in_file(self.me)
+        return [name for name in names if name not in closed]
+
+    @cached_property
     def asked(self) -> Any:
-        """The parameters with moments instead of days, on the clock of whoever asks."""
+        """The parameters with moments instead of days, on the clock of whoever asks.
+
+        Raises InvalidError or AppError `bad_sort` for what the person may not ask about. It is not passed over: a verb
+        on all that match would meet rows that they did not mean.
+        """
+        self._refuse_closed()
         return self.params.asked(zone(self.me.timezone)) if hasattr(self.params, "asked") else self.params
+
+    def _refuse_closed(self) -> None:
+        closed = [name for each in self.table.filters if not each.open_to(self.me) for name in each.names]
+        if closed and (asked := set_filters(self.params).keys() & closed):
+            self.request.state.labels = self.table.parameters()
+            raise InvalidError(fields=dict.fromkeys(sorted(asked), _("You do not have permission to see this.")))
+        if self.params.sort:
+            listing.parse_sort(self.params.sort, self.table.sorts(self.me))
 
     def page(self) -> Page[Any]:
         return self.data.shown(self.asked, cap=listing.PAGE_CAP)
@@ -98,15 +129,21 @@ class Screen:
     @cached_property
     def key(self) -> tuple[object, ...]:
         """What all but the rows and the pages of a list depends on (core.kept); one page has it as the next."""
-        return self.table.name, url_with(self.params, self.table.prefix, cursor=None), self.sort, self.may_write
+        url = url_with(self.params, self.table.prefix, cursor=None)
+        return self.table.name, url, self.sort, self.may_write, self.me.permissions
 
     @property
     def may_write(self) -> bool:
         return self.table.write is not None and self.me.may(self.table.write)
 
-    @property
-    def actions(self) -> Sequence[Any]:
-        return self.table.actions if self.may_write else ()
+    @cached_property
+    def actions(self) -> Sequence[Action]:
+        """The verbs that are offered; more may be needed than the right to change the rows."""
+        return tuple(action for action in self.table.actions if self.may_do(action)) if self.may_write else ()
+
+    def may_do(self, action: Action) -> bool:
+        right = self.table.crud.verbs[action.verb].right
+        return right is None or self.me.may(right)
 
     @property
     def dense(self) -> bool:
@@ -117,16 +154,31 @@ class Screen:
         """What the headings say; a search without a chosen order has one of its own, the best first."""
         if self.params.q and not self.params.sort and self.table.crud.is_indexed():
             return ""
-        return self.params.sort or self.table.crud.default_sort
+        return self.asked.sort or self.table.crud.default_sort
 
     def chips(self) -> list[tuple[Filter, str]]:
         """The filters with what each says; "" while it is off."""
         on = set_filters(self.params)
-        for each in self.table.filters:
+        for each in self.filters:
             if each.find and each.name in on:
                 named = each.find(self.caller.session).options("", on[each.name])
                 on[each.name] = named[0][1] if named else ref(on[each.name])
-        return [(each, each.shown(on)) for each in self.table.filters]
+        return [(each, each.shown(on)) for each in self.filters]
+
+    def reversed_ranges(self) -> list[tuple[Filter, dict[str, Any]]]:
+        """The filters whose end lies before their beginning, with the parameters the other way round."""
+        on = set_filters(self.params)
+        found = [each for each in self.filters if each.is_reversed(on)]
+        return [
+            (each, {name: on[other] for name, other in zip(each.names, each.names[::-1], strict=True)})
+            for each in found
+        ]
+
+    @cached_property
+    def label(self) -> Callable[[Any], str]:
+        """What a row is called."""
+        known = self.table.names is None or self.me.may(self.table.names)
+        return self.table.label if known else lambda row: ref(row.id)
 
     def rows(self, items: Iterable[Any]) -> Markup:
         """The rows as HTML, made of the columns' functions."""
@@ -151,7 +203,12 @@ def screen_of(table: Table) -> Any:
     model = screen_params(table.params)
 
     async def build(request: Request) -> Screen:
-        return Screen(table, request, Current(request.state.unit), read_query(request, model))
+        try:
+            params = read_query(request, model)
+        except RequestValidationError:
+            request.state.labels = table.parameters()
+            raise
+        return Screen(table, request, Current(request.state.unit), params)
 
     return Depends(build)
 
@@ -218,7 +275,7 @@ class _Row:
     def __call__(self, row: Any) -> str:
         screen, table = self.screen, self.table
         opening, content, closing = self.first
-        name = escape(table.label(row)) if self.choosing or self.menu else ""
+        name = escape(screen.label(row)) if self.choosing or self.menu else ""
         parts = [f'<tr id="{table.key}-{row.id}"{self._state(row)}>', opening]
         if self.choosing:
             parts.append(
@@ -244,18 +301,30 @@ class _Row:
 
 def respond(screen: Screen) -> Response:
     """The page or, for htmx, its changing part."""
-    page, table = screen.page(), screen.table
+    page, names = screen.page(), ("table/index.html", "table/_table.html")
+    return render_list(screen.request, names, page=page, params=screen.params, **_around(screen, page))
+
+
+def _around(screen: Screen, page: Page[Any]) -> dict[str, Any]:
+    table = screen.table
     more = table.extra(screen.caller, screen.params, page) if table.extra else {}  # noqa: S610 - no Django here
-    names = "table/index.html", "table/_table.html"
-    url = f"{table.prefix}/"
-    return render_list(screen.request, names, page=page, params=screen.params, list_url=url, screen=screen, **more)
+    return {"screen": screen, "list_url": f"{table.prefix}/", **more}
 
 
-def respond_row(screen: Screen, rows: Iterable[Any]) -> Markup:
-    """Rows that take the place of their old selves, wherever the list shows them."""
-    return Markup("").join(
-        Markup('<hx-partial hx-target="#{}-{}" hx-swap="outerHTML">{}</hx-partial>').format(
-            screen.table.key, row.id, screen.rows([row])
-        )
-        for row in rows
-    )
+def respond_changed(screen: Screen, ids: Sequence[int], status: int = 200) -> Response:
+    """The list after these of its rows were changed, as a reload would show it: those that fit stay in their places.
+
+    When rows leave, the counts follow; what fits on one page is drawn anew, with its empty state if it comes to that.
+    """
+    if not wants_fragment(screen.request):
+        return go_to(screen.request, screen.url())
+    data, params = screen.data, screen.params
+    fitting = data.ids_of(screen.asked).where(among(data.session, data.model.id, ids))
+    rows = data.rows_of(data.session.scalars(fitting).all())
+    away = sorted(set(ids) - {row.id for row in rows})
+    if away and params.cursor:  # perhaps the last rows of a page in the middle
+        return go_to(screen.request, url_with(params, f"{screen.table.prefix}/", cursor=None))
+    page = screen.page() if away else Page[Any]()
+    whole = bool(away) and page.next is None
+    context = {"rows": rows, "away": away, "page": page if away else None, "whole": whole, "params": params}
+    return render(screen.request, "table/_changed.html", status, **context, **_around(screen, page))

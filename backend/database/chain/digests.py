@@ -32,6 +32,10 @@ Range = tuple[int, int, str]  # last id, number of rows, hash of the rows
 NOTHING: Range = 0, 0, START
 
 
+class ChainError(Exception):
+    """The chain does not hold; the message says where."""
+
+
 class Redaction(NamedTuple):
     """What all redactions of a row come to. `sound`: each went on from what the one before left."""
 
@@ -97,17 +101,20 @@ _WRITE: Any = encoder.c_make_encoder(  # type: ignore[attr-defined] # of CPython
 
 
 def redactions(connection: Connection, table: str, low: int | None, high: int) -> dict[int, Redaction]:
-    """The rows of a range that were lawfully changed or removed."""
+    """The rows of a range that were lawfully changed or removed. Raises ChainError."""
     it = AuditRedaction
     asked = select(it.row_id, it.was, it.now).where(it.table_name == table, it.row_id <= high).order_by(it.id)
     found: dict[int, Redaction] = {}
     for row_id, was, now in connection.execute(asked if low is None else asked.where(it.row_id > low)):
-        left = bytes.fromhex(now) if now else None
+        try:
+            had, left = bytes.fromhex(was), bytes.fromhex(now) if now else None
+        except (TypeError, ValueError) as error:
+            raise ChainError(f"The redaction of {table} {row_id} holds no digests.") from error
         before = found.get(row_id)
         if before is None:
-            found[row_id] = Redaction(bytes.fromhex(was), left, sound=True)
+            found[row_id] = Redaction(had, left, sound=True)
         else:
-            found[row_id] = Redaction(before.was, left, before.sound and before.now == bytes.fromhex(was))
+            found[row_id] = Redaction(before.was, left, before.sound and before.now == had)
     return found
 
 
@@ -147,7 +154,7 @@ def _plain(value: Any) -> int | str:
 
 def proof(entries: Sequence[tuple[str, int, str, str | None]]) -> str:
     """Of the redactions that one event tells: (table, row id, was, now) in their order."""
-    return hashlib.sha256(json.dumps([list(entry) for entry in entries]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([list(entry) for entry in entries], default=str).encode()).hexdigest()
 
 
 def new_block(number: int, prev_hash: str) -> AuditBlock:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -16,9 +16,11 @@ from backend.core.config import Settings
 from backend.core.context import Actor, Door
 from backend.core.events import Event
 from backend.database import audit
-from backend.database.chain import digests
-from backend.database.chain.digests import START, TABLES, Range, block_hash
+from backend.database.chain import digests, witness
+from backend.database.chain.digests import START, TABLES, ChainError, Range, block_hash
+from backend.database.chain.redacting import check_new
 from backend.database.models.audit import AuditBlock, SecurityEvent
+from backend.database.models.history import ChangeSet
 from backend.database.models.system import Setting
 from backend.database.session import Database
 
@@ -28,12 +30,9 @@ BROKEN = "audit_broken"  # {"problem", "at"}: what the sealer ran into
 PURPOSE = "audit"
 MOST = 2000  # rows of a block
 OPEN_FOR = timedelta(minutes=10)  # how long the last block grows
+NEW_FOR = timedelta(minutes=10)  # how old the history of a school is at most when its chain begins
 WAIT_SECONDS, POLL_SECONDS = 2.0, 0.02
 SEALER = Actor(Door.JOB)
-
-
-class ChainError(Exception):
-    """The chain does not hold; the message says where."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,11 @@ def find_head(connection: Connection) -> Head | None:
     return Head.of(connection.execute(select(Setting.value).where(Setting.key == HEAD)).scalar_one_or_none())
 
 
-def sign_head(session: Session, settings: Settings, block_id: int, block_sum: str) -> None:
+def sign_head(session: Session, settings: Settings, block_id: int, block_sum: str, *, closed: bool = False) -> None:
     at = clock.now().isoformat()
     signature = security.sign(settings, PURPOSE, f"{block_id}:{block_sum}:{at}")
-    session.merge(Setting(key=HEAD, value={"id": block_id, "hash": block_sum, "at": at, "signature": signature}))
+    value = {"id": block_id, "hash": block_sum, "at": at, "signature": signature} | ({"closed": True} if closed else {})
+    session.merge(Setting(key=HEAD, value=value))
 
 
 def close(session: Session) -> str:
@@ -87,8 +87,15 @@ def last_block(connection: Connection) -> AuditBlock | None:
     return found
 
 
-def check_head(settings: Settings, head: Head | None, last: AuditBlock | None) -> None:
-    """Raises ChainError unless the signed head is the last block."""
+def find_end(connection: Connection, settings: Settings, seen: witness.Seen | None) -> tuple[Head, AuditBlock] | None:
+    """The signed head and the last block, which it is; None before the first one. Raises ChainError."""
+    last, head = last_block(connection), find_head(connection)
+    _check_head(settings, head, last)
+    witness.check(connection, seen)
+    return (head, last) if head and last else None
+
+
+def _check_head(settings: Settings, head: Head | None, last: AuditBlock | None) -> None:
     if head is None and last is None:
         return
     if head is None:
@@ -135,10 +142,10 @@ def is_behind(database: Database) -> bool:
 
 def _step(database: Database, settings: Settings, caps: dict[str, int], actor: Actor) -> int | None:
     """One block begun or extended; None when all is sealed, or another process is at it."""
+    seen = witness.recall(settings)
     with database.snapshot() as connection:
-        last = last_block(connection)
-        head = find_head(connection)
-        check_head(settings, head, last)
+        head, last = find_end(connection, settings, seen) or (None, None)
+        check_new(connection, settings, last.ranges if last else {})
         block, known = _room(last, closed=head is not None and head.closed), last.hash if last else None
         count = _fill(connection, block, last.ranges if last else None, caps)
     if count is None:
@@ -146,7 +153,10 @@ def _step(database: Database, settings: Settings, caps: dict[str, int], actor: A
     block.hash = block_hash(block)
     is_new = last is None or block.id != last.id
     put = _begin if is_new else _extend
-    return count if database.run(lambda session: _put(session, settings, block, known, put), actor) else None
+    if not database.run(lambda session: _put(session, settings, block, known, put), actor):
+        return None
+    witness.keep(settings, block)
+    return count
 
 
 def _room(last: AuditBlock | None, *, closed: bool) -> AuditBlock:
@@ -195,16 +205,21 @@ def _put(session: Session, settings: Settings, block: AuditBlock, known: str | N
         return False
     sign_head(session, settings, block.id, block.hash)
     if known is None:
-        audit.note(session, Event.AUDIT_STARTED, **_second_start(session))
+        audit.note(session, Event.AUDIT_STARTED, **_before_start(session))
     elif put is _begin:
         log.info("audit.block_closed", block=block.id - 1, hash=known)
     return True
 
 
-def _second_start(session: Session) -> dict[str, Any]:
-    """A chain begins once in the life of a school: another beginning is to be looked at."""
-    asked = select(SecurityEvent.id).where(SecurityEvent.kind == Event.AUDIT_STARTED).limit(1)
-    return {} if session.scalar(asked) is None else {"again": True}
+def _before_start(session: Session) -> dict[str, Any]:
+    """A chain begins once in the life of a school, with its history: any other beginning is to be looked at."""
+    known = select(SecurityEvent.id).where(SecurityEvent.kind == Event.AUDIT_STARTED).limit(1)
+    told: dict[str, Any] = {} if session.scalar(known) is None else {"again": True}
+    firsts = (session.scalar(select(func.min(table.at))) for table in (ChangeSet, SecurityEvent))
+    first = min(filter(None, firsts), default=clock.now())
+    if first < clock.now() - NEW_FOR:
+        told["older_at"] = first.isoformat()
+    return told
 
 
 def _begin(session: Session, block: AuditBlock, known: str | None) -> bool:

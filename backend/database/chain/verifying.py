@@ -9,10 +9,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from backend.core.config import Settings
-from backend.database.chain import digests
-from backend.database.chain.digests import MARK, START, TABLES, Digests, Redaction
-from backend.database.chain.redacting import LAWFUL, PROOF
-from backend.database.chain.sealing import ChainError, check_head, find_head, last_block, uppers
+from backend.database.chain import digests, witness
+from backend.database.chain.digests import MARK, START, TABLES, ChainError, Digests, Redaction
+from backend.database.chain.redacting import LAWFUL, check_new, last_restart, proof_of
+from backend.database.chain.sealing import find_end, uppers
 from backend.database.models.audit import AuditBlock, AuditRedaction, SecurityEvent
 from backend.database.session import Database
 
@@ -34,10 +34,10 @@ class Verdict:
 def verify(database: Database, settings: Settings, expected: str = "") -> Verdict:
     """Reads one consistent moment. `expected`: a head "id:hash" of an earlier day, which must still be there."""
     blocks, rows, problem, head, waiting = 0, 0, None, "", False
+    seen = witness.recall(settings)
     with database.snapshot() as connection:
         try:
-            last = last_block(connection)
-            check_head(settings, find_head(connection), last)
+            _head, last = find_end(connection, settings, seen) or (None, None)
             before: AuditBlock | None = None
             for block in _blocks(connection):
                 rows += _check_block(connection, block, before)
@@ -45,6 +45,7 @@ def verify(database: Database, settings: Settings, expected: str = "") -> Verdic
             head = f"{last.id}:{last.hash}" if last else ""
             _check_expected(connection, expected)
             _check_redactions(connection)
+            check_new(connection, settings, last.ranges if last else {})
             top = uppers(connection)
             waiting = any(top[table] > (last.ranges[table][0] if last else 0) for table in TABLES)
         except ChainError as error:
@@ -54,10 +55,10 @@ def verify(database: Database, settings: Settings, expected: str = "") -> Verdic
 
 def glance(database: Database, settings: Settings) -> str | None:
     """Only the head and the last block: what is wrong with them."""
+    seen = witness.recall(settings)
     with database.snapshot() as connection:
-        last = last_block(connection)
         try:
-            check_head(settings, find_head(connection), last)
+            find_end(connection, settings, seen)
         except ChainError as error:
             return str(error)
     return None
@@ -147,15 +148,20 @@ def _check_expected(connection: Connection, expected: str) -> None:
 
 
 def _check_redactions(connection: Connection) -> None:
-    """Each redaction belongs to an event that may redact, and whose proof fits."""
+    """Each redaction belongs to an event that may redact and whose proof fits; and none that is told of is gone, but by
+    a restart of the chain.
+    """
     it = AuditRedaction
     groups: dict[int, list[tuple[str, int, str, str | None]]] = {}
     asked = select(it.event_id, it.table_name, it.row_id, it.was, it.now).order_by(it.event_id, it.id)
     for event_id, table, row_id, was, now in connection.execute(asked):
         groups.setdefault(event_id, []).append((table, row_id, was, now))
-    told = select(SecurityEvent.kind, SecurityEvent.data)
+    begun, _signature = last_restart(connection)
+    told = select(SecurityEvent.id, SecurityEvent.data).where(SecurityEvent.kind.in_(LAWFUL))
+    proofs = {event_id: proof_of(data).get("proof") for event_id, data in connection.execute(told)}
     for event_id, entries in groups.items():
-        found = connection.execute(told.where(SecurityEvent.id == event_id)).one_or_none()
-        data = found.data.get(PROOF, {}) if found else {}
-        if found is None or found.kind not in LAWFUL or data.get("proof") != digests.proof(entries):
+        if proofs.get(event_id) != digests.proof(entries):
             raise ChainError(f"The redaction of {_row(entries[0][0], entries[0][1])} is told by no event.")
+    for event_id, proof in sorted(proofs.items()):
+        if event_id not in groups and event_id > begun and proof not in (None, digests.proof([])):
+            raise ChainError(f"The redactions that {_row(SecurityEvent.__tablename__, event_id)} tells of are missing.")

@@ -36,8 +36,13 @@ AT_ONCE = 100  # events of one transaction
 MOST, HOUR = 20, timedelta(hours=1)  # alerts of one count in an hour; the page of events shows all
 CHOICE = "alert_choice"  # of the settings: {"alerts": what is told, "alert_way": of ALERT_WAYS}
 DEFAULT: dict[str, Any] = {"alerts": list(ALERTS), "alert_way": next(iter(ALERT_WAYS))}
-NEW_ROLE = {Event.ROLE_CHANGED: "after", Event.USER_CREATED: "role"}  # where it stands what they were made
-ALWAYS = frozenset({NEW_ADMIN, Event.AUDIT_BROKEN.value, Event.ALERTS_CHANGED.value})  # rare, dear, never counted
+NEW_ROLE = {
+    Event.ROLE_CHANGED: "after",
+    Event.USER_CREATED: "role",
+    Event.USER_INVITED: "role",
+}  # where it stands what they were made
+UNASKED = frozenset({Event.ALERTS_CHANGED.value, Event.AUDIT_STARTED.value})  # nobody can choose not to be told of it
+ALWAYS = UNASKED | {NEW_ADMIN, Event.AUDIT_BROKEN.value}  # rare, dear, never counted
 # Under each key how many were told since when, and how many more were not: {"began", "told", "more"}.
 Counts = dict[str, dict[str, Any]]
 Words = Callable[[], tuple[str, str]]  # what happened, and the details, in the language of the moment
@@ -90,7 +95,7 @@ class AlertCRUD:
     def _tell_all(self, events: Iterable[SecurityEvent], counts: Counts, over: Counts) -> None:
         """`over`: counts whose hour has ended."""
         choice = self.choice()
-        told = {*choice["alerts"], Event.ALERTS_CHANGED.value}
+        told = {*choice["alerts"], *UNASKED}
         worrying = [event for event in events if _topic(event) in told]
         left = {key: count for key, count in over.items() if count["more"]}
         if not (worrying or left):
@@ -140,6 +145,8 @@ def _topic(event: SecurityEvent) -> str:
         return NEW_ADMIN if event.data.get("runs_school") or _role(event) == ADMIN else ""
     if event.kind == Event.RIGHTS_CHANGED:  # everyone who has the role becomes one
         return "" if DEAR.isdisjoint(event.data.get("given", ())) else NEW_ADMIN
+    if event.kind == Event.AUDIT_STARTED and not event.data:  # with the history of a new school
+        return ""
     return event.kind
 
 
@@ -181,7 +188,8 @@ def _told(event: SecurityEvent, people: Mapping[int, User]) -> tuple[str, str]:
     """(what happened, to whom, when and from where) in the reader's language; the time is UTC."""
     what = _(LABELS[Event(event.kind)])
     role = wording.role(_role(event)) if _topic(event) == NEW_ADMIN else ""
-    details = [_name(people.get(event.user_id or 0)), role, f"{datetime_text(event.at)} UTC", event.ip or ""]
+    over = _("over history that was already there") if event.kind == Event.AUDIT_STARTED else ""
+    details = [_name(people.get(event.user_id or 0)), role, over, f"{datetime_text(event.at)} UTC", event.ip or ""]
     return what, " · ".join(filter(None, details))
 
 

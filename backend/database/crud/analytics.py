@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, bindparam, column, func, literal_column, s
 from sqlalchemy.orm import Session
 
 from backend.core import clock
-from backend.core.permissions import STUDENT
 from backend.database.base import UTCDateTime, seconds_of
 from backend.database.crud.revenue import REVENUE, RevenueCRUD
 from backend.database.listing import AnyRow, AnySelect
@@ -20,7 +19,7 @@ from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
-from backend.database.models.users import Role, User
+from backend.database.models.users import STUDENT_ROLE, User
 from backend.database.session import ask
 
 LATEST = 6
@@ -99,7 +98,7 @@ class AnalyticsCRUD:
         return _compared(period, [day.revenue for day in found]), _compared(period, [day.count for day in found])
 
     def students(self, period: Period) -> Series:
-        is_student = User.role_id == select(Role.id).where(Role.name == STUDENT).scalar_subquery()
+        is_student = User.role_id == STUDENT_ROLE
         return self._series(period, User.created_at, func.count(), is_student)
 
     def first_reply(self, period: Period) -> Series:

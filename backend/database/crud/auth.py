@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, or_, select, update
 from sqlalchemy.orm import joinedload
 
 from backend.core import clock, security
@@ -15,11 +15,12 @@ from backend.database import audit
 from backend.database.crud.base import BaseCRUD
 from backend.database.crud.places import PlaceCRUD
 from backend.database.crud.settings import SettingCRUD
+from backend.database.crud.vouching import vouched_for
 from backend.database.listing import AnyRow, AnySelect
 from backend.database.models.auth import ApiToken, AuthSession, Credential, OneTimeToken, RefreshToken
 from backend.database.models.users import Role, User
 from backend.database.models.views import SavedView
-from backend.database.session import ask
+from backend.database.session import row_while_unwritten
 
 IDLE = timedelta(minutes=60)
 ABSOLUTE = timedelta(hours=12)
@@ -65,7 +66,6 @@ LIVE = (
     .where(
         AuthSession.level == bindparam("level"),
         AuthSession.revoked_at.is_(None),
-        AuthSession.expires_at > bindparam("now"),
         AuthSession.token_version == User.token_version,
         User.is_active,
     )
@@ -139,8 +139,8 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         return self._find_live(LIVE_BY_SECRET, level="pending", hash=security.digest(secret))
 
     def _find_live(self, statement: AnySelect, *, level: str = "full", **values: Any) -> AnyRow | None:
-        found = ask(self.session, statement, now=clock.now(), level=level, **values).one_or_none()
-        return None if found is None or self._idle(found) else found
+        found = row_while_unwritten(self.session, statement, level=level, **values)
+        return None if found is None or found.expires_at <= clock.now() or self._idle(found) else found
 
     @staticmethod
     def idle_limit(session: AuthSession | AnyRow) -> timedelta:
@@ -169,9 +169,9 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         )
         return ended.scalar_one_or_none() is not None
 
-    def renew(self, session_id: int, *, proved: bool, strong: bool = False) -> str:
+    def renew(self, session_id: int, *, proved: bool, strong: bool = False, **also: Any) -> str:
         """The session goes on under a new secret, its old one is dead; `proved`: the person just proved who they are,
-        `strong`: by their second factor.
+        `strong`: by their second factor; `also`: what else becomes of it.
 
         Raises NotFoundError.
         """
@@ -180,7 +180,7 @@ class SessionCRUD(BaseCRUD[AuthSession]):
         renewed = self.session.execute(
             update(AuthSession)
             .where(AuthSession.id == session_id, AuthSession.revoked_at.is_(None))
-            .values(token_hash=security.digest(secret), **values)
+            .values(token_hash=security.digest(secret), **values, **also)
             .returning(AuthSession.id)
         )
         if renewed.scalar_one_or_none() is None:
@@ -331,7 +331,7 @@ class ApiTokenCRUD(BaseCRUD[ApiToken]):
 
     def find_by_text(self, text: str) -> AnyRow | None:
         """A live token with its owner's rights, see LIVE_TOKEN; it dies with the owner's account."""
-        return ask(self.session, LIVE_TOKEN, hash=security.digest(text)).one_or_none()
+        return row_while_unwritten(self.session, LIVE_TOKEN, hash=security.digest(text))
 
     def touch(self, token_id: int) -> None:
         self.session.execute(update(ApiToken).where(ApiToken.id == token_id).values(last_used_at=clock.now()))
@@ -354,43 +354,38 @@ class ApiTokenCRUD(BaseCRUD[ApiToken]):
 class OneTimeTokenCRUD(BaseCRUD[OneTimeToken]):
     model = OneTimeToken
 
-    def issue(self, user_id: int, purpose: str, lifetime: timedelta) -> str:
+    def issue(self, user_id: int, purpose: str, lifetime: timedelta, *, by: int | None = None) -> str:
+        """The secret. `by`: who answers for it, see `vouched_for`."""
         secret = security.new_token()
         row: dict[str, Any] = {
             "user_id": user_id,
             "purpose": purpose,
             "token_hash": security.digest(secret),
             "expires_at": clock.now() + lifetime,
+            "data": {"by": by} if by else {},
         }
         self.add(OneTimeToken(**row))
         return secret
 
     def find_live(self, secret: str, purpose: str) -> OneTimeToken | None:
         """A token that would still work, with its user; looking does not use it up."""
-        statement = select(OneTimeToken).where(
-            OneTimeToken.token_hash == security.digest(secret),
-            OneTimeToken.purpose == purpose,
-            OneTimeToken.used_at.is_(None),
-            OneTimeToken.expires_at > clock.now(),
-        )
-        return self.session.scalars(statement.options(joinedload(OneTimeToken.user))).one_or_none()
+        statement = select(OneTimeToken).where(OneTimeToken.token_hash == security.digest(secret), *_works(purpose))
+        found = self.session.scalars(statement.options(joinedload(OneTimeToken.user))).one_or_none()
+        return found if found is not None and vouched_for(self.session, found) else None
 
     def purge(self, older_than: datetime) -> None:
         self.session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < older_than))
 
     def redeem(self, secret: str, purpose: str) -> int:
         """The user whom the token was made for; works once. Raises NotFoundError."""
-        user_id = self.session.execute(
-            update(OneTimeToken)
-            .where(
-                OneTimeToken.token_hash == security.digest(secret),
-                OneTimeToken.purpose == purpose,
-                OneTimeToken.used_at.is_(None),
-                OneTimeToken.expires_at > clock.now(),
-            )
-            .values(used_at=clock.now())
-            .returning(OneTimeToken.user_id)
-        ).scalar_one_or_none()
-        if user_id is None:
-            raise NotFoundError
-        return user_id
+        found = self.find_live(secret, purpose)
+        if found is not None:
+            this = update(OneTimeToken).where(OneTimeToken.id == found.id, *_works(purpose))
+            used = self.session.execute(this.values(used_at=clock.now()).returning(OneTimeToken.user_id))
+            if (user_id := used.scalar_one_or_none()) is not None:
+                return user_id
+        raise NotFoundError
+
+
+def _works(purpose: str) -> tuple[ColumnElement[bool], ...]:
+    return OneTimeToken.purpose == purpose, OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > clock.now()

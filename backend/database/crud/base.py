@@ -114,10 +114,12 @@ class BaseCRUD(Generic[M]):
         """What a domain's list shows beside the columns of `list_statement`, with queries of its own for all rows."""
         return rows
 
-    def rows_of(self, ids: Sequence[int]) -> Sequence[Any]:
-        """Rows as the CRM's list shows them, in the order of their ids; the missing ones are left out."""
-        statement = self.list_statement().where(self.model.id.in_(ids)).order_by(self.model.id)
-        return self.dressed(self._rows(statement, None)[0])
+    def rows_of(self, ids: Sequence[int], sort: str = "id") -> Sequence[Any]:
+        """Rows as the CRM's list shows them, sorted; the missing ones are left out. Raises AppError `bad_sort`."""
+        name, down = listing.parse_sort(sort, ["id", *self.sorts])
+        statement = self.list_statement().where(self.model.id.in_(ids))
+        order = listing.Order(sort, name, down, back=False)
+        return self.dressed(self._rows(listing.walked(statement, self.sorting(name), self.model.id, order), None)[0])
 
     def ids_of(self, params: ListParams) -> Select[int]:
         """The ids of everything that the filters let through."""

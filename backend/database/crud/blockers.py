@@ -14,6 +14,7 @@ from backend.database.models.jobs import GOING_ON, Job
 from backend.database.models.users import Role, User
 
 MONEY = N_("This involves a payment. Refund it on the purchase page.")
+ORDER = N_("An order belongs to the student. Unpaid, it expires by itself.")
 ACCESS = N_("Access is granted and revoked on the purchase page.")
 MESSAGE = N_("A sent message cannot be unsent.")
 RUNNING = N_("The job doing this is still running. Cancel it first.")
@@ -22,7 +23,7 @@ ELSEWHERE = N_("Change this back in Settings.")
 ERASED = N_("Personal data has been erased: there is nothing to restore.")
 STAFF = N_("Staff permissions and accounts cannot be changed by undo.")
 
-BY_TABLE = {"messages": MESSAGE, "settings": ELSEWHERE}
+BY_TABLE = {"messages": MESSAGE, "settings": ELSEWHERE, "orders": ORDER}
 BY_LABEL = {
     "erase": ERASED,
     "password": SECRET,
@@ -48,7 +49,7 @@ def reasons(session: Session, sets: Sequence[ChangeSet]) -> dict[int, str]:
             fixed_in.add(set_id)
         elif root not in UNDO_RIGHTS:
             found[set_id] = ELSEWHERE
-    found |= {set_id: _why(entity) for set_id, entity in _fixed_alone(session, fixed_in)}
+    found |= _why(_fixed_alone(session, fixed_in))
     found |= {s.id: BY_LABEL[s.label] for s in sets if s.label in BY_LABEL}
     if of_jobs := [s.id for s in sets if s.label in VERBS]:
         unfinished = select(Job.change_set_id).where(Job.change_set_id.in_(of_jobs), Job.state.in_(GOING_ON))
@@ -56,8 +57,14 @@ def reasons(session: Session, sets: Sequence[ChangeSet]) -> dict[int, str]:
     return {set_id: _(words) for set_id, words in found.items()}
 
 
-def _why(entity: str) -> str:
-    return BY_TABLE.get(entity, MONEY)
+def _why(fixed_there: Sequence[tuple[int, str]]) -> dict[int, str]:
+    """Where money was moved, that is the reason, whatever else there is."""
+    found: dict[int, str] = {}
+    for set_id, entity in fixed_there:
+        words = BY_TABLE.get(entity, MONEY)
+        if words == MONEY or set_id not in found:
+            found[set_id] = words
+    return found
 
 
 def fixed() -> frozenset[str]:
@@ -83,8 +90,9 @@ def _fixed_alone(session: Session, ids: set[int]) -> Sequence[tuple[int, str]]:
         .join(ChangeSet, ChangeSet.id == Change.change_set_id)
         .where(Change.change_set_id.in_(ids), Change.entity.in_(fixed()), ~with_it)
         .distinct()
+        .order_by(Change.change_set_id, Change.entity)
     )
-    return [(set_id, entity) for set_id, entity in session.execute(statement.order_by(Change.change_set_id))]
+    return [(set_id, entity) for set_id, entity in session.execute(statement)]
 
 
 def roots(session: Session, change_set_id: int) -> set[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from backend.core.errors import InvalidError
-from backend.core.i18n import _, ngettext
+from backend.core.i18n import _
 from backend.database.crud.base import BaseCRUD
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
@@ -17,15 +17,11 @@ from backend.database.verbs import Verb, setting
 LATEST = 10
 
 
-def sold_words(sold: int) -> str:
-    """Why something that money points at stays."""
+def sold_words(*, sold: bool) -> str:
+    """Why something that money points at stays. How often it was sold is for those alone who may see sales."""
     if not sold:
         return _("There are orders for this, so it cannot be deleted. Hide it instead.")
-    return ngettext(
-        "It was sold %(num)s time and cannot be deleted. Hide it instead: buyers keep their access.",
-        "It was sold %(num)s times and cannot be deleted. Hide it instead: buyers keep their access.",
-        sold,
-    ) % {"num": sold}
+    return _("It was sold and cannot be deleted. Hide it instead: buyers keep their access.")
 
 
 def by_percent(stars: int, percent: int) -> int:

@@ -258,7 +258,7 @@ class CourseCRUD(BaseCRUD[Course]):
         bought = select(func.count()).where(Purchase.course_id == row_id).scalar_subquery()
         ordered, sold = self.session.execute(select(lines, bought)).one()
         if sold or ordered:
-            raise ConflictError(sold_words(sold), code="sold")
+            raise ConflictError(sold_words(sold=bool(sold)), code="sold")
         return super().delete(row_id)
 
     def children(self) -> Sequence[ORMOption]:

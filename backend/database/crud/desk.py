@@ -23,7 +23,7 @@ from backend.database.models.users import Role, User, full_name
 from backend.database.packed import Packed
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.tickets import QueueFilters
-from backend.database.session import ask
+from backend.database.session import row_while_unwritten
 
 EXCERPT = 140
 MESSAGES = 500
@@ -258,7 +258,9 @@ class DeskCRUD(TicketCRUD):
 
     def read(self, parts: AnySelect, me: int | None, ticket_id: int) -> AnyRow:
         """What of the desk is shown, in one query: a row of `reading`."""
-        return ask(self.session, parts, me=me, ticket=ticket_id).one()
+        found = row_while_unwritten(self.session, parts, me=me, ticket=ticket_id)
+        assert found is not None  # it has columns alone
+        return found
 
     def queue(self, params: QueueFilters, me: int | None) -> Page[Any]:
         """The rows of a tab as they are asked for: who waits longest first; in the others what moved last first."""

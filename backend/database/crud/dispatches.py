@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     CursorResult,
     Update,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal,
     or_,
     select,
     update,
@@ -31,7 +33,7 @@ from backend.database import history, outbox
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.settings import SettingCRUD
 from backend.database.crud.users import UserCRUD
-from backend.database.models.dispatches import BULK, REPLY, TELEGRAM, Dispatch
+from backend.database.models.dispatches import BULK, ONCE, REPLY, TELEGRAM, Dispatch
 from backend.database.models.users import User
 
 __all__ = ["BULK", "REPLY", "DispatchCRUD"]
@@ -43,6 +45,11 @@ LEASE = timedelta(seconds=30)  # a call takes 15 at most, and waits for its turn
 TRIES = 5
 # After the first, second, ... failed try; over a quarter of an hour in all.
 BACKOFF = (timedelta(seconds=2), timedelta(seconds=15), timedelta(minutes=2), timedelta(minutes=15))
+
+# What a message leaves that names somebody whose data were erased while it waited.
+GONE = "gone"  # in its params: there is nothing left to send
+DONE_WITH = {"text": "[…]", GONE: True}
+LEFT = case((Dispatch.params[ONCE].as_boolean().is_(True), literal(DONE_WITH, JSON)), else_=Dispatch.params)
 
 # What `error` begins with, before ": " and the other side's own words.
 ERRORS: dict[str, str] = {
@@ -101,19 +108,8 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         return self.queue(dedupe_key, TELEGRAM, values)
 
     def queue(self, dedupe_key: str, channel: str, columns: Mapping[str, Any]) -> Dispatch:
-        now = clock.now()
-        values = {
-            "dedupe_key": dedupe_key,
-            "channel": channel,
-            "priority": REPLY,
-            "state": "pending",
-            "not_before": now,
-            "attempts": 0,
-            "created_at": now,
-            **columns,
-        }
         self.session.flush()
-        made = (sqlite if self._sqlite else postgresql).insert(Dispatch).values(values)
+        made = (sqlite if self._sqlite else postgresql).insert(Dispatch).values(fresh(dedupe_key, channel, columns))
         self.session.execute(made.on_conflict_do_nothing(index_elements=["dedupe_key"]))
         outbox.queued(self.session)
         return self.session.scalars(select(Dispatch).where(Dispatch.dedupe_key == dedupe_key)).one()
@@ -173,7 +169,7 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
 
     def finish(self, dispatch_id: int, attempt: int, external_id: int | None = None) -> bool:
         """It has been sent. False when this attempt is no longer the row's."""
-        values = {"state": "sent", "sent_at": clock.now(), "external_id": external_id}
+        values = {"state": "sent", "sent_at": clock.now(), "external_id": external_id, "params": LEFT}
         return self._settle(dispatch_id, attempt, **values, error=None)
 
     @staticmethod
@@ -191,7 +187,7 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
 
         `error` is a key of ERRORS, then ": " and Telegram's own words.
         """
-        return self._settle(dispatch_id, attempt, state="failed", error=error[:500])
+        return self._settle(dispatch_id, attempt, state="failed", error=error[:500], params=LEFT)
 
     def give_back(self, dispatch_id: int, attempt: int) -> bool:
         """Nothing was tried: back to the queue as it was."""
@@ -205,6 +201,12 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         result = self.session.execute(statement, execution_options={"synchronize_session": False})
         assert isinstance(result, CursorResult)
         return result.rowcount
+
+    def leaving(self, telegram_id: int) -> bool:
+        """Whether a reply to this chat is due and has not left yet."""
+        due = or_(Dispatch.state == "sending", and_(Dispatch.state == "pending", Dispatch.not_before <= clock.now()))
+        mine = Dispatch.chat_id == telegram_id, Dispatch.priority == REPLY
+        return self.session.scalar(select(exists().where(*mine, due))) or False
 
     def next_due(self, channel: str = TELEGRAM) -> datetime | None:
         """When the next row that still has to wait may leave."""
@@ -246,7 +248,7 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         waits = Dispatch.id == dispatch_id, Dispatch.state.in_(WAITING)
         if row.refund_id is not None:
             raise ConflictError(_("A Stars refund cannot be cancelled."), code="refund")
-        if not self._run(update(Dispatch).where(*waits).values(state="cancelled")):
+        if not self._run(update(Dispatch).where(*waits).values(state="cancelled", params=LEFT)):
             words = _("Too late to cancel: the message is being sent.")
             raise ConflictError(words, code="too_late")
         self.session.refresh(row)
@@ -262,6 +264,8 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
             before = {"message_id": row.message_id, "state": row.state}
             after = {"message_id": None, "state": "cancelled" if row.state in WAITING else row.state}
             row.message_id, row.state = None, after["state"] or row.state
+            if ONCE in row.params and row.state == "cancelled":
+                row.params = DONE_WITH
             history.record(self.session, row, "update", before, after, root)
         self.session.flush()
 
@@ -278,7 +282,7 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
         rest = Dispatch.attempts % TRIES
         # Up to the next multiple of five: the next five tries count from there.
         attempts = case((rest == 0, Dispatch.attempts), else_=Dispatch.attempts + TRIES - rest)
-        again = update(Dispatch).where(*conditions)
+        again = update(Dispatch).where(*conditions, Dispatch.params[GONE].as_boolean().is_not(True))
         return self._run(again.values(state="pending", not_before=clock.now(), error=None, attempts=attempts))
 
     def mark_blocked(self, telegram_id: int) -> None:
@@ -297,3 +301,18 @@ class DispatchCRUD(BaseCRUD[Dispatch]):
             # The version stays: a form that someone has open is not stale because of this.
             users.update_where(user, blocked_bot_at=moment, version=User.version)
         return user
+
+
+def fresh(dedupe_key: str, channel: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as it is queued."""
+    now = clock.now()
+    return {
+        "dedupe_key": dedupe_key,
+        "channel": channel,
+        "priority": REPLY,
+        "state": "pending",
+        "not_before": now,
+        "attempts": 0,
+        "created_at": now,
+        **columns,
+    }

@@ -6,6 +6,7 @@ from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
 from backend.core import clock, security
+from backend.core.events import Event
 from backend.database.chain.sealing import BROKEN, HEAD
 from backend.database.chain.verifying import VERIFIED
 from backend.database.crud.auth import BUILT_IN_BOT, ApiTokenCRUD
@@ -17,6 +18,7 @@ from backend.database.models.dispatches import Dispatch
 from backend.database.models.users import User
 from backend.database.session import settings_of
 
+DEMO = "demo"  # of the settings, too: the ids of what the demo school wrote, as ranges
 BACKED_UP = "backup_made"  # of the settings: {"at"}, of the last `backup`
 # What loses acknowledged writes, or rows their parents, when it is otherwise.
 STORAGE = {
@@ -31,8 +33,10 @@ class HealthCRUD:
         self.dialect = session.get_bind().dialect.name
 
     def age(self) -> timedelta:
-        """How long ago the first person came."""
-        first = self.session.scalar(select(func.min(User.created_at)))
+        """How long ago the first person came. Those of the demo school are said to have come before it was written."""
+        demo = (SettingCRUD(self.session).find(DEMO) or {}).get("ids", {}).get("users", ())
+        real = (~User.id.between(low, high) for low, high in demo)
+        first = self.session.scalar(select(func.min(User.created_at)).where(*real))
         return clock.now() - first if first else timedelta()
 
     def since(self, key: str) -> timedelta | None:
@@ -44,6 +48,13 @@ class HealthCRUD:
         """What the sealer or the last check of everything found."""
         found = (SettingCRUD(self.session).find(key) or {} for key in (BROKEN, VERIFIED))
         return next((entry["problem"] for entry in found if entry.get("problem")), None)
+
+    def begun_over(self, since: datetime) -> datetime | None:
+        """When a chain was last begun over history that was already there."""
+        asked = select(SecurityEvent.at, SecurityEvent.data).where(
+            SecurityEvent.kind == Event.AUDIT_STARTED, SecurityEvent.at >= since
+        )
+        return max((row.at for row in self.session.execute(asked) if row.data), default=None)
 
     def unsealed_for(self) -> timedelta:
         """Of what no block holds yet: how long ago the last block was signed."""

@@ -5,19 +5,18 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select
+from sqlalchemy import ColumnElement, ScalarSelect, func, literal, or_, select
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from backend.core.errors import NotFoundError
 from backend.core.i18n import _
-from backend.core.permissions import STUDENT
 from backend.database.crud import blockers
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.names import COLUMNS, NAMED, Record, name_in, named_in, names
 from backend.database.listing import AnyRow, AnySelect, Dressed, Page, within
 from backend.database.models.auth import ApiToken
 from backend.database.models.history import Change, ChangeSet, ChangeSetPart
-from backend.database.models.users import Role, User
+from backend.database.models.users import STUDENT_ROLE, User
 from backend.database.rows import ask_within
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.history import ChangesPage, HistoryFilters
@@ -127,8 +126,35 @@ class Line(Dressed):
         return (*self.row, *map(tuple, self.changes), called, self.undone)
 
 
+@dataclass(frozen=True)
+class Sight:
+    """Whose changes a reader may see: `kinds` are tables of records, None is all; of people the staff only if told."""
+
+    kinds: frozenset[str] | None = None
+    staff: bool = True
+
+    def covers(self, table: str) -> bool:
+        return self.kinds is None or table in self.kinds
+
+    @property
+    def whole(self) -> bool:
+        return self.kinds is None and self.staff
+
+    def of(self, statement: AnySelect) -> AnySelect:
+        """The changes of a statement that may be seen."""
+        if self.kinds is not None:
+            statement = statement.where(Change.root.in_(sorted(self.kinds)))
+        if self.staff:
+            return statement
+        return statement.where(or_(Change.root != User.__tablename__, Change.root_id.not_in(_staff())))
+
+
+def _staff() -> AnySelect:
+    return select(User.id).where(User.role_id != STUDENT_ROLE)
+
+
 class HistoryListCRUD(BaseCRUD[ChangeSet]):
-    """All that has happened. `kinds`: the tables whose records the reader may see; None is all of them."""
+    """All that has happened, as far as the reader's `sight` goes."""
 
     model = ChangeSet
     sorts: ClassVar[Mapping[str, Any]] = {"at": ChangeSet.at}
@@ -140,9 +166,9 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
         "until": ChangeSet.at.__lt__,
     }
 
-    def __init__(self, session: Session, kinds: frozenset[str] | None = None) -> None:
+    def __init__(self, session: Session, sight: Sight | None = None) -> None:
         super().__init__(session)
-        self.kinds = kinds
+        self.sight = sight or Sight()
 
     def missing(self, row_id: int) -> str:
         return _("There is no change with number %s.") % row_id
@@ -165,13 +191,16 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
         found = super().conditions(params)
         if not isinstance(params, HistoryFilters):
             return found
-        kinds = self.kinds
+        if not self.sight.staff:
+            seen = self.sight.of(select(Change.id).where(Change.change_set_id == ChangeSet.id))
+            found.append(seen.correlate(ChangeSet).exists())
+        kinds = self.sight.kinds
         if params.kind is not None:
-            kinds = frozenset({params.kind}) if kinds is None else kinds & {params.kind}
+            kinds = frozenset({params.kind} if self.sight.covers(params.kind) else ())
         if params.record is not None:
             mine = Change.root == (params.kind or ""), Change.root_id == params.record
             found.append(ChangeSet.id.in_(select(Change.change_set_id).where(*mine)))
-            if self.kinds is None or params.kind in self.kinds:
+            if params.kind and self.sight.covers(params.kind):
                 return found  # a record is of its kind
         return found if kinds is None else [*found, self._of_kinds(kinds)]
 
@@ -200,7 +229,7 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
     def _first(self, ids: Collection[int]) -> dict[int, list[AnyRow]]:
         """A few changes of each set, however many it has."""
         found: dict[int, list[AnyRow]] = {}
-        for change in ask_within(self.session, partial(_first_changes, self.kinds), ids):
+        for change in ask_within(self.session, partial(_first_changes, self.sight), ids):
             found.setdefault(change.change_set_id, []).append(change)
         return found
 
@@ -216,13 +245,13 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
         """Raises NotFoundError, also when the reader may see none of it."""
         row = self.session.execute(self.list_statement().where(ChangeSet.id == change_set_id)).one_or_none()
         changes = self._first([change_set_id]).get(change_set_id, [])
-        if row is None or (self.kinds is not None and not changes):
+        if row is None or not (changes or self.sight.whole):
             raise NotFoundError(self.missing(change_set_id))
         return Line(row, changes, bool(self._undone([row])), {})
 
     def changes(self, change_set_id: int, params: ChangesPage) -> Page[Any]:
         """What the set changed, in the order in which it happened; of what the reader may see."""
-        statement = _seen(select(Change).where(Change.change_set_id == change_set_id), self.kinds)
+        statement = self.sight.of(select(Change).where(Change.change_set_id == change_set_id))
         return _ChangeCRUD(self.session).paged(statement, params)
 
     def undone_by(self, change_set_id: int) -> int | None:
@@ -241,12 +270,8 @@ def _followed() -> ColumnElement[bool]:
     return select(undo.id).where(undo.undoes_id == ChangeSet.id).exists()
 
 
-def _seen(statement: AnySelect, kinds: frozenset[str] | None) -> AnySelect:
-    return statement if kinds is None else statement.where(Change.root.in_(sorted(kinds)))
-
-
 @lru_cache(maxsize=50)
-def _first_changes(kinds: frozenset[str] | None, sqlite: bool) -> AnySelect:
+def _first_changes(sight: Sight, sqlite: bool) -> AnySelect:
     other = aliased(Change)
     nth = select(other.id).where(other.change_set_id == ChangeSet.id).order_by(other.id).limit(1).offset(SHOWN - 1)
     bound = func.coalesce(nth.correlate(ChangeSet).scalar_subquery(), 2**62)
@@ -256,7 +281,7 @@ def _first_changes(kinds: frozenset[str] | None, sqlite: bool) -> AnySelect:
         .where(within(ChangeSet.id, sqlite=sqlite))
         .order_by(Change.id)
     )
-    return _seen(statement, kinds)
+    return sight.of(statement)
 
 
 class ActorCRUD(BaseCRUD[User]):
@@ -267,7 +292,7 @@ class ActorCRUD(BaseCRUD[User]):
 
     @classmethod
     def list_statement(cls) -> AnySelect:
-        return select(User).where(User.role_id != select(Role.id).where(Role.name == STUDENT).scalar_subquery())
+        return select(User).where(User.role_id != STUDENT_ROLE)
 
 
 class _ChangeCRUD(BaseCRUD[Change]):

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, or_, select, update
 from sqlalchemy.orm import contains_eager
 
 from backend.core import clock, security
@@ -15,12 +15,13 @@ from backend.core.permissions import Permission
 from backend.database import audit
 from backend.database.crud.base import BaseCRUD
 from backend.database.crud.credentials import LAST_WAY_IN, way_in_besides
-from backend.database.models.auth import AuthIdentity
+from backend.database.models.auth import AuthIdentity, OneTimeToken
 from backend.database.models.doors import SignInFlow
 from backend.database.models.users import User
 from backend.database.session import settings_of
 
 LIFE = timedelta(minutes=10)
+UNLINKED, FOR_GOOD = "unlinked", datetime(9999, 1, 1, tzinfo=UTC)  # purpose and end of a note that a person unlinked
 
 
 class FlowCRUD(BaseCRUD[SignInFlow]):
@@ -86,7 +87,7 @@ class IdentityCRUD(BaseCRUD[AuthIdentity]):
         """The member of staff whom Telegram knows by this number; from now on they are linked.
 
         None for whoever may not open the dashboard, which students may not, and for an account that is linked to
-        someone already: the link decides.
+        someone already: the link decides. Nor for one that they unlinked: who holds it would come back by the number.
         """
         known = AuthIdentity.issuer == issuer, AuthIdentity.subject == subject
         statement = select(User).join(User.role).options(contains_eager(User.role))
@@ -94,6 +95,8 @@ class IdentityCRUD(BaseCRUD[AuthIdentity]):
             statement.where(User.telegram_id == telegram_id, User.is_active, ~exists().where(*known))
         ).one_or_none()
         if user is None or Permission.DASHBOARD_READ not in user.role.permissions:
+            return None
+        if self.session.scalar(select(exists().where(_unlinked(user.id, issuer, subject)))):
             return None
         self.link(user.id, provider, issuer, subject, name)
         return user
@@ -108,6 +111,7 @@ class IdentityCRUD(BaseCRUD[AuthIdentity]):
         if found is not None and found.user_id != user_id:
             raise ConflictError(_("This account is linked to another person here."), code="taken")
         if found is None:
+            self.session.execute(delete(OneTimeToken).where(_unlinked(user_id, issuer, subject)))
             self.add(AuthIdentity(user_id=user_id, provider=provider, issuer=issuer, subject=subject, name=name))
             audit.note(self.session, Event.IDENTITY_LINKED, user_id=user_id, provider=provider)
 
@@ -123,6 +127,17 @@ class IdentityCRUD(BaseCRUD[AuthIdentity]):
         if not way_in_besides(self.session, user.id, services, identity=found.id):
             raise ConflictError(_(LAST_WAY_IN), code="last_way_in")
         self.session.delete(found)
-        self.session.flush()
+        note = _note(user.id, found.issuer, found.subject)
+        self.session.add(OneTimeToken(user_id=user.id, purpose=UNLINKED, token_hash=note, expires_at=FOR_GOOD))
+        self.flush()
         audit.note(self.session, Event.IDENTITY_UNLINKED, user_id=user.id, provider=found.provider)
         return found
+
+
+def _note(user_id: int, issuer: str, subject: str) -> str:
+    return security.digest(f"unlinked:{user_id}:{issuer}:{subject}")
+
+
+def _unlinked(user_id: int, issuer: str, subject: str) -> ColumnElement[bool]:
+    """What the person noted of this account, if they unlinked it and have not linked it again."""
+    return (OneTimeToken.token_hash == _note(user_id, issuer, subject)) & (OneTimeToken.purpose == UNLINKED)

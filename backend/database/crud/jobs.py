@@ -1,6 +1,6 @@
 """Jobs: a verb on more rows than a request may take, in batches, each row exactly once whatever stops the worker."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -12,14 +12,17 @@ from backend.core import clock, wording
 from backend.core.context import Actor, Door
 from backend.core.errors import ConflictError, NotFoundError
 from backend.core.i18n import _, current_language
+from backend.core.permissions import UNDO_RIGHTS, Permission
 from backend.database import history
+from backend.database.crud import blockers
 from backend.database.crud.base import BaseCRUD, Filter, exact
+from backend.database.crud.names import names
 from backend.database.crud.registry import TABLES
 from backend.database.crud.undo import Clash, UndoCRUD
 from backend.database.listing import AnySelect, Page
 from backend.database.models.history import Change, ChangeSet
-from backend.database.models.jobs import GOING_ON, Job, JobError, JobRow
-from backend.database.models.users import User
+from backend.database.models.jobs import DISMISSED, GOING_ON, Job, JobError, JobRow
+from backend.database.models.users import Role, User
 from backend.database.schemas.base import FORM, ListParams
 from backend.database.verbs import apply
 
@@ -42,6 +45,7 @@ class Batch:
 
 
 Step = Callable[["JobCRUD", Job, int], Batch]
+Called = Callable[["JobCRUD", Job, Sequence[JobError]], Mapping[int, str]]
 
 
 class JobCRUD(BaseCRUD[Job]):
@@ -78,7 +82,7 @@ class JobCRUD(BaseCRUD[Job]):
         """The whole change set taken back, as a change set of its own. Raises ConflictError, NotFoundError."""
         own = UndoCRUD(self.session).start(change_set_id)
         mine = Change.change_set_id == change_set_id
-        root = self.session.scalars(select(Change.root).where(mine).limit(1)).one()
+        root = self.session.scalars(select(Change.root).where(mine).order_by(Change.id).limit(1)).one()
         label = self.session.get_one(ChangeSet, own).label
         job = self.prepared("undo", root, label, {"change_set_id": change_set_id}, owner)
         job.change_set_id = own
@@ -90,14 +94,18 @@ class JobCRUD(BaseCRUD[Job]):
         mine = select(Change.id).where(Change.change_set_id == change_set_id)
         return self.session.execute(mine.offset(UNDO_NOW).limit(1)).first() is not None
 
-    @staticmethod
-    def prepared(kind: str, table: str, verb: str, arguments: Data, owner: int | None) -> Job:
+    def prepared(self, kind: str, table: str, verb: str, arguments: Data, owner: int | None) -> Job:
+        """What the job does is told under the name of whoever asks now, with the eyes they look through."""
+        by: Actor = self.session.info.get("actor") or Actor(Door.WEB, owner)
         return Job(
             kind=kind,
             records=table,
             verb=verb,
             arguments=dict(arguments),
             owner_id=owner,
+            impersonator_id=by.impersonator_id,
+            ip=by.ip,
+            request_id=by.request_id,
             language=current_language.get(),
         )
 
@@ -124,6 +132,10 @@ class JobCRUD(BaseCRUD[Job]):
         """Why rows were refused, in the order of the job."""
         return _ErrorCRUD(self.session).get_page(job_id, params)
 
+    def named(self, job: Job, errors: Sequence[JobError]) -> Mapping[int, str]:
+        """What the rows of these errors are called today; those that nothing names are left out."""
+        return CALLED[job.kind](self, job, errors)
+
     # -- a person's word
 
     def pause(self, job_id: int) -> Job:
@@ -131,6 +143,9 @@ class JobCRUD(BaseCRUD[Job]):
         return self._turn_to("paused", job_id, Job.state.in_(("queued", "running")))
 
     def resume(self, job_id: int) -> Job:
+        """Raises ConflictError also when its owner may no longer do what it does."""
+        if self.dismissed(self.get_by_id(job_id)):
+            raise ConflictError(_("The person who started this job may no longer do this."), code="job_state")
         return self._turn_to("queued", job_id, Job.state.in_(("paused", "failed")))
 
     def cancel(self, job_id: int) -> Job:
@@ -167,20 +182,47 @@ class JobCRUD(BaseCRUD[Job]):
         statement = select(Job).where(*mine).with_for_update()
         return self.session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
 
+    def dismissed(self, job: Job) -> bool:
+        """Whether whoever started it is gone, was switched off or has lost the right since: it ends like their
+        sessions.
+        """
+        people = {job.owner_id, job.impersonator_id or job.owner_id}
+        found = select(User.id, Role.permissions).join(User.role).where(User.id.in_(people), User.is_active)
+        rights = {user_id: set(permissions) for user_id, permissions in self.session.execute(found)}
+        needed = self.rights(job)
+        more = {job.impersonator_id: {Permission.STAFF_WRITE}}  # who looks through whose eyes needs both
+        return not all(person in rights and needed | more.get(person, set()) <= rights[person] for person in people)
+
+    def rights(self, job: Job) -> set[Permission]:
+        """What the job does asks for these; an undo for those of all that it takes back."""
+        tables = {job.records}
+        if job.kind == "undo":
+            tables |= blockers.roots(self.session, int(job.arguments["change_set_id"]))
+        verb = TABLES[job.records].verbs.get(job.verb) if job.kind == "bulk" else None
+        more = {verb.right} if verb is not None and verb.right is not None else set()
+        return more | {UNDO_RIGHTS[table] for table in tables if table in UNDO_RIGHTS}
+
+    def dismiss(self, job: Job) -> None:
+        self._let_go(job, "paused", DISMISSED)
+
     def give_back(self, job_id: int, holder: str) -> None:
         """The next worker need not wait for the end of the lease."""
         if job := self.held(job_id, holder):
-            job.state, job.holder, job.lease_until = "queued", None, None
-            self.flush()
+            self._let_go(job, "queued")
 
     def fail(self, job_id: int, holder: str, error: str) -> None:
         if job := self.held(job_id, holder):
-            job.state, job.holder, job.lease_until, job.error = "failed", None, None, error[:200]
-            self.flush()
+            self._let_go(job, "failed", error[:200])
+
+    def _let_go(self, job: Job, state: str, error: str | None = None) -> None:
+        job.state, job.holder, job.lease_until, job.error = state, None, None, error
+        self.flush()
 
     def work(self, job: Job, step: Step, limit: int) -> Batch:
         """One batch: what it changes, told as one with the batches before, and how far the job has come."""
-        self.session.info["actor"] = Actor(Door.WEB, job.owner_id)
+        self.session.info["actor"] = Actor(
+            Door.WEB, job.owner_id, ip=job.ip, request_id=job.request_id, impersonator_id=job.impersonator_id
+        )
         if job.change_set_id is not None:
             history.resume(self.session, job.change_set_id)
         asked_in = current_language.set(job.language)
@@ -235,11 +277,29 @@ def undo(jobs: JobCRUD, job: Job, limit: int) -> Batch:
 
 
 def _clash(clash: Clash) -> str:
-    place = f"{wording.entity(clash.entity)} {clash.entity_id}"
+    place = _place(clash.entity, clash.entity_id)
     return f"{place}, {wording.column(clash.name)}: {clash.why}" if clash.name else f"{place}: {clash.why}"
 
 
+def _place(entity: str, entity_id: int) -> str:
+    return f"{wording.entity(entity)} {entity_id}"
+
+
+def _records(jobs: JobCRUD, job: Job, errors: Sequence[JobError]) -> dict[int, str]:
+    found = names(jobs.session, {(job.records, error.row_id) for error in errors})
+    return {row_id: name for (_table, row_id), name in found.items()}
+
+
+def _undone(jobs: JobCRUD, job: Job, errors: Sequence[JobError]) -> dict[int, str]:
+    """What cannot be given back may be a part of a record as well, with a number of its own: only the words say so."""
+    asked_in = current_language.set(job.language)
+    whole = [error for error in errors if error.message.startswith(_place(job.records, error.row_id))]
+    current_language.reset(asked_in)
+    return _records(jobs, job, whole)
+
+
 STEPS: dict[str, Step] = {"bulk": bulk, "undo": undo}
+CALLED: dict[str, Called] = {"bulk": _records, "undo": _undone}
 
 
 class _ErrorCRUD(BaseCRUD[JobError]):
@@ -255,14 +315,14 @@ def _free() -> ColumnElement[bool]:
 
 
 class JobListCRUD(BaseCRUD[Job]):
-    """The jobs, the latest first; `owner`: of this person alone."""
+    """The jobs, the latest first: of `me`, and of others those about these `tables`; None is all of them."""
 
     model = Job
     filters: ClassVar[Mapping[str, Filter]] = {"state": exact(Job.state), "owner_id": exact(Job.owner_id)}
 
-    def __init__(self, session: Session, owner: int | None = None) -> None:
+    def __init__(self, session: Session, me: int | None = None, tables: Collection[str] | None = None) -> None:
         super().__init__(session)
-        self.owner = owner
+        self.me, self.tables = me, tables
 
     @classmethod
     def list_statement(cls) -> AnySelect:
@@ -272,4 +332,6 @@ class JobListCRUD(BaseCRUD[Job]):
 
     def conditions(self, params: ListParams) -> list[ColumnElement[bool]]:
         found = super().conditions(params)
-        return found if self.owner is None else [*found, Job.owner_id == self.owner]
+        if self.tables is None:
+            return found
+        return [*found, (Job.owner_id == self.me) | Job.records.in_(sorted(self.tables))]

@@ -54,7 +54,7 @@ class KeyCRUD:
     def _sign(self, settings: Settings) -> None:
         head = Head.of(SettingCRUD(self.session).find(HEAD))
         if head is not None and head.is_signed(settings):  # what nobody has signed stays as it is, for verify to tell
-            sign_head(self.session, settings, head.id, head.hash)
+            sign_head(self.session, settings, head.id, head.hash, closed=head.closed)
 
 
 def _reseal(letter: Dispatch, secret: str) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import joinedload
 
 from backend.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from backend.core.i18n import _
+from backend.core.i18n import _, ngettext
+from backend.core.permissions import Permission
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.catalogue import buyers_by, repriced, sold_words
 from backend.database.crud.courses import CourseCRUD
@@ -29,8 +30,6 @@ from backend.database.schemas.base import ListParams
 from backend.database.schemas.lessons import ToCourse
 from backend.database.schemas.media import MediaContent
 from backend.database.verbs import DELETE, Verb, named, switching
-
-COURSES_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,12 @@ class LessonCRUD(BaseCRUD[Lesson]):
         switching("put_on_sale", on=True),
         switching("hide", on=False),
         repriced("price"),
-        Verb("add_to_course", lambda lessons, row_id, given: lessons.add_to_course(row_id, given.course_id), ToCourse),
+        Verb(
+            "add_to_course",
+            lambda lessons, row_id, given: lessons.add_to_course(row_id, given.course_id),
+            ToCourse,
+            right=Permission.COURSES_WRITE,
+        ),
         TAG,
         UNTAG,
         DELETE,
@@ -212,10 +216,9 @@ class LessonCRUD(BaseCRUD[Lesson]):
         bought = select(func.count()).where(Purchase.lesson_id == row_id).scalar_subquery()
         ordered, sold = self.session.execute(select(lines, bought)).one()
         if sold or ordered:
-            raise ConflictError(sold_words(sold), code="sold")
-        courses = self.courses([row_id]).get(row_id, ())
-        if courses:
-            raise ConflictError(_in_courses(courses), code="in_course")
+            raise ConflictError(sold_words(sold=bool(sold)), code="sold")
+        if courses := self.courses([row_id]).get(row_id, ()):
+            raise ConflictError(_in_courses(len(courses)), code="in_course")
         TagCRUD(self.session).clear("lessons", row_id)
         self.session.delete(lesson)
         self.flush()
@@ -259,11 +262,13 @@ def _courses(sqlite: bool) -> AnySelect:
     )
 
 
-def _in_courses(courses: Sequence[CourseName]) -> str:
-    names = ", ".join(_("“%s”") % course.title for course in courses[:COURSES_NAMED])
-    if len(courses) > COURSES_NAMED:
-        names += ", …"
-    return _("This lesson is in a course: %s. Remove it from there first, or hide it.") % names
+def _in_courses(courses: int) -> str:
+    """Without their names: whoever may change lessons need not know the courses."""
+    return ngettext(
+        "This lesson is in %(num)s course. Remove it from there first, or hide it.",
+        "This lesson is in %(num)s courses. Remove it from there first, or hide it.",
+        courses,
+    ) % {"num": courses}
 
 
 def _has_video() -> ColumnElement[bool]:

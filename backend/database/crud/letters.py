@@ -6,11 +6,12 @@ a leaked backup holds no way in), and erased as soon as the letter has been sent
 
 import json
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, insert, or_, select
 
 from backend.core import clock, security
 from backend.core.errors import NotFoundError
@@ -18,11 +19,12 @@ from backend.core.events import Event
 from backend.core.i18n import current_language
 from backend.core.letters import KINDS, SECRETS, Letter, compose, tidy
 from backend.core.permissions import Permission
-from backend.database import audit
-from backend.database.crud.dispatches import DispatchCRUD
+from backend.database import audit, outbox
+from backend.database.crud.dispatches import BULK, DispatchCRUD, fresh
 from backend.database.crud.links import shed
 from backend.database.crud.rights import Guard
 from backend.database.crud.settings import SettingCRUD
+from backend.database.listing import AnyRow
 from backend.database.models.dispatches import EMAIL, Dispatch
 from backend.database.models.users import Role, User
 from backend.database.session import settings_of
@@ -51,26 +53,47 @@ class LetterCRUD(DispatchCRUD):
         same cause again gives the first letter, unchanged. After `life` (the kind's own by default) it does not leave
         any more. Raises KeyError for an unknown kind and ValueError for other values than it takes.
         """
+        expires_at = clock.now() + (life or KINDS[kind].life)
+        columns = self._columns(kind, values, address=to, language=language, user_id=user_id, expires_at=expires_at)
+        return self.queue(f"letter:{dedupe or secrets.token_urlsafe(12)}", EMAIL, columns)
+
+    def notify(self, kind: str, people: Iterable[tuple[AnyRow, str, Mapping[str, object]]]) -> None:
+        """A letter each to people (`id`, `first_name`, `ui_language`), at these addresses, with these values.
+
+        In one statement, in the midst of a flush too. They leave behind what somebody waits for.
+        """
+        expires_at, rows = clock.now() + KINDS[kind].life, []
+        for person, to, values in people:
+            columns = self._columns(
+                kind,
+                {"name": person.first_name, **values},
+                address=to,
+                language=person.ui_language or current_language.get(),
+                user_id=person.id,
+                expires_at=expires_at,
+                priority=BULK,
+            )
+            rows.append(fresh(f"letter:{secrets.token_urlsafe(12)}", EMAIL, columns))
+        if rows:
+            self.session.connection().execute(insert(Dispatch), rows)
+            outbox.queued(self.session)
+
+    def _columns(self, kind: str, values: Mapping[str, object], *, language: str, **columns: object) -> dict[str, Any]:
         about = KINDS[kind]
         if (given := frozenset(values)) != about.names:
             raise ValueError(f"{kind} takes {sorted(about.names)}, not {sorted(given)}")
-        settings = settings_of(self.session)
         tidied = {name: tidy(value) for name, value in values.items()}
         secret = {name: value for name, value in tidied.items() if name in SECRETS}
         open_ = {name: value for name, value in tidied.items() if name not in SECRETS}
-        stored = SettingCRUD(self.session).find("school") or {}
-        open_["school"] = tidy(stored.get("name") or settings.school_name)
-        params: dict[str, Any] = {"language": language, "values": open_}
+        params: dict[str, Any] = {"language": language, "values": open_ | {"school": self._school}}
         if secret:
-            params["sealed"] = security.seal(settings, json.dumps(secret))
-        columns = {
-            "address": to,
-            "user_id": user_id,
-            "method": kind,
-            "params": params,
-            "expires_at": clock.now() + (life or about.life),
-        }
-        return self.queue(f"letter:{dedupe or secrets.token_urlsafe(12)}", EMAIL, columns)
+            params["sealed"] = security.seal(settings_of(self.session), json.dumps(secret))
+        return {"method": kind, "params": params, **columns}
+
+    @cached_property
+    def _school(self) -> str:
+        stored = SettingCRUD(self.session).find("school") or {}
+        return tidy(stored.get("name") or settings_of(self.session).school_name)
 
     def write_to(self, user: User, kind: str, *, to: str = "", dedupe: str | None = None, **values: object) -> Dispatch:
         """`post` to a person, in the language they chose, else that of the moment; `to`: not to their present e-mail.

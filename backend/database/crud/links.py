@@ -1,16 +1,23 @@
 """Links that let whoever has one act as a person, and the letters that carry them."""
 
-from sqlalchemy import delete, select
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.database.crud.auth import SIGN_IN
+from backend.database.listing import AnyRow
 from backend.database.models.auth import OneTimeToken
 from backend.database.models.dispatches import EMAIL, Dispatch
+from backend.database.rows import among
+from backend.database.walking import unindexed
 
 RESET, VERIFY, INVITE = "reset", "verify", "invite"  # purposes of links, and the kinds of letters that carry them
 WAYS_IN = RESET, VERIFY, SIGN_IN  # what lets into an account that has been come into
 ALL = *WAYS_IN, INVITE
+WAITING = ("pending", "failed")  # letters that have not left, and may be called off
 
 
 def awaits(session: Session, user_id: int, purpose: str) -> bool:
@@ -21,20 +28,33 @@ def awaits(session: Session, user_id: int, purpose: str) -> bool:
 
 def end_links(session: Session, user_id: int, *purposes: str) -> bool:
     """Unused links stop working, and their letters leave no more; whether one of them worked still."""
-    mine = OneTimeToken.user_id == user_id, OneTimeToken.purpose.in_(purposes), OneTimeToken.used_at.is_(None)
-    ended = session.scalars(delete(OneTimeToken).where(*mine).returning(OneTimeToken.expires_at)).all()
-    withdraw(session, user_id, *purposes)
-    return any(expires_at > clock.now() for expires_at in ended)
+    return any(link.expires_at > clock.now() for link in end_links_of(session, [user_id], purposes))
 
 
-def withdraw(session: Session, user_id: int, *kinds: str) -> None:
+def end_links_of(session: Session, user_ids: Collection[int], purposes: Collection[str]) -> Sequence[AnyRow]:
+    """The same of many people, in the midst of a flush too: whose links were ended, of which purpose, `expires_at`."""
+    link = OneTimeToken
+    mine = among(session, link.user_id, user_ids), link.purpose.in_(purposes), link.used_at.is_(None)
+    ended = session.execute(delete(link).where(*mine).returning(link.user_id, link.purpose, link.expires_at)).all()
+    withdraw(session, user_ids, purposes)
+    return ended
+
+
+def withdraw(session: Session, user_ids: Collection[int], kinds: Collection[str]) -> None:
     """Letters of these kinds that have not left are called off, and lose their links."""
-    mine = Dispatch.user_id == user_id, Dispatch.channel == EMAIL, Dispatch.method.in_(kinds)
-    for row in session.scalars(select(Dispatch).where(*mine, Dispatch.state.in_(("pending", "failed")))):
-        row.state = "cancelled"
-        shed(session, row)
+    # By their person: SQLite would rather look through all that waits.
+    channel, state = unindexed(Dispatch.channel), unindexed(Dispatch.state)
+    letters = channel == EMAIL, Dispatch.method.in_(kinds), state.in_(WAITING)
+    found = select(Dispatch.id, Dispatch.params).where(among(session, Dispatch.user_id, user_ids), *letters)
+    for row in session.execute(found).all():
+        values = {"state": "cancelled", "params": without_link(row.params)}
+        session.execute(update(Dispatch).where(Dispatch.id == row.id, Dispatch.state.in_(WAITING)).values(values))
 
 
 def shed(session: Session, row: Dispatch) -> None:
-    row.params = {name: value for name, value in row.params.items() if name != "sealed"}
+    row.params = without_link(row.params)
     session.flush()
+
+
+def without_link(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name != "sealed"}

@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.core.permissions import STUDENT
 from backend.database.listing import AnySelect, within
 from backend.database.models.courses import Course
 from backend.database.models.lessons import Lesson
@@ -15,7 +14,7 @@ from backend.database.models.media import Media
 from backend.database.models.promo_codes import PromoCode
 from backend.database.models.tags import Tag
 from backend.database.models.tickets import SupportTicket
-from backend.database.models.users import Role, User
+from backend.database.models.users import STUDENT_ROLE, Role, User
 from backend.database.rows import ask_within
 
 Record = tuple[str, int]
@@ -65,8 +64,7 @@ def _of(table: str, sqlite: bool) -> AnySelect:
 def without_page(session: Session, records: Iterable[Record]) -> set[Record]:
     """The members of staff among them: only students have pages of their own."""
     people = {row_id for table, row_id in records if table == "users"}
-    student = select(Role.id).where(Role.name == STUDENT).scalar_subquery()
-    found = session.scalars(select(User.id).where(User.id.in_(people), User.role_id != student)) if people else ()
+    found = session.scalars(select(User.id).where(User.id.in_(people), User.role_id != STUDENT_ROLE)) if people else ()
     return {("users", row_id) for row_id in found}
 
 

@@ -5,11 +5,28 @@ from contextlib import contextmanager
 
 from sqlalchemy.orm import Session
 
-from backend.core.i18n import DEFAULT_LANGUAGE, LANGUAGES, _, current_language
+from backend.core.i18n import DEFAULT_LANGUAGE, LANGUAGES, N_, _, current_language
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.models.orders import Payment, Refund
 from backend.database.models.purchases import Purchase
 from backend.database.models.users import User
+
+# Why money that has come goes back: the codes of PurchaseCRUD.settle.
+SENT_BACK = {
+    "unknown_order": N_("We could not match your payment of %(stars)s ★ to an order, so we are refunding it."),
+    "foreign_payer": N_("The invoice you paid was issued to someone else, so we are refunding your %(stars)s ★."),
+    "currency_mismatch": N_("The invoice for “%(title)s” was in another currency, so we are refunding your payment."),
+    "amount_mismatch": N_(
+        "Your payment of %(stars)s ★ is not the price of the order for “%(title)s”, so we are refunding it."
+    ),
+    "already_paid": N_(
+        "The order for “%(title)s” had already been paid, so we are refunding the second payment of %(stars)s ★."
+    ),
+    "already_owned": N_("You already own “%(title)s”, so we are refunding your payment of %(stars)s ★."),
+    "promo_used_up": N_(
+        "The promo code for “%(title)s” had been used up before you paid, so we are refunding your %(stars)s ★."
+    ),
+}
 
 
 def language_of(user: User) -> str:
@@ -52,10 +69,11 @@ class Notices:
             text = _("We are refunding %(stars)s ★ for “%(title)s”. Your access is now closed.")
             self._send(f"refund-notice:{refund.id}", user, text % {"stars": refund.amount, "title": title})
 
-    def sent_back(self, user: User, refund: Refund) -> None:
+    def sent_back(self, user: User, refund: Refund, title: str) -> None:
+        """`refund.reason` is the code of the refusal, `title` what the order was for, if there is one."""
         with speaking(language_of(user)):
-            text = _("We could not match your payment of %s ★ to an order, so we are refunding it.")
-            self._send(f"refund-notice:{refund.id}", user, text % refund.amount)
+            text = _(SENT_BACK[refund.reason]) % {"stars": refund.amount, "title": title}
+            self._send(f"refund-notice:{refund.id}", user, text)
 
     def _send(self, key: str, user: User, text: str, opens: Purchase | None = None) -> None:
         if user.telegram_id is None:

@@ -58,9 +58,9 @@ class PaymentCRUD(BaseCRUD[Payment]):
 class RefundCRUD(BaseCRUD[Refund]):
     model = Refund
 
-    def request(self, payment: Payment, *, reason: str, actor_id: int | None, user: User | None) -> Refund:
-        """The whole payment goes back: Telegram is asked through the outbox, after the commit."""
-        refund = self.add(
+    def open(self, payment: Payment, *, reason: str, actor_id: int | None) -> Refund:
+        """The whole payment is to go back. What is said of it stands before `send`: the outbox keeps a chat's order."""
+        return self.add(
             Refund(
                 payment_id=payment.id,
                 amount=payment.amount,
@@ -69,11 +69,13 @@ class RefundCRUD(BaseCRUD[Refund]):
                 status="requested",
             )
         )
+
+    def send(self, refund: Refund, payment: Payment, user: User | None) -> None:
+        """Telegram is asked through the outbox, after the commit."""
         if payment.provider == STARS and payment.payer_telegram_id is not None:
             Notices(self.session).give_back(payment, refund, user.id if user else None)
         else:
             self.refund_done(refund.id)
-        return refund
 
     def get_of_payment(self, payment_id: int) -> Refund:
         """Raises NotFoundError for a payment that is not going back."""

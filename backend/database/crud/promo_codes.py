@@ -5,7 +5,7 @@ at once; it equals the number of redemptions that are reserved or used.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -44,6 +44,10 @@ class Quote:
     reason: str | None = None
     reason_code: str | None = None
     promo: PromoCode | None = None
+
+    @property
+    def code(self) -> str | None:
+        return self.promo.code if self.promo else None
 
     @property
     def valid(self) -> bool:
@@ -101,12 +105,16 @@ class PromoCodeCRUD(BaseCRUD[PromoCode]):
         """What this person would pay. Raises NotFoundError for an unknown person or thing."""
         entitlements = EntitlementCRUD(self.session)
         thing = entitlements.sellable(data.lesson_id, data.course_id)
-        buyer = entitlements.person(data.user_id)
+        buyer, promo = entitlements.person(data.user_id), self.find_by_code(data.code)
         if not thing.is_active:
-            return _refused(thing.asked_price, "not_on_sale")
-        if entitlements.owns(buyer.id, thing):
-            return _refused(thing.asked_price, "already_owned")
-        return self.quote(data.code, buyer.id, thing)
+            quote = _refused(thing.asked_price, "not_on_sale")
+        elif entitlements.owns(buyer.id, thing):
+            quote = _refused(thing.asked_price, "already_owned")
+        elif promo is None:
+            quote = _refused(thing.asked_price, "unknown")
+        else:
+            quote = self.quote_for(promo, buyer.id, thing)
+        return replace(quote, promo=promo)
 
     def quote(self, code: str, user_id: int, thing: Lesson | Course) -> Quote:
         promo = self.find_by_code(code)

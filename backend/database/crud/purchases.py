@@ -87,7 +87,7 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         if order is not None and not refusal:
             refusal = self._use_promo(order, payment)
         if order is None or refusal:
-            return self._send_back(payment, refusal)
+            return self._send_back(payment, refusal, order)
         return Settled(self._hand_over(order, payment), new=True)
 
     def _refusal(self, order: Order | None, data: PurchaseCreate) -> str:
@@ -132,14 +132,15 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         Notices(self.session).receipt(entitlements.person(order.user_id), purchase, line.title)
         return purchase
 
-    def _send_back(self, payment: Payment, code: str) -> Settled:
-        payments = PaymentCRUD(self.session)
+    def _send_back(self, payment: Payment, code: str, order: Order | None) -> Settled:
+        payments, refunds = PaymentCRUD(self.session), RefundCRUD(self.session)
         payments.assign(payment, {"status": "unmatched"})
         payments.note(payment, refused=code)
         payer = self.session.scalars(select(User).where(User.telegram_id == payment.payer_telegram_id)).one_or_none()
-        refund = RefundCRUD(self.session).request(payment, reason=code, actor_id=None, user=payer)
+        refund = refunds.open(payment, reason=code, actor_id=None)
         if payer is not None:
-            Notices(self.session).sent_back(payer, refund)
+            Notices(self.session).sent_back(payer, refund, order.lines[0].title if order else "")
+        refunds.send(refund, payment, payer)
         return Settled(refusal=_sent_back(code), new=True)
 
     def _repeated(self, data: PurchaseCreate) -> Settled:
@@ -183,8 +184,10 @@ class PurchaseCRUD(BaseCRUD[Purchase]):
         order = OrderCRUD(self.session).get_by_id(line.order_id)
         OrderCRUD(self.session).update_where(order, Order.status == "paid", status="refunded")
         PaymentCRUD(self.session).update_where(payment, Payment.status == "settled", status="refunded")
-        refund = RefundCRUD(self.session).request(payment, reason=reason, actor_id=actor_id, user=buyer)
+        refunds = RefundCRUD(self.session)
+        refund = refunds.open(payment, reason=reason, actor_id=actor_id)
         Notices(self.session).refunded(buyer, refund, line.title)
+        refunds.send(refund, payment, buyer)
         return purchase
 
     def _locked(self, purchase_id: int) -> Purchase:

@@ -10,16 +10,16 @@ from sqlalchemy.orm import Session
 from backend.core import clock, security
 from backend.core.errors import NotFoundError
 from backend.core.events import Event
+from backend.core.permissions import STUDENT
 from backend.database import audit
-from backend.database.crud.auth import OneTimeTokenCRUD, SessionCRUD
-from backend.database.crud.credentials import TrustedDeviceCRUD
+from backend.database.crud.auth import OneTimeTokenCRUD
 from backend.database.crud.letters import LetterCRUD
-from backend.database.crud.links import RESET, VERIFY, end_links
+from backend.database.crud.links import INVITE, RESET, VERIFY, awaits, end_links
 from backend.database.crud.locks import account_key
 from backend.database.crud.throttle import ThrottleCRUD
 from backend.database.crud.users import UserCRUD
 from backend.database.models.auth import OneTimeToken
-from backend.database.models.users import User
+from backend.database.models.users import Role, User
 from backend.database.session import settings_of
 
 RESET_LIFE, VERIFY_LIFE = timedelta(minutes=15), timedelta(days=1)
@@ -34,10 +34,11 @@ class RecoveryCRUD:
 
         The same work is done for someone whom nobody knows, and undone: the time tells nothing.
         """
-        user = UserCRUD(self.session).find_by_login(typed)
-        able = user is not None and user.is_active and user.email is not None
+        user = UserCRUD(self.session).find_by_login(typed, hold=True)  # or the link goes where nobody may be any more
         anyone = self.session.scalars(select(User).order_by(User.id).limit(1)).one()  # asked for in either case
         stand_in = user or anyone
+        came_in = self._came_in(stand_in)
+        able = user is not None and user.is_active and user.email is not None and came_in
         attempt = self.session.begin_nested()
         self._send(stand_in, stand_in.email or typed)
         if able:
@@ -45,6 +46,12 @@ class RecoveryCRUD:
         else:
             attempt.rollback()
         audit.note(self.session, Event.PASSWORD_RESET_ASKED, user_id=stand_in.id if able else None)
+
+    def _came_in(self, user: User) -> bool:
+        """Staff who were never here have not accepted their invitation: it alone lets them in, as long as it holds."""
+        role = self.session.scalars(select(Role.name).where(Role.id == user.role_id)).one()
+        invited = awaits(self.session, user.id, INVITE)
+        return user.password_hash is not None or role == STUDENT or (user.seen_at is not None and not invited)
 
     def _send(self, user: User, to: str) -> None:
         end_links(self.session, user.id, RESET)
@@ -67,8 +74,6 @@ class RecoveryCRUD:
         if not user.is_active:
             raise NotFoundError
         users.set_password(user, password_hash)
-        SessionCRUD(self.session).revoke_all(user.id)
-        TrustedDeviceCRUD(self.session).forget(user.id)
         ThrottleCRUD(self.session).reset([account_key(user.id)])
         audit.note(self.session, Event.PASSWORD_CHANGE, user_id=user.id, by="link")
         return user
@@ -92,11 +97,6 @@ class RecoveryCRUD:
         letters.write_to(user, "verify", to=email, link=link)
         if user.email and user.email.casefold() != email.casefold():
             letters.write_to(user, "email_changed", email=email)
-
-    def tell_replaced(self, user: User, old: str, by: int | None) -> None:
-        """Someone else gave the account another e-mail, or took it: the old address learns of it."""
-        who = self.session.get_one(User, by).name if by is not None else settings_of(self.session).school_name
-        LetterCRUD(self.session).write_to(user, "email_replaced", to=old, who=who, email=user.email or "")
 
     def awaited(self, user_id: int) -> str:
         """The address that the person has still to confirm, "" when there is none."""
@@ -125,5 +125,4 @@ class RecoveryCRUD:
         if found is None or not user.is_active:
             raise NotFoundError
         UserCRUD(self.session).assign(user, {"email": found.data["email"], "email_verified_at": clock.now()})
-        audit.note(self.session, Event.EMAIL_CHANGED, user_id=user.id)
         return user

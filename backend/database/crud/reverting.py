@@ -76,6 +76,8 @@ class Slice:
     def _put_back(self, model: type[Base], run: list[AnyRow]) -> None:
         table = table_of(model)
         names = {name for change in run for name in change.after if name in table.c and name in change.before}
+        if model is User and "email" in names:
+            names.add("email_verified_at")
         rows = self._rows(model, [change.entity_id for change in run], names)
         writes: dict[int, Write] = {}
         for change in run:
@@ -105,6 +107,8 @@ class Slice:
             else:
                 why = _("Someone has changed this since.")
                 self._clash(change, why, name, history.to_json(row[name]), change.before[name])
+        if table.name == User.__tablename__:
+            _confirmed(put, left, row)
         return put
 
     def _in_order(self, model: type[Base], write: Write) -> bool:
@@ -318,6 +322,14 @@ def _keyed(
     full = [with_keys(model, were[row_id] | dict(put)) for row_id, put in zip(ids, values, strict=True)]
     moved = {name for row in full for name in row if row[name] != were[row["id"]][name]} | {*values[0]}
     return [{name: row[name] for name in sorted(moved)} for row in full]
+
+
+def _confirmed(put: dict[str, Any], left: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """That an e-mail was confirmed comes back with that very e-mail, and is said of no other."""
+    if "email" in left and "email" not in put:
+        put.pop("email_verified_at", None)
+    elif "email" in put and "email_verified_at" not in put and row["email_verified_at"] is not None:
+        put["email_verified_at"] = None
 
 
 def _differs(model: type[Base], after: Mapping[str, Any], row: Mapping[str, Any]) -> bool:

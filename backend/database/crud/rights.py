@@ -6,7 +6,7 @@ an account; the school keeps an administrator who can come in; and nobody change
 
 from collections.abc import Iterable
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from backend.core.errors import ConflictError, ForbiddenError, NotFoundError
@@ -82,7 +82,7 @@ class Guard:
             return
         settings = settings_of(self.session)
         ways = [
-            User.password_hash.is_not(None),
+            and_(User.password_hash.is_not(None), or_(User.login.is_not(None), User.email.is_not(None))),
             # Those of a service that is switched off open nothing.
             exists().where(AuthIdentity.user_id == User.id, AuthIdentity.issuer.in_(settings.issuers)),
         ]

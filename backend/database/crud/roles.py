@@ -11,7 +11,7 @@ from backend.core.errors import ConflictError, ForbiddenError, InvalidError
 from backend.core.events import Event
 from backend.core.i18n import _
 from backend.core.lookalikes import mixes_alphabets, skeleton
-from backend.core.permissions import ROLE_TITLES, STUDENT, Permission
+from backend.core.permissions import ROLE_TITLES, STUDENT, Permission, with_views
 from backend.core.wording import role as role_words
 from backend.database import audit
 from backend.database.crud.auth import SessionCRUD
@@ -67,9 +67,10 @@ class RoleCRUD(BaseCRUD[Role]):
 
     def make(self, data: RoleForm, by: int | None) -> Role:
         guard = Guard(self.session, by, Permission.ROLES_WRITE)
-        guard.cover(data.rights)
+        rights = with_views(data.rights)
+        guard.cover(rights)
         self._refuse_taken(data.name)
-        role = self.add(Role(name=data.name, permissions=sorted(data.rights)))
+        role = self.add(Role(name=data.name, permissions=sorted(rights)))
         self._tell(role, frozenset())
         return role
 
@@ -83,7 +84,7 @@ class RoleCRUD(BaseCRUD[Role]):
         before = frozenset(role.permissions)
         if data.was is not None and data.was != joined(before):
             raise ConflictError(_("Someone else has changed this role in the meantime."))
-        wanted = frozenset(data.rights) | (before - guard.rights)
+        wanted = with_views([*data.rights, *(before - guard.rights)])
         guard.cover(wanted ^ before)
         if data.name.casefold() != role.name.casefold():
             self._refuse_taken(data.name, besides=role.name)

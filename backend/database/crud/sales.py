@@ -10,6 +10,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from backend.core.errors import NotFoundError
 from backend.database import search
 from backend.database.crud.base import Filter, exact
+from backend.database.crud.orders import OrderCRUD
 from backend.database.crud.payments import PaymentCRUD
 from backend.database.crud.purchases import PurchaseCRUD
 from backend.database.listing import AnySelect
@@ -174,6 +175,16 @@ class SaleCRUD(PurchaseCRUD):
         bought = select(Purchase).where(Purchase.payment_id == payment.provider_charge_id)
         purchase = self.session.scalars(bought).one_or_none()
         return self._sale(line.title if line else "", user, purchase, line, payment)
+
+    def of_order(self, order_id: int) -> Sale:
+        """Raises NotFoundError."""
+        order = self._order(order_id)
+        if order is None:
+            raise NotFoundError(OrderCRUD(self.session).missing(order_id))
+        line, payments = order.lines[0], self._payments(order_id)
+        bought = self.session.scalars(select(Purchase).where(Purchase.order_line_id == line.id)).one_or_none()
+        paid = next((found for found in payments if found.status != "unmatched"), None)
+        return self._sale(line.title, order.user, bought, line, paid)
 
     def _order(self, order_id: int | None) -> Order | None:
         if order_id is None:

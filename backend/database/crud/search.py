@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.core.permissions import STUDENT
 from backend.database import listing, search
 from backend.database.crud.sales import PaymentListCRUD, SaleCRUD
 from backend.database.listing import AnyRow, AnySelect
@@ -16,7 +15,7 @@ from backend.database.models.orders import Payment
 from backend.database.models.promo_codes import PromoCode
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import SupportTicket
-from backend.database.models.users import Role, User
+from backend.database.models.users import STUDENT_ROLE, User
 from backend.database.schemas.base import MAX_ID
 from backend.database.session import ask
 
@@ -24,7 +23,7 @@ SHOWN = 5
 READ = 20  # the newest that fit, looked at for the best
 
 STUDENTS = select(User.id, User.first_name, User.last_name, User.username, User.telegram_id).where(
-    User.role_id == select(Role.id).where(Role.name == STUDENT).scalar_subquery()
+    User.role_id == STUDENT_ROLE
 )
 TICKETS = select(SupportTicket.id, SupportTicket.subject, SupportTicket.status, User.first_name, User.last_name).join(
     User, User.id == SupportTicket.user_id

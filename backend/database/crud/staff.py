@@ -25,7 +25,6 @@ from backend.database.crud.idempotency import IdempotencyCRUD, Stored
 from backend.database.crud.letters import LetterCRUD
 from backend.database.crud.links import ALL, INVITE, WAYS_IN, awaits, end_links
 from backend.database.crud.locks import LockCRUD
-from backend.database.crud.recovery import RecoveryCRUD
 from backend.database.crud.rights import Guard
 from backend.database.crud.typed import Typed, typed_by_others
 from backend.database.crud.users import UserCRUD
@@ -189,7 +188,6 @@ class StaffCRUD(UserCRUD):
         values: dict[str, Any] = {"role_id": role.id, "password_hash": None}
         if person.email and not keeps_email(person, typed_by_others(self.session, [user_id])[user_id]):
             values["email"] = None
-            audit.note(self.session, Event.EMAIL_CHANGED, user_id=user_id)
             if person.telegram_id is None and person.login is None:
                 values["login"] = _no_login()
         self._end_all_links(user_id)
@@ -204,15 +202,16 @@ class StaffCRUD(UserCRUD):
     def invite_again(self, user_id: int, by: int | None) -> tuple[User, str]:
         """A new link; those before it do not work any more. Raises ConflictError for who has come in already."""
         person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
-        if person.password_hash is not None or not person.is_active:
+        never = person.password_hash is None and (person.seen_at is None or self._waits(person))
+        if not never or not person.is_active:
             raise ConflictError(_("This person has already joined, or their account is turned off."))
         end_links(self.session, user_id, INVITE)
         self.note(person, "invite")
         return person, self._invitation(person, person.role, by)
 
     def _invitation(self, person: User, role: Role, by: int | None) -> str:
-        audit.note(self.session, Event.USER_INVITED, user_id=person.id)
-        secret = OneTimeTokenCRUD(self.session).issue(person.id, INVITE, INVITE_LIFE)
+        audit.note(self.session, Event.USER_INVITED, user_id=person.id, role=role.name, **_runs_school(role))
+        secret = OneTimeTokenCRUD(self.session).issue(person.id, INVITE, INVITE_LIFE, by=by)
         if person.email:
             until = clock.now() + INVITE_LIFE
             LetterCRUD(self.session).post(
@@ -269,8 +268,8 @@ class StaffCRUD(UserCRUD):
     def change(self, user_id: int, data: StaffForm, by: int | None) -> tuple[User, str]:
         """Name, login and e-mail, and the secret of a new invitation for who waits for one at another address.
 
-        The old address of who has come in learns that it is theirs no more. Raises ConflictError when someone else
-        saved meanwhile or has the same.
+        What else follows from that does so by whatever way it comes, see `mailboxes`. Raises ConflictError when someone
+        else saved meanwhile or has the same.
         """
         person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
         self.check_version(person, data.version)
@@ -281,17 +280,12 @@ class StaffCRUD(UserCRUD):
             values["login"] = data.login
         if values["email"] is None and person.login is None and not data.login:
             raise InvalidError(fields={"email": _("Without a login, they need an email to sign in.")})
-        if (data.email or "").casefold() == (person.email or "").casefold():
-            return self.assign(person, values), ""
-        old, waits = person.email, self._waits(person)
-        self._end_all_links(user_id)  # they went to the old address
-        self.assign(person, {**values, "email_verified_at": None})
-        audit.note(self.session, Event.EMAIL_CHANGED, user_id=user_id)
-        if waits:  # the old address may be a stranger's
-            return person, self._invitation(person, person.role, by)
-        if old:
-            RecoveryCRUD(self.session).tell_replaced(person, old, by)
-        return person, ""
+        known, waits = person.email_key, self._waits(person)
+        self.assign(person, values)
+        if person.email_key == known:
+            return person, ""
+        TrustedDeviceCRUD(self.session).forget(user_id)
+        return person, self._invitation(person, person.role, by) if waits else ""
 
     def _waits(self, person: User) -> bool:
         """Whether the person was invited and has not come in."""
@@ -338,6 +332,7 @@ class StaffCRUD(UserCRUD):
         person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
         self.note(person, "sign_out")
         end_links(self.session, user_id, *WAYS_IN)  # who came in there may have asked for one
+        TrustedDeviceCRUD(self.session).forget(user_id)
         audit.note(self.session, Event.SESSION_ENDED, user_id=user_id, all=True)
         return self.sign_out(person)
 
@@ -351,9 +346,11 @@ class StaffCRUD(UserCRUD):
         person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
         if not person.is_active:
             raise ConflictError(_("This account is turned off."))
+        if self._waits(person):
+            raise ConflictError(_("This person has not accepted the invitation yet: create a new one instead."))
         self.note(person, "sign_in_link")
         audit.note(self.session, Event.LINK_CREATED, user_id=user_id)
-        return OneTimeTokenCRUD(self.session).issue(user_id, SIGN_IN, SIGN_IN_LINK)
+        return OneTimeTokenCRUD(self.session).issue(user_id, SIGN_IN, SIGN_IN_LINK, by=by)
 
     def remove_factors(self, user_id: int, by: int | None) -> User:
         """For whoever has lost theirs: the next sign-in asks for the password alone, or for a new factor."""

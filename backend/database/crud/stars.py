@@ -11,7 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core import clock
-from backend.core.errors import AppError
+from backend.core.errors import AppError, NotFoundError
+from backend.core.i18n import _
 from backend.database import history
 from backend.database.crud.entitlements import EntitlementCRUD
 from backend.database.crud.orders import CURRENCY, OrderCRUD
@@ -83,6 +84,17 @@ class StarsCRUD:
         except AppError as error:
             return error.code
         return "settled" if settled.purchase is not None else "sent_back"
+
+    def returned(self, charge_id: str, telegram_id: int) -> str:
+        """A service message says that the Stars of a payment are back; what was done, as `book`.
+
+        Raises NotFoundError for a payment that our books lack: if it is ours, Telegram's list brings it.
+        """
+        mine = Payment.provider == STARS, Payment.provider_charge_id == charge_id
+        whose = select(Payment.id).where(*mine, Payment.payer_telegram_id == telegram_id)
+        if self.session.scalar(whose) is None:
+            raise NotFoundError(_("There is no such payment."))
+        return self._returned(charge_id)
 
     def _returned(self, charge_id: str) -> str:
         """The Stars of a payment are back with the payer, whoever asked for it."""

@@ -1,5 +1,5 @@
 """Attempts, counted before they are looked at, by one statement: parallel requests cannot slip
-through together.
+through together. `core.throttles` counts them in Redis instead when there is one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from backend.core import clock
 from backend.database.models.auth import RateBucket
+from backend.database.tries import take_back
 
 
 @dataclass(frozen=True)
@@ -76,28 +77,47 @@ class ThrottleCRUD:
         ends = self.session.execute(select(RateBucket.expires_at).where(RateBucket.key == limit.key)).scalar_one()
         return max(1, ceil((ends - clock.now()).total_seconds()))
 
+    def keep(self, key: str, count: int, seconds: float) -> None:
+        """Writes down what has been counted elsewhere and stands for so long, unless more is known here."""
+        now = clock.now()
+        values = {"count": count, "expires_at": now + timedelta(seconds=seconds)}
+        less = or_(RateBucket.expires_at <= now, RateBucket.count < count)
+        statement = self._insert().values(key=key, **values)
+        self.session.execute(statement.on_conflict_do_update(index_elements=[RateBucket.key], set_=values, where=less))
+
+    def counted(self, limits: Iterable[Limit]) -> dict[str, tuple[int, float]]:
+        """By key: how many attempts, and for how many seconds they still count."""
+        now = clock.now()
+        columns = RateBucket.key, RateBucket.count, RateBucket.expires_at
+        still = RateBucket.key.in_([limit.key for limit in limits]), RateBucket.expires_at > now
+        found = self.session.execute(select(*columns).where(*still))
+        return {key: (count, (ends - now).total_seconds()) for key, count, ends in found}
+
     def used_up(self, limits: Iterable[Limit]) -> list[str]:
         """The keys of those whose next attempt will be refused."""
-        counts = {limit.key: limit.count for limit in limits}
-        counted = RateBucket.key.in_(counts), RateBucket.expires_at > clock.now()
-        found = self.session.execute(select(RateBucket.key, RateBucket.count).where(*counted))
-        return [key for key, count in found if count >= counts[key]]
+        limits = list(limits)
+        counts = self.counted(limits)
+        return [limit.key for limit in limits if counts.get(limit.key, (0, 0.0))[0] >= limit.count]
 
     def give_back(self, limits: Iterable[Limit]) -> None:
         """An attempt that turned out to be right does not count.
 
         Rows are locked in the order of `take`.
         """
-        for limit in limits:
-            statement = update(RateBucket).where(RateBucket.key == limit.key, RateBucket.count > 0)
+        keys = [limit.key for limit in limits]
+        for key in keys:
+            statement = update(RateBucket).where(RateBucket.key == key, RateBucket.count > 0)
             self.session.execute(statement.values(count=RateBucket.count - 1))
+        take_back(self.session, lambda tries: tries.give_back(keys))
 
     def reset(self, keys: Sequence[str]) -> None:
         self.session.execute(delete(RateBucket).where(RateBucket.key.in_(keys)))
+        take_back(self.session, lambda tries: tries.forget(keys))
 
     def reset_beginning(self, *prefixes: str) -> int:
         """Forgets the attempts under all keys that begin so; the number of keys."""
         begins = [RateBucket.key.startswith(prefix, autoescape=True) for prefix in prefixes]
+        take_back(self.session, lambda tries: tries.forget_beginning(prefixes))
         return len(self.session.scalars(delete(RateBucket).where(or_(*begins)).returning(RateBucket.key)).all())
 
     def purge(self) -> None:

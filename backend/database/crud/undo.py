@@ -7,8 +7,9 @@ a job (`start`, then `slice` until nothing is left) gives the rest back and list
 
 from collections.abc import Sequence
 from itertools import groupby, takewhile
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
@@ -36,6 +37,14 @@ class UndoConflictError(ConflictError):
         self.partly = partly  # there is a rest that could be undone
 
 
+class Touched(NamedTuple):
+    """A record that a set has changed; `back`: it had been gone and stands again."""
+
+    root: str
+    root_id: int
+    back: bool
+
+
 class UndoCRUD:
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -60,6 +69,12 @@ class UndoCRUD:
         made = Change.change_set_id == change_set_id, Change.op == "create", Change.entity == Change.root
         rows = self.session.execute(select(Change.root, Change.root_id).where(*made).limit(SLICE))
         return [(root, row_id) for root, row_id in rows]
+
+    def touched(self, change_set_id: int) -> list[Touched]:
+        """The records that a set has changed; a few of many."""
+        back = and_(Change.op == "create", Change.entity == Change.root)
+        mine = select(Change.root, Change.root_id, back).where(Change.change_set_id == change_set_id).distinct()
+        return [Touched(root, row_id, bool(again)) for root, row_id, again in self.session.execute(mine.limit(SLICE))]
 
     def start(self, change_set_id: int) -> int:
         """Opens the undo's own change set and gives its number, for `history.resume` in the transactions of a job."""

@@ -11,10 +11,9 @@ from sqlalchemy.orm.interfaces import ORMOption
 
 from backend.core import clock
 from backend.core.errors import ConflictError, NotFoundError
-from backend.core.events import Event
 from backend.core.i18n import _
 from backend.core.permissions import STUDENT, SYSTEM_ROLES
-from backend.database import audit, history
+from backend.database import history
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.credentials import TrustedDeviceCRUD
@@ -25,7 +24,7 @@ from backend.database.models.dispatches import TELEGRAM, Dispatch
 from backend.database.models.orders import Payment
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import WAITS, SupportTicket
-from backend.database.models.users import Role, User
+from backend.database.models.users import STUDENT_ROLE, Role, User
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.users import NewStudentForm, UserCreate, UserResponse
 from backend.database.session import ask
@@ -80,10 +79,12 @@ class UserCRUD(BaseCRUD[User]):
         rows = ask(self.session, KNOWN, telegram_id=telegram_id).all()
         return Page(items=rows, total=len(rows))
 
-    def find_by_login(self, login: str) -> User | None:
-        """By login or e-mail, whatever the case; with the role."""
+    def find_by_login(self, login: str, *, hold: bool = False) -> User | None:
+        """By login or e-mail, whatever the case; with the role. `hold`: neither becomes another meanwhile."""
         key = login.strip().casefold()
         statement = select(User).where((User.login_key == key) | (User.email_key == key))
+        if hold:
+            statement = statement.with_for_update(read=True, key_share=True, of=User)
         return self.session.scalars(statement.options(joinedload(User.role)).limit(1)).one_or_none()
 
     def role_named(self, name: str) -> Role:
@@ -107,7 +108,9 @@ class UserCRUD(BaseCRUD[User]):
             assert known is not None
         values.pop("source", None)  # the first deep link is where the person came from
         values = values if self.is_student(known) else {}
-        self.assign(known, {**values, "last_seen_at": clock.now()})
+        self.assign(known, values)
+        # Being seen is no edit: a form of this person that someone has open is not stale because of it.
+        self.update_where(known, last_seen_at=clock.now(), version=User.version, updated_at=User.updated_at)
         return known, False
 
     def _add_once(self, user: User) -> User | None:
@@ -125,12 +128,7 @@ class UserCRUD(BaseCRUD[User]):
         self.check_version(user, values.pop("version", None))
         if values.pop("terms_accepted", None) and user.terms_accepted_at is None:
             values["terms_accepted_at"] = clock.now()
-        if "email" not in values or (values["email"] or "").casefold() == (user.email or "").casefold():
-            return self.assign(user, values)
-        self.assign(user, {**values, "email_verified_at": None})
-        end_links(self.session, row_id, *WAYS_IN)  # they went to the old address
-        audit.note(self.session, Event.EMAIL_CHANGED, user_id=row_id)  # whoever reads it can come in
-        return user
+        return self.assign(user, values)
 
     def delete(self, row_id: int) -> User:
         """Raises ConflictError when money, tickets or messages of the bot name the person."""
@@ -148,13 +146,15 @@ class UserCRUD(BaseCRUD[User]):
             raise ConflictError(_("This person's data has already been erased."), code="erased")
         return super().assign(row, values)
 
-    def set_password(self, user: User, password_hash: str) -> None:
+    def set_password(self, user: User, password_hash: str, *, but: int | None = None) -> None:
         """The history tells that it was changed, and by whom; never what it is.
 
         What was under way with the old one, perhaps by someone else, ends: links to come in or to set another password,
-        and an e-mail that waits to be confirmed.
+        and an e-mail that waits to be confirmed. Every session ends, also one that the old password opens at this very
+        moment: it has the old number. Who goes on renews theirs to the new one.
         """
-        self.assign(user, {"password_hash": password_hash})
+        self.assign(user, {"password_hash": password_hash, "token_version": user.token_version + 1})
+        SessionCRUD(self.session).revoke_all(user.id, but=but)
         end_links(self.session, user.id, *WAYS_IN)
         TrustedDeviceCRUD(self.session).forget(user.id)
         self.note(user, "password")
@@ -272,7 +272,7 @@ class StudentCRUD(UserCRUD):
             User.spent,
             _waiting().label("waiting"),
             tags_of(User).label("tags"),
-        ).where(User.role_id == select(Role.id).where(Role.name == STUDENT).scalar_subquery())
+        ).where(User.role_id == STUDENT_ROLE)
 
 
 def _holds(what: ColumnElement[bool]) -> ColumnElement[bool]:

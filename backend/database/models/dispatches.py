@@ -14,6 +14,8 @@ DISPATCH_STATES = ("pending", "sending", "sent", "failed", "cancelled")
 TELEGRAM, EMAIL = "telegram", "email"
 CHANNELS = (TELEGRAM, EMAIL)
 REPLY, BULK = 0, 10  # priorities: replies to a person go before bulk
+# In `params` of a message to one person that names another whose data were erased: gone once it is done with.
+ONCE = "once"
 ADDRESSED = (
     "(channel = 'telegram' AND chat_id IS NOT NULL AND address IS NULL)"
     " OR (channel = 'email' AND chat_id IS NULL AND address IS NOT NULL)"

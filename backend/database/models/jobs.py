@@ -14,6 +14,7 @@ from backend.database.models.users import User
 JOB_KINDS = ("bulk", "undo", "import")
 JOB_STATES = ("queued", "running", "paused", "done", "cancelled", "failed")
 GOING_ON = ("queued", "running", "paused")
+DISMISSED = "dismissed"  # the error of a job whose owner has lost the right to it since
 
 
 class Job(Identified, Base):
@@ -43,6 +44,9 @@ class Job(Identified, Base):
     cursor: Mapped[int | None]
     worked_ms: Mapped[int] = mapped_column(default=0)
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    impersonator_id: Mapped[int | None]  # who started it through the owner's eyes
+    ip: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(64))
     language: Mapped[str] = mapped_column(String(2), default="en")  # of the errors
     holder: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None]

@@ -1,8 +1,9 @@
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, inspect, text, true
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, inspect, select, text, true
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from backend.core.permissions import STUDENT
 from backend.database.base import Base, Identified, Timestamped, Versioned, seldom
 from backend.database.search import Searchable
 
@@ -96,3 +97,7 @@ class User(Identified, Timestamped, Versioned, Searchable, Base):
             self.email_verified_at = None  # whoever wrote it: another address was never confirmed
         if state.persistent and any(state.attrs[name].history.has_changes() for name in ("role_id", "is_active")):
             self.token_version += 1  # whoever is signed in under the old rights is signed out
+
+
+STUDENT_ROLE = select(Role.id).where(Role.name == STUDENT).scalar_subquery()
+"""The number of the students' role: whoever has another is staff."""

@@ -21,6 +21,7 @@ from backend.database.personal.traces import changes_of, events_of, whose
 from backend.database.rows import table_of
 
 FORMAT = 1
+OF_THE_DOER = frozenset({"actor_id", "impersonator_id", "ip", "user_agent"})
 Rows = list[dict[str, Any]]
 Dossier = dict[str, Any]
 
@@ -41,12 +42,25 @@ def dossier(session: Session, user_id: int) -> Dossier:
         **{table: rows for table, rows in sorted(tables.items()) if rows},
         "tags": list(session.scalars(select(Tag.name).join(UserTag).where(UserTag.row_id == user_id))),
         "history": _history(session, who),
-        "security_events": _plain(session, SecurityEvent, events_of(who), frozenset({"token_id"})),
+        "security_events": _events(session, who),
     }
 
 
 def _rows(session: Session, place: Place, who: Whose) -> Rows:
-    return _plain(session, place.model, place.mine(who), place.secret)
+    """Without the browsers of those who looked through the person's eyes."""
+    found = _plain(session, place.model, place.mine(who), place.secret)
+    return [row for row in found if row.get("impersonator_id") in (None, who.user_id)]
+
+
+def _events(session: Session, who: Whose) -> Rows:
+    """What someone else did to the person is theirs to know; who that was and from where is not."""
+    rows = _plain(session, SecurityEvent, events_of(who), frozenset({"token_id"}))
+    return [
+        row
+        if (row["impersonator_id"] or row["actor_id"]) in (None, who.user_id)
+        else {name: value for name, value in row.items() if name not in OF_THE_DOER}
+        for row in rows
+    ]
 
 
 def _plain(session: Session, model: type[Base], mine: ColumnElement[bool], secret: frozenset[str]) -> Rows:

@@ -1,10 +1,11 @@
 """Ends what is known of a person; the books stay. Nothing brings it back but a backup."""
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, delete, exists, false, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, Text, cast, delete, exists, false, or_, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from backend.core import clock
@@ -14,26 +15,26 @@ from backend.core.i18n import _
 from backend.database import history, search
 from backend.database.chain.redacting import LAWFUL, Redactor, redacting
 from backend.database.crud import alerts
+from backend.database.crud.entitlements import EntitlementCRUD
 from backend.database.crud.letters import OVER
 from backend.database.crud.users import UserCRUD
 from backend.database.listing import AnyRow
 from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import IdempotencyKey
-from backend.database.models.dispatches import EMAIL, Dispatch
+from backend.database.models.dispatches import EMAIL, ONCE, Dispatch
 from backend.database.models.history import Change, ChangeSet
-from backend.database.models.imports import ImportRow
+from backend.database.models.imports import Import, ImportRow
 from backend.database.models.jobs import JobRow
-from backend.database.models.orders import Refund
+from backend.database.models.orders import Order, Payment, Refund
 from backend.database.models.tags import TAGGED, Tag
 from backend.database.models.users import User
 from backend.database.models.views import SavedView
-from backend.database.personal.places import MARK, PLACES, Place, Whose, named, personal_columns
+from backend.database.personal.places import MARK, PLACES, TEXTS, Place, Whose, doer, named, personal_columns
 from backend.database.personal.traces import ERASE, Gone, changes_of, events_of, gone, records_of, whose
-from backend.database.rows import among, table_of
+from backend.database.rows import among, table_of, with_keys
 from backend.database.session import Database
 
 BOTH = Change.before, Change.after
-CHANNEL = select(Dispatch.channel, Dispatch.state)
 ALERT_KEYS = "alert:", "letter:alert:"  # see crud.alerts
 INDEXES = "users_search", "support_tickets_search"
 FTS_SECURE_DELETE = (3, 42)  # the SQLite that knows it
@@ -47,11 +48,12 @@ class Eraser:
         self.sqlite = session.get_bind().dialect.name == "sqlite"
 
     def erase(self, user_id: int) -> None:
-        """Also of a person who was deleted: the history knows them still.
+        """Also of a person who was deleted: the history knows them still. Of one who is erased what came later.
 
         Raises NotFoundError, and ConflictError with why it must wait.
         """
-        person = gone(self.session, user_id) or UserCRUD(self.session).get_by_id(user_id)
+        # Locked first: what is written about the person meanwhile either waits and finds nobody, or is seen below.
+        person = gone(self.session, user_id) or EntitlementCRUD(self.session).buyer(user_id)
         who = whose(self.session, user_id)
         self._check(person, who)
         self._wipe_pages(on=True)
@@ -70,7 +72,8 @@ class Eraser:
         self._wipe_pages(on=False)
 
     def _check(self, person: User | Gone, who: Whose) -> None:
-        if person.erased_at is not None:
+        late = late_payments().where(Order.user_id == who.user_id)
+        if person.erased_at is not None and self.session.scalar(late.limit(1)) is None:
             raise ConflictError(_("This person's data has already been erased."), code="already_erased")
         if isinstance(person, User) and person.is_active and not UserCRUD(self.session).is_student(person):
             raise ConflictError(_("Turn off the account first: this person is on staff."), code="on_staff")
@@ -131,9 +134,22 @@ class Eraser:
             self._run(update(ImportRow).where(ImportRow.id == row_id).values(values))
         for row_id, _query in self._naming(SavedView.id, SavedView.query, who):
             self._run(update(SavedView).where(SavedView.id == row_id).values(query=""))
+        # A name of a file glues words together: it goes whole.
+        self._run(update(Import).where(_holds(who, Import.filename)).values(filename=MARK))
+        for model, names in TEXTS:
+            self._erase_words(model, names, who)
         self._erase_letters(who)
         for job_id, row_id, _data in self._naming((JobRow.job_id, JobRow.row_id), JobRow.data, who):
             self._run(update(JobRow).where(JobRow.job_id == job_id, JobRow.row_id == row_id).values(data={}))
+
+    def _erase_words(self, model: type[Any], names: Sequence[str], who: Whose) -> None:
+        """What others wrote stays theirs but for the words that name the person."""
+        table = table_of(model)
+        columns = [table.c[name] for name in names]
+        for row in self.session.execute(select(table.c.id, *columns).where(_holds(who, *columns))).mappings().all():
+            left = {name: who.masked(row[name]) for name in names}
+            if any(left[name] != row[name] for name in names):
+                self._run(update(table).where(table.c.id == row["id"]).values(_keyed(model, row["id"], left)))
 
     def _erase_letters(self, who: Whose) -> None:
         """Letters and messages to others: alerts of what happened to the person, and whatever names them."""
@@ -143,24 +159,23 @@ class Eraser:
         theirs = set(self.session.scalars(select(SecurityEvent.id).where(events_of(who))) if keys else ())
         going = {row_id for row_id, (event, person) in told.items() if event in theirs or person == who.user_id}
         for row_id, params in self._naming(Dispatch.id, Dispatch.params, who):
-            channel, state = self.session.execute(CHANNEL.where(Dispatch.id == row_id)).one()
+            channel = self.session.execute(select(Dispatch.channel).where(Dispatch.id == row_id)).scalar_one()
             if channel == EMAIL or row_id in told:
                 going.add(row_id)
-            elif state in OVER:  # what is on its way to someone else still arrives whole
-                self._run(update(Dispatch).where(Dispatch.id == row_id).values(params=_unnamed(params, who)))
+                continue
+            # What is on its way to someone else still arrives whole. The sender may be done with it in this moment.
+            this, over = Dispatch.id == row_id, Dispatch.state.in_(OVER)
+            self._run(update(Dispatch).where(this, ~over).values(params=params | {ONCE: True}))
+            self._run(update(Dispatch).where(this, over).values(params=_unnamed(params, who)))
         self._run(delete(Dispatch).where(among(self.session, table_of(Dispatch).c.id, sorted(going))))
 
     def _naming(self, key: Any, column: InstrumentedAttribute[Any], who: Whose, *also: ColumnElement[bool]) -> Any:
         if not (who.needles or also):
             return []
         keys = key if isinstance(key, tuple) else (key,)
-        as_text = cast(column, Text)
-        found = select(*keys, column).where(
-            or_(*also, *(as_text.icontains(word, autoescape=True) for word in who.needles))
-        )
-        rows = list(self.session.execute(found))
+        rows = list(self.session.execute(select(*keys, column).where(or_(*also, _holds(who, column)))))
         linked = {tuple(row) for row in self.session.execute(select(*keys).where(*also))} if also else set()
-        return [row for row in rows if tuple(row[:-1]) in linked or who.named_in(str(row[-1]))]
+        return [row for row in rows if tuple(row[:-1]) in linked or who.named_in(row[-1])]
 
     def _erase_stored_answers(self, who: Whose) -> None:
         """Answers kept for a repeated request, for two days."""
@@ -168,7 +183,10 @@ class Eraser:
         marks = [f'"user_id":{who.user_id}', *(f'"ticket_id":{ticket}' for ticket in tickets)]
         marks += [f'"telegram_id":{telegram_id}' for telegram_id in who.telegram_ids]
         ends = [IdempotencyKey.response.contains(mark + end) for mark in marks for end in (",", "}")]
-        self._run(delete(IdempotencyKey).where(or_(*ends)))
+        held = select(IdempotencyKey.id, IdempotencyKey.response).where(_holds(who, IdempotencyKey.response))
+        naming = [row_id for row_id, answer in self.session.execute(held) if who.named_in(json.loads(answer))]
+        theirs = or_(among(self.session, table_of(IdempotencyKey).c.id, naming), *ends)
+        self._run(delete(IdempotencyKey).where(theirs))
 
     # -- the history
 
@@ -181,12 +199,11 @@ class Eraser:
                 personal = personal_columns(row.entity)
                 self._rewrite(row, _masked(row.before, personal), _masked(row.after, personal))
         # And what other records say of them: a saved view with their e-mail, a cell of an import.
-        texts = [cast(column, Text).icontains(word, autoescape=True) for word in who.needles for column in BOTH]
-        others = self.session.execute(rows.where(or_(false(), *texts))).all()
+        others = self.session.execute(rows.where(_holds(who, *BOTH))).all()
         with redactor.touching("changes", [row.id for row in others]):
             for row in others:
                 self._rewrite(row, _unnamed(row.before, who), _unnamed(row.after, who))
-        acted = ChangeSet.actor_id == who.user_id
+        acted = doer(ChangeSet.impersonator_id, ChangeSet.actor_id) == who.user_id
         with redactor.touching("change_sets", self.session.scalars(select(ChangeSet.id).where(acted))):
             self._run(update(ChangeSet).where(acted).values(ip=None))
 
@@ -199,7 +216,8 @@ class Eraser:
         with redactor.touching("security_events", self.session.scalars(select(event.id).where(mine))):
             # The proof of what was redacted names nobody, and the chain needs it.
             self._run(update(event).where(mine, event.kind.not_in(LAWFUL)).values(data={}))
-            own = mine, or_(event.actor_id.is_(None), event.actor_id == who.user_id)
+            by = doer(event.impersonator_id, event.actor_id)
+            own = mine, or_(by.is_(None), by == who.user_id)
             self._run(update(event).where(*own).values(ip=None, user_agent=""))
         # An export of what was found by their e-mail is someone else's event and names them.
         named = list(self._naming(event.id, event.data, who))
@@ -211,6 +229,41 @@ class Eraser:
 
     def _run(self, statement: Any) -> None:
         self.session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def late_payments() -> Select[int]:
+    """The erased people whose payments came later and name the payer: Telegram needs that for the money back."""
+    erased = select(User.id).join(Order).join(Payment).where(User.erased_at.is_not(None))
+    return erased.where(Payment.payer_telegram_id.is_not(None))
+
+
+def erase_late(session: Session) -> bool:
+    """Ends what came after the erasure of one person, once all of their money is back. False when there is nobody."""
+    owed = late_payments().join(Refund).where(Refund.status != "done")
+    user_id = session.scalar(late_payments().where(User.id.not_in(owed)).limit(1))
+    if user_id is not None:
+        Eraser(session).erase(user_id)
+    return user_id is not None
+
+
+def _holds(who: Whose, *columns: Any) -> ColumnElement[bool]:
+    """Rows that may name the person: the database knows no words, so they are looked at once more."""
+    texts = [cast(column, Text).icontains(word, autoescape=True) for column in columns for word in who.needles]
+    return or_(false(), *texts)
+
+
+def _keyed(model: type[Any], row_id: int, left: dict[str, Any]) -> dict[str, Any]:
+    """What an update of these columns writes besides. Two names that are to differ may say the same by now."""
+    columns: Any = table_of(model).c
+    if "name" in left:
+        ending = f" {row_id}"
+        left["name"] = left["name"][: columns.name.type.length - len(ending)] + ending
+    values = with_keys(model, left)
+    if "name_key" in columns:
+        values["name_key"] = left["name"].casefold()
+    if "version" in columns:
+        values |= {"version": columns.version + 1, "updated_at": clock.now()}
+    return values
 
 
 def _masked(values: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:

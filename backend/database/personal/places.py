@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,11 +14,13 @@ from backend.core import clock
 from backend.database.models.auth import ApiToken, AuthIdentity, AuthSession, Credential, OneTimeToken, SignInPlace
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.doors import Registration, SignInFlow
+from backend.database.models.imports import Import
 from backend.database.models.jobs import Job, JobError
+from backend.database.models.media import Media
 from backend.database.models.orders import Order, OrderLine, Payment, Refund
 from backend.database.models.purchases import Purchase
 from backend.database.models.system import BotChat
-from backend.database.models.tags import UserTag
+from backend.database.models.tags import Tag, UserTag
 from backend.database.models.tickets import Chat, Message, SupportTicket
 from backend.database.models.users import User
 from backend.database.models.views import SavedView
@@ -28,7 +31,6 @@ OUR_REASONS = (
     "unknown_order", "foreign_payer", "currency_mismatch", "amount_mismatch", "already_paid", "already_owned",
     "promo_used_up", "chargeback",
 )  # fmt: skip
-WORD = re.compile(r"[\w.+@-]+")
 SHORTEST = 4  # a shorter word names nobody by itself
 
 
@@ -41,22 +43,58 @@ class Whose:
     names: tuple[str, ...] = ()  # usernames, logins, e-mails
     emails: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def words(self) -> frozenset[str]:
         """What names them in a text without a link, folded; their name does not, for others bear it too."""
         known = (str(name).strip("@").casefold() for name in (*self.telegram_ids, *self.names))
         return frozenset(word for word in known if len(word) >= SHORTEST)
 
-    @property
+    @cached_property
     def needles(self) -> frozenset[str]:
         """The same as they stand in a column of text or of JSON, whatever their case."""
-        return self.words | {json.dumps(name.strip("@"))[1:-1] for name in self.names}
+        written = [name.strip("@") for name in self.names if len(name.strip("@")) >= SHORTEST]
+        found = self.words | {*written, *(json.dumps(name)[1:-1] for name in written)}
+        return frozenset(one for one in found if not any(other in one for other in found - {one}))
 
-    def named_in(self, text: str) -> bool:
-        return any(word.strip("@.").casefold() in self.words for word in WORD.findall(unquote(text)))
+    @cached_property
+    def _naming(self) -> re.Pattern[str]:
+        """A word by itself; not in the address or the name of somebody else, as in "anna" of "anna@school.example"."""
+        mails, names = (
+            "|".join(sorted(map(re.escape, some), key=len, reverse=True)) or r"(?!)"
+            for some in ([w for w in self.words if "@" in w], [w for w in self.words if "@" not in w])
+        )
+        mail = rf"(?<!\w)(?<!\w[.+-])(?:{mails})(?!\w)"
+        return re.compile(rf"{mail}|(?<!\w)(?<!\w@)(?:{names})(?!\w)(?!(?:[.+-]\w+)*@\w)", re.IGNORECASE)
+
+    def named_in(self, value: Any) -> bool:
+        """In a text, or anywhere in a JSON value."""
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list):
+            return any(map(self.named_in, value))
+        return bool(self._naming.search(unquote(str(value))))
+
+    def masked(self, value: Any) -> Any:
+        """A text of others, or a list of them, without the words that name the person."""
+        if isinstance(value, list):
+            return [self.masked(one) for one in value]
+        left = self._naming.sub(MARK, value) if isinstance(value, str) else value
+        return MARK if self.named_in(left) else left
 
 
 Rows = Callable[[Whose], ColumnElement[bool]]
+# Texts of others that may name a person: of these only the words go, see `Whose.masked`.
+TEXTS: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
+    (Message, ("body",)),
+    (SupportTicket, ("subject", "message", "admin_response")),
+    (Refund, ("reason",)),
+    (Purchase, ("reason",)),
+    (JobError, ("message",)),
+    (Import, ("header",)),
+    (SavedView, ("name",)),
+    (Tag, ("name",)),
+    (Media, ("filename",)),
+)
 
 
 @dataclass(frozen=True)
@@ -95,6 +133,9 @@ def _messages(who: Whose) -> ColumnElement[bool]:
 def _dispatches(who: Whose) -> ColumnElement[bool]:
     to_them = or_(Dispatch.user_id == who.user_id, Dispatch.chat_id.in_(who.telegram_ids))
     to_them = or_(to_them, _written(Dispatch.address, who))
+    # The Stars of a late payment go back to a number that is theirs no more, or to another person's.
+    returned = Dispatch.refund_id.in_(select(Refund.id).where(_refunds(who)))
+    to_them = or_(to_them, and_(returned, ~exists().where(User.telegram_id == Dispatch.chat_id)))
     return or_(to_them, Dispatch.message_id.in_(select(Message.id).where(_messages(who))))
 
 
@@ -118,12 +159,21 @@ def _job_errors(who: Whose) -> ColumnElement[bool]:
     return and_(JobError.row_id == who.user_id, of_people)
 
 
+def doer(impersonator: Any, actor: Any) -> Any:
+    """Who was at the keyboard: an address and a browser are theirs, not of whoever's eyes they looked through."""
+    return func.coalesce(impersonator, actor)
+
+
 def _closed() -> Mapping[str, Any]:
     return {"status": "closed", "waiting_since": None}
 
 
 def _forgotten() -> Mapping[str, Any]:
-    return {"is_active": False, "token_version": User.token_version + 1, "erased_at": clock.now()}
+    return {
+        "is_active": False,
+        "token_version": User.token_version + 1,
+        "erased_at": func.coalesce(User.erased_at, clock.now()),
+    }
 
 
 NOBODY: dict[str, Any] = {
@@ -156,6 +206,10 @@ PLACES: tuple[Place, ...] = (
         {"telegram_id": None, "state": None, "data": {}}, goes=True,
     ),
     Place(SavedView, _of(SavedView.owner_id), {"name": MARK, "query": ""}, goes=True),
+    Place(
+        Job, lambda who: doer(Job.impersonator_id, Job.owner_id) == who.user_id, {"ip": None},
+        secret=frozenset({"arguments", "owner_id", "holder", "error"}),
+    ),
     Place(JobError, _job_errors, {"message": MARK}),
     Place(
         AuthSession, lambda who: or_(AuthSession.user_id == who.user_id, AuthSession.impersonator_id == who.user_id),

@@ -99,4 +99,5 @@ def records_of(session: Session, who: Whose) -> Records:
 
 
 def events_of(who: Whose) -> ColumnElement[bool]:
-    return or_(SecurityEvent.user_id == who.user_id, SecurityEvent.actor_id == who.user_id)
+    named = SecurityEvent.user_id, SecurityEvent.actor_id, SecurityEvent.impersonator_id
+    return or_(*(column == who.user_id for column in named))

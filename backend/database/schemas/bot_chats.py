@@ -48,6 +48,12 @@ class ResentResponse(Output):
     resent: int
 
 
+class LeavingResponse(Output):
+    """Whether a message of the school's is about to leave for the chat."""
+
+    leaving: bool
+
+
 class BotProfile(Input):
     """What getMe says."""
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, EmailStr, Field
+from pydantic import ConfigDict, EmailStr, Field, StringConstraints
 
 from backend.database.schemas.auth import Login, Password
 from backend.database.schemas.base import Input, Output
@@ -38,6 +38,14 @@ class RegisterRequest(Input):
     password: Annotated[Password, Field(examples=["correct horse battery staple"])]
     first_name: Annotated[str, Field(min_length=1, max_length=128, examples=["Ольга"])]
     last_name: Annotated[str | None, Field(max_length=128, examples=["Ковалёва"])] = None
+
+
+class WelcomeForm(Input):
+    """The password that was chosen when signing up."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    password: Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=1024)]
 
 
 class LeaveForm(Input):

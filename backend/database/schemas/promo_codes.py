@@ -139,6 +139,7 @@ class PromoCheck(Sellable):
 
 class PromoCheckResponse(Output):
     valid: bool
+    code: Annotated[str | None, Field(description="As the school writes it; null when there is none")] = None
     price: Annotated[int, Field(description="Stars to pay; the full price when the code is not valid")]
     discount: Annotated[Stars, Field(description="Stars taken off")]
     reason: Annotated[str | None, Field(description="Why not, in the language of the request")]

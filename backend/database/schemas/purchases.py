@@ -23,23 +23,35 @@ def telegrams(value: str) -> str:
     return value
 
 
+ChargeId = Annotated[
+    str,
+    Field(min_length=1, max_length=255, description="telegram_payment_charge_id", examples=["stxQ3p8aB0"]),
+    AfterValidator(telegrams),
+]
+
+
 class PurchaseCreate(Input):
     """Telegram's successful_payment."""
 
     payload: Annotated[str, Field(min_length=1, max_length=128, examples=["Jm4yW0mB2m0cQqkP0n5cXb1u4GJx2b8d"])]
     telegram_id: Annotated[Id, Field(description="Who paid", examples=[123456789])]
-    payment_id: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=255,
-            description="telegram_payment_charge_id",
-            examples=["stxQ3p8aB0"],
-        ),
-        AfterValidator(telegrams),
-    ]
+    payment_id: ChargeId
     amount: Annotated[int, Field(ge=1, le=MAX_STARS, description="Stars", examples=[199])]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["XTR"])]
+
+
+class PurchaseReturned(Input):
+    """Telegram's refunded_payment."""
+
+    payment_id: ChargeId
+    telegram_id: Annotated[Id, Field(description="Who has the Stars again", examples=[123456789])]
+
+
+class ReturnedResponse(Output):
+    outcome: Annotated[
+        Literal["returned", "chargeback"],
+        Field(description="returned: as the school had asked; chargeback: nobody had, and the access has ended"),
+    ]
 
 
 class PurchaseRefund(Input):

@@ -1,7 +1,7 @@
-"""Parameters of the CRM's lists of purchases and payments."""
+"""Parameters of the CRM's lists of purchases, payments and orders."""
 
 from datetime import date, datetime, time, timedelta, tzinfo
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
@@ -53,6 +53,11 @@ def ends(day: date | None, zone: tzinfo) -> datetime | None:
     return datetime.combine(day + timedelta(days=1), time(), zone)
 
 
+def _moments(params: "SaleFilters | PaymentFilters | OrderFilters", zone: tzinfo) -> dict[str, Any]:
+    """What was asked, with moments instead of days."""
+    return params.model_dump() | {"since": begins(params.since, zone), "until": ends(params.until, zone)}
+
+
 class SaleFilters(ListParams):
     """What a person may ask about purchases."""
 
@@ -68,11 +73,7 @@ class SaleFilters(ListParams):
 
     def asked(self, zone: tzinfo) -> "SaleQuery":
         """The same for the database: moments instead of days."""
-        values = self.model_dump() | {
-            "since": begins(self.since, zone),
-            "until": ends(self.until, zone),
-        }
-        return SaleQuery.model_construct(**values)
+        return SaleQuery.model_construct(**_moments(self, zone))
 
 
 class SaleQuery(PurchaseFilters):
@@ -90,16 +91,35 @@ class PaymentFilters(ListParams):
     until: Day | None = None
 
     def asked(self, zone: tzinfo) -> "PaymentQuery":
-        values = self.model_dump() | {
-            "since": begins(self.since, zone),
-            "until": ends(self.until, zone),
-        }
-        return PaymentQuery.model_construct(**values)
+        return PaymentQuery.model_construct(**_moments(self, zone))
 
 
 class PaymentQuery(ListParams):
     status: str | None = None
     refund: str | None = None
+    is_test: bool | None = None
+    user_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class OrderFilters(ListParams):
+    status: Literal["awaiting_payment", "paid", "expired", "cancelled", "refunded"] | None = None
+    with_code: Literal["yes", "no"] | None = None
+    promo_id: Id | None = None
+    is_test: bool | None = None
+    user_id: Id | None = None
+    since: Day | None = None
+    until: Day | None = None
+
+    def asked(self, zone: tzinfo) -> "OrderQuery":
+        return OrderQuery.model_construct(**_moments(self, zone))
+
+
+class OrderQuery(ListParams):
+    status: str | None = None
+    with_code: str | None = None
+    promo_id: int | None = None
     is_test: bool | None = None
     user_id: int | None = None
     since: datetime | None = None

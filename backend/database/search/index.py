@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, func, not_, or_, select, true
 from sqlalchemy.orm import Session
 
-from backend.database.listing import AnyRow, AnySelect
+from backend.database.listing import AnyRow, AnySelect, count_up_to
 from backend.database.search import near
 from backend.database.search.keys import HANDLE_MARK, TRIGRAM, Term, ways
-from backend.database.search.lookup import Formula, Found, Lookup, is_indexed, keys_of, stands, widest
+from backend.database.search.lookup import Found, Lookup, is_indexed, stands, widest
+from backend.database.search.made import Begin, Formula, keys_of
 from backend.database.session import ask
 from backend.database.walking import unindexed
 
@@ -50,6 +51,7 @@ class SearchIndex:
         self.letters = [way for way in read if all(len(term[0]) == 1 for term in way)]
         self.ways = [way for way in read if way not in self.letters]
         self.asks = bool(read)
+        self.flat = bool(self.letters) and not self.ways  # all who fit do so equally well
         self.many = ENOUGH if self.lookup.sqlite else FEW
         self._hits: int | None = None
         self._better: list[tuple[int, Formula]] | None = None
@@ -115,7 +117,9 @@ class SearchIndex:
     def newest(self, statement: AnySelect, level: int = PART) -> Found:
         """The statement's rows that fit at this level or a better one, and the id in whose order they are read."""
         if self.letters or level == HANDLE:
-            return statement.where(self._exact(level)), self.model.id
+            few = self.lookup.sqlite and level != HANDLE and self.hits() <= SOME
+            # A walk would meet few at its end.
+            return statement.where(self._exact(level)), unindexed(self.model.id) if few else self.model.id
         return self.lookup.joined(statement, self._formula(level))
 
     def read_newest(self, statement: AnySelect, level: int, number: int) -> Sequence[AnyRow]:
@@ -129,9 +133,9 @@ class SearchIndex:
                 if level < PART
                 else self._fitting(statement, number)
             )
-        found = keys_of(statement, self.model).where(self._exact(level))
-        few = self.lookup.sqlite and self.hits() <= SOME
-        order = unindexed(self.model.id) if few else self.model.id  # a walk would meet few at its end
+        if self.flat and not self.lookup.sqlite:
+            return list(self.lookup.newest(statement, self._lettered(), number))
+        found, order = self.newest(keys_of(statement, self.model), level)
         return ask(self.session, found.order_by(order.desc()).limit(number)).all()
 
     def _fitting(self, statement: AnySelect, number: int) -> Sequence[AnyRow]:
@@ -141,13 +145,19 @@ class SearchIndex:
             if len(self.few) < self.many:
                 return self.lookup.of_these(statement, self.few, number)
             return list(self.lookup.newest(statement, formula, number))
-        found, _order = self.lookup.joined(keys_of(statement, self.model), formula)
-        rows = self.lookup.among_newest(found, number)
+        rows = self.lookup.newest_groups(statement, formula, number)
         if len(rows) == number:
             return rows
         if len(rows) < ENOUGH and len(self.few) < self.many:
             return self.lookup.of_these(statement, self.few, number)
-        return self.lookup.of_all(found, number)
+        return self.lookup.all_fitting(statement, formula, number)
+
+    def count(self, statement: AnySelect, cap: int) -> int:
+        """How many of the statement's rows fit, in whatever order they are met; cap + 1 when there are more."""
+        if self.flat and not self.lookup.sqlite:
+            return self.lookup.count_fitting(statement, self._lettered(), cap + 1)
+        fitting = statement.where(or_(*self._begun(PART, few=True))) if self.flat else self.newest(statement)[0]
+        return int(self.session.execute(select(count_up_to(fitting, cap))).scalar_one())
 
     def only(self, statement: AnySelect, level: int) -> Found:
         """The same without those who fit better."""
@@ -182,8 +192,10 @@ class SearchIndex:
     def hits(self) -> int:
         """Exact finds, counted a little beyond SOME; of single letters those that begin with the first, doubles too."""
         if self._hits is None and self.letters and not self.ways:
-            texts = [text for way in self.letters for text in pieces(way[0], START)]
-            self._hits = sum(self.lookup.count_begun(text, SOME + 1) for text in texts)
+            self._hits = 0
+            for text in (text for way in self.letters for text in pieces(way[0], START)):
+                if self._hits <= SOME:
+                    self._hits += self.lookup.count_begun(text, SOME + 1)
         if self._hits is None:
             found = select(self.model.id)
             if self.ways:
@@ -214,6 +226,8 @@ class SearchIndex:
         formula = self._formula(PART)
         if self.lookup.sqlite and not self.letters and is_indexed(formula):
             return self.lookup.some(formula, self.many)
+        if not self.lookup.sqlite and not self.letters:
+            return self.lookup.any_fitting(formula, self.many, SOME)
         found, _order = self.newest(_all(self.model))
         if self.lookup.sqlite:
             return list(self.session.scalars(found.limit(self.many)))
@@ -223,6 +237,13 @@ class SearchIndex:
 
     def _formula(self, level: int) -> Formula:
         return [[pieces(term, level) for term in way] for way in self.ways]
+
+    def _lettered(self) -> Formula:
+        """Rows whose first word begins with the first letter, and any word with each of the others."""
+        return [
+            [[Begin(text) for text in pieces(way[0], START)], *(pieces(term, START) for term in way)]
+            for way in self.letters
+        ]
 
     def _mistyped(self) -> Formula:
         """Rows that fit but for a typo in one term hold what the typo leaves of it."""

@@ -1,6 +1,6 @@
 """Which texts stand in a key, as SQL: through the trigram index of either database, or read from the row itself."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -8,17 +8,14 @@ from sqlalchemy import ColumnElement, and_, bindparam, column, false, func, lite
 from sqlalchemy.orm import Session
 
 from backend.database.listing import AnyRow, AnySelect
+from backend.database.search import made
 from backend.database.search.keys import TRIGRAM
-from backend.database.session import ask
+from backend.database.search.made import Formula, escaped, keys_of, like
+from backend.database.session import ask, ask_driver
 from backend.database.walking import unindexed
 
-# PostgreSQL's index of trigrams says of each row in which group of ids it stands, of 4,096, of 32,768 and of 262,144:
-# the newest rows that fit are found without reading all that do. KIND tells a group's number from one of another size.
-SHIFTS, KIND = (12, 15, 18), 1 << 40
 SMALL = 3  # of so few groups two are hardly read faster than all
 LAST = "\U0010ffff"
-# Any of: all of: any of these texts, somewhere in the key.
-Formula = list[list[list[str]]]
 Found = tuple[AnySelect, ColumnElement[int]]  # and the id in whose order the rows are read
 
 
@@ -57,8 +54,39 @@ class Lookup:
         """The ids and keys of so many of the statement's rows that fit, the newest first; read as asked for."""
         if self.sqlite and is_indexed(formula):
             return ask(self.session, _matching(statement, self.model), text=_matched(formula), number=number)
-        found, order = self.joined(keys_of(statement, self.model), formula)
-        return self.first(found, order, number)
+        if self.sqlite:
+            found, order = self.joined(keys_of(statement, self.model), formula)
+            return self.first(found, order, number)
+        rows = self.newest_groups(statement, formula, number)
+        return rows if len(rows) == number else self.all_fitting(statement, formula, number)
+
+    def newest_groups(self, statement: AnySelect, formula: Formula, number: int) -> Sequence[AnyRow]:
+        """What of it is seldom enough to be found among the newest rows, or fewer; on PostgreSQL."""
+
+        def read(groups: tuple[int, int]) -> Sequence[AnyRow]:
+            put = made.in_groups(keys_of(statement, self.model), self.model, made.shape(formula))
+            return self._run(put.among(groups), formula, number=number)
+
+        return self._by_groups(read, number)
+
+    def all_fitting(self, statement: AnySelect, formula: Formula, number: int) -> Sequence[AnyRow]:
+        """The same of all rows: found first, then sorted; on PostgreSQL."""
+        put = made.of_all(keys_of(statement, self.model), self.model, made.shape(formula))
+        return self._run(put, formula, number=number)
+
+    def any_fitting(self, formula: Formula, number: int, most: int) -> list[int]:
+        """So many of the ids of the first `most` rows that are met, the newest of these first; on PostgreSQL."""
+        put = made.some(self.model, made.shape(formula))
+        return [row.id for row in self._run(put, formula, number=number, most=most)]
+
+    def count_fitting(self, statement: AnySelect, formula: Formula, most: int) -> int:
+        """How many of the statement's rows fit, counted up to a number; on PostgreSQL."""
+        (found,) = self._run(made.counted(statement, self.model, made.shape(formula)), formula, most=most)
+        return int(found[0])
+
+    def _run(self, put: "made.Made", formula: Formula, **values: int) -> Sequence[AnyRow]:
+        """The texts stand in the statement itself: a plan for any text is a bad one for most."""
+        return ask_driver(self.session, put.about(formula), put.values | values)
 
     def first(
         self, found: AnySelect, order: ColumnElement[int], number: int, top: int | None = None
@@ -75,12 +103,23 @@ class Lookup:
         It does not guess well how many there are, and either reads all of them or walks through the whole table.
         Of a larger group as many more are expected as it is larger: one that will not do either is not asked.
         """
+
+        def read(groups: tuple[int, int]) -> Sequence[AnyRow]:
+            wanted: ColumnElement[Any] = literal_column(f"ARRAY[{groups[0]}, {groups[1]}]::bigint[]")
+            near = found.where(made.is_in(self.model, wanted)).order_by(self.model.id.desc())
+            rows: Sequence[AnyRow] = ask(self.session, near.limit(number)).all()
+            return rows
+
+        return self._by_groups(read, number, top)
+
+    def _by_groups(
+        self, read: Callable[[tuple[int, int]], Sequence[AnyRow]], number: int, top: int | None = None
+    ) -> Sequence[AnyRow]:
         rows: Sequence[AnyRow] | None = None
         asked = 0
         for shift, groups in () if self.sqlite else _groups(self.greatest if top is None else top):
             if rows is None or len(rows) < number <= len(rows) << (shift - asked):
-                near = found.where(_is_in(self.model, groups)).order_by(self.model.id.desc())
-                rows, asked = ask(self.session, near.limit(number)).all(), shift
+                rows, asked = read(groups), shift
         return rows or ()
 
     def of_all(self, found: AnySelect, number: int) -> Sequence[AnyRow]:
@@ -105,7 +144,7 @@ class Lookup:
     def begins(self, text: str, *, few: bool) -> ColumnElement[bool]:
         """The key begins so. `few`: through its index; otherwise a list's own order is walked."""
         if not self.sqlite:
-            return self.key.like(_pattern(f"{_escaped(text)}%"))  # type: ignore[no-any-return] # a column's method
+            return self.key.like(_pattern(f"{escaped(text)}%"))  # type: ignore[no-any-return] # a column's method
         if few:
             return and_(self.key >= text, self.key < text + LAST)
         return func.instr(self.key, text) == 1
@@ -123,7 +162,7 @@ class Lookup:
     def _any(self, texts: list[str]) -> ColumnElement[bool]:
         if self.sqlite:
             return or_(*(func.instr(self.key, text) > 0 for text in texts))
-        return or_(*(self.key.like(_pattern(f"%{_escaped(text)}%")) for text in texts))
+        return or_(*(self.key.like(_pattern(like(text))) for text in texts))
 
     def _index(self) -> Any:
         return _index(self.model)
@@ -172,12 +211,6 @@ def _is_within(group: list[list[str]], wider: list[list[str]]) -> bool:
 
 
 @lru_cache(maxsize=100)
-def keys_of(statement: AnySelect, model: Any) -> AnySelect:
-    """The ids and keys of a list."""
-    return statement.with_only_columns(model.id, model.search_key, maintain_column_froms=True)
-
-
-@lru_cache(maxsize=100)
 def _matching(statement: AnySelect, model: Any) -> AnySelect:
     index = _index(model)
     joined = model.id == unindexed(index.c.rowid)
@@ -205,17 +238,10 @@ def _greatest(model: Any) -> AnySelect:
 
 def _groups(top: int) -> Iterator[tuple[int, tuple[int, int]]]:
     """The two newest groups of each size that hold a small part of the rows only, with their shift."""
-    for kind, shift in enumerate(SHIFTS):
+    for kind, shift in enumerate(made.SHIFTS):
         newest = top >> shift
         if newest >= SMALL:
-            yield shift, (newest | kind * KIND, newest - 1 | kind * KIND)
-
-
-def _is_in(model: Any, groups: tuple[int, int]) -> ColumnElement[bool]:
-    """Word by word as the index has it (migration 202611301000)."""
-    name = f"{model.__tablename__}.id"
-    held = ", ".join(f"({name} >> {shift}) | {kind * KIND}::bigint" for kind, shift in enumerate(SHIFTS))
-    return literal_column(f"ARRAY[{held}] && ARRAY[{groups[0]}, {groups[1]}]::bigint[]")
+            yield shift, (newest | kind * made.KIND, newest - 1 | kind * made.KIND)
 
 
 def index_name(model: Any) -> str:
@@ -243,10 +269,6 @@ def _matched(formula: Formula) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _pattern(pattern: str) -> ColumnElement[str]:

@@ -7,6 +7,7 @@ each is then compared letter by letter.
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from string import digits
 
 from backend.database.search.keys import TRIGRAM, Term, Way, sound
 from backend.database.search.lookup import stands
@@ -62,20 +63,45 @@ class Check:
     """Says of keys whether all terms of a way are there but for a typo in one."""
 
     def __init__(self, way: Way) -> None:
-        self.formulas = {term: [[list(term)]] for term in way}
-        self.typed = {term: tuple(dict.fromkeys((term[0], sound(term[0])))) for term in way}
-        # Names are what keys have in common: what fits is known, and what does not.
-        self._known: dict[Term, tuple[set[str], set[str]]] = {term: (set(), set()) for term in way}
+        self.terms = [(Typed(term), [[list(term)]]) for term in way]
 
     def __call__(self, key: str) -> bool:
-        missing = [term for term, formula in self.formulas.items() if not stands(formula, key)]
-        if len(missing) != 1:
-            return False
-        near, far = self._known[missing[0]]
-        words = set(WORDS.findall(key)) - far
-        for word in words - near:
-            (near if _begins_near(self.typed[missing[0]], word) else far).add(word)
-        return not near.isdisjoint(words)
+        missing: Typed | None = None
+        for typed, formula in self.terms:
+            if not stands(formula, key):
+                if missing is not None:
+                    return False
+                missing = typed
+        return missing is not None and missing.is_in(key)
+
+
+class Typed:
+    """A term that may have been mistyped. Names are what keys have in common: what fits is known, and what does not."""
+
+    def __init__(self, term: Term) -> None:
+        self.spellings = tuple(dict.fromkeys((term[0], sound(term[0]))))
+        self.near: set[str] = set()
+        self.far = {""}
+
+    def is_in(self, key: str) -> bool:
+        """Whether a word of the key is one typo away."""
+        texts = set(key.replace("@", " ").replace("_", " ").split())
+        if not self.near.isdisjoint(texts):
+            return True
+        # What is left is new, or has the digits at its end that make a name a username.
+        for text in texts - self.far:
+            word = text.rstrip(digits)
+            if word not in self.far and self._is_near(word):
+                return True
+        return False
+
+    def _is_near(self, text: str) -> bool:
+        words = WORDS.findall(text)
+        if not words:
+            self.far.add(text)
+        for each in words:
+            (self.near if _begins_near(self.spellings, each) else self.far).add(each)
+        return not self.near.isdisjoint(words)
 
 
 def _begins_near(spellings: tuple[str, ...], word: str) -> bool:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import literal, select
+from sqlalchemy import literal
 
 from backend.database import listing
 from backend.database.listing import AnyRow, AnySelect, Cursor, Page
 from backend.database.search.index import ENOUGH, NEAR, PART, SearchIndex
-from backend.database.search.lookup import keys_of
+from backend.database.search.made import keys_of
 
 READ = listing.SEARCH_CAP  # the newest that are looked at first: mostly they are all, or hold the page
 BEST = "best"  # the sort that cursors of a search are made for
@@ -45,17 +45,21 @@ class Ranking:
 
     def total(self, cap: int) -> int | None:
         """How many fit; None when they are more than the cap."""
-        newest = self._read_newest()
-        if len(newest) <= self.read:
-            return len(newest) + len(self._near())
-        if cap <= self.read:
-            return None
-        found, _order = self.index.newest(self.statement)
-        counted = self.session.execute(select(listing.count_up_to(found, cap))).scalar_one()
+        if not self.index.flat:
+            newest = self._read_newest()
+            if len(newest) <= self.read:
+                return len(newest) + len(self._near())
+            if cap <= self.read:
+                return None
+        counted = self.index.count(self.statement, cap)
         return counted if counted <= cap else None
 
     def behind(self, place: Place | None, limit: int) -> Sequence[Place]:
         """What comes after the place, or first of all."""
+        if self.index.flat and place is None:
+            return [(PART, row.id) for row in self.index.read_newest(self.statement, PART, limit)]
+        if self.index.flat:
+            return self._at(PART, limit, past=place and place[1])
         if place is None and len(newest := self._read_newest()) <= self.read:
             return sorted([*newest, *self._near()], key=lambda at: (at[0], -at[1]))[:limit]
         found: list[Place] = []
@@ -67,6 +71,8 @@ class Ranking:
 
     def before(self, place: Place, limit: int) -> Sequence[Place]:
         """What comes before the place."""
+        if self.index.flat:
+            return self._at(PART, limit, past=place[1], back=True)[::-1]
         found: list[Place] = []
         for level in reversed(self.index.levels):
             if len(found) < limit and level <= place[0]:

@@ -1,13 +1,16 @@
 """An import too long for a request, as a job: the rows are kept with the file, so only how far it got is."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from backend.database.crud.imports import LABEL, ImportCRUD, ImportRowCRUD
-from backend.database.crud.jobs import STEPS, Batch, JobCRUD
+from backend.database.crud.intake.plan import Plan
+from backend.database.crud.jobs import CALLED, STEPS, Batch, JobCRUD
 from backend.database.models.imports import Import, ImportRow
-from backend.database.models.jobs import Job
+from backend.database.models.jobs import Job, JobError
 
 
 def start(imports: ImportCRUD, found: Import) -> Job:
@@ -33,4 +36,24 @@ def step(jobs: JobCRUD, job: Job, limit: int) -> Batch:
     return Batch(ids[-1] if ids else job.cursor, over, len(ids), outcome.done, 0, errors)
 
 
-STEPS["import"] = step
+def called(jobs: JobCRUD, job: Job, errors: Sequence[JobError]) -> Mapping[int, str]:
+    """By the cell that tells records apart, as long as the file is there."""
+    found = jobs.session.get(Import, int(job.arguments["import_id"]))
+    if found is None:
+        return {}
+    plan, numbers = Plan(**found.plan), [error.row_id for error in errors]
+    rows = select(ImportRow.number, ImportRow.cells).where(ImportRow.import_id == found.id)
+    told = jobs.session.execute(rows.where(ImportRow.number.in_(numbers)))
+    return {number: plan.texts(cells).get(plan.key, "") for number, cells in told}
+
+
+def added(session: Session, job: Job) -> int | None:
+    """How many of the rows that were written are new records; None once the file is forgotten."""
+    found = session.get(Import, int(job.arguments["import_id"]))
+    if found is None:
+        return None
+    made = ImportRow.import_id == found.id, ImportRow.verdict == "new", ImportRow.outcome == "done"
+    return session.scalar(select(func.count()).where(*made))
+
+
+STEPS["import"], CALLED["import"] = step, called

@@ -1,0 +1,108 @@
+"""The outbox and the jobs of others: open to those who run the school, their texts and names to who may read these."""
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.core.permissions import Permission
+from backend.database.crud.dispatches import DispatchCRUD
+from backend.database.crud.jobs import JobCRUD
+from backend.database.crud.letters import LetterCRUD
+from backend.database.models.jobs import JobError
+from backend.database.models.users import User
+from backend.database.session import Database
+from tests.crm.conftest import Reading
+from tests.crm.pages import PARTIAL
+
+P = Permission
+OUTBOX, JOBS = "/dashboard/outbox/", "/dashboard/jobs/"
+
+
+@pytest.fixture
+def sent(db: Session, student: User) -> int:
+    """A reply to the student, and a letter, whose number this is."""
+    DispatchCRUD(db).enqueue(
+        "reply", chat_id=4_242_424, method="sendMessage", params={"text": "Ваш ответ здесь"}, user_id=student.id
+    )
+    student.email = "zoya@school.example"
+    letter = LetterCRUD(db).write_to(student, "verify", link="https://school.example/x")
+    db.commit()
+    return letter.id
+
+
+SECRETS = "Зоя", "Мельник", "4242424", "zoya@school.example", "Ваш ответ здесь", "Confirm your email"
+NAMES, TEXTS = set(SECRETS[:4]), set(SECRETS[4:])
+
+
+def told(page: str) -> set[str]:
+    return {word for word in SECRETS if word in page}
+
+
+@pytest.mark.parametrize("rights", [(), (P.USERS_READ,), (P.TICKETS_READ,), (P.USERS_READ, P.TICKETS_READ)])
+def test_the_outbox_tells_names_and_texts_to_those_who_may_read_them(
+    reading: Reading, admin: TestClient, sent: int, rights: tuple[Permission, ...]
+) -> None:
+    admin.get(OUTBOX)
+    reader = reading(P.OPERATIONS_READ, P.SETTINGS_WRITE, *rights)
+    open_ = (NAMES if P.USERS_READ in rights else set()) | (TEXTS if P.TICKETS_READ in rights else set())
+
+    page, file = reader.get(OUTBOX).text, reader.get(f"{OUTBOX}export.csv").text
+    assert told(page) == open_ - {"4242424"}  # known by name
+    assert told(file) == open_
+    header = file.lstrip("\ufeff").splitlines()[0].split(",")
+    assert ("recipient" in header, "address" in header, "message" in header) == (
+        P.USERS_READ in rights, P.USERS_READ in rights, P.TICKETS_READ in rights,
+    )  # fmt: skip
+    assert {"channel", "state"} < set(header)
+    assert "Queued" in page
+    assert f'href="{OUTBOX}letters/{sent}"' in page
+    asked = reader.post(f"{OUTBOX}bulk", data={"verb": "cancel", "ids": str(sent)}, headers=PARTIAL).text
+    assert told(asked) <= open_
+
+
+@pytest.mark.parametrize("rights", [(), (P.USERS_READ,), (P.TICKETS_READ,), (P.USERS_READ, P.TICKETS_READ)])
+def test_a_letter_is_read_by_those_who_may_read_both(
+    reading: Reading, sent: int, rights: tuple[Permission, ...]
+) -> None:
+    page = reading(P.OPERATIONS_READ, *rights).get(f"{OUTBOX}letters/{sent}").text
+    names = {"Зоя", "zoya@school.example"}
+    known = {"zoya@school.example"} if rights == (P.USERS_READ,) else set()
+    assert told(page) == (names | {"Confirm your email"} if len(rights) == 2 else known)
+    assert "About this email" in page
+
+
+# -- jobs
+
+
+@pytest.fixture
+def refused(database: Database, student: User) -> int:
+    """A job of the admin about students that could not delete one, and tells their name."""
+    with database.transaction() as session:
+        job = JobCRUD(session).start("users", "delete", {}, [student.id], 1)
+        session.add(JobError(job_id=job.id, row_id=student.id, message="has purchases"))
+        job.state, job.failed = "done", 1
+        return job.id
+
+
+def test_the_jobs_of_others_are_told_to_those_who_may_read_the_records(reading: Reading, refused: int) -> None:
+    stranger, reader = reading(P.OPERATIONS_READ, P.LESSONS_READ), reading(P.OPERATIONS_READ, P.USERS_READ)
+    paths = f"{JOBS}{refused}", f"{JOBS}{refused}/events", f"{JOBS}{refused}/errors.csv"
+    assert [stranger.get(path).status_code for path in paths] == [404, 404, 404]
+    assert f'href="{JOBS}{refused}"' not in stranger.get(JOBS).text
+    assert "delete" not in stranger.get(f"{JOBS}export.csv").text
+    assert [reader.get(path).status_code for path in paths] == [200, 200, 200]
+    assert f'href="{JOBS}{refused}"' in reader.get(JOBS).text
+    assert "Мельник" in reader.get(f"{JOBS}{refused}/errors.csv").text
+
+
+def test_one_s_own_job_names_nobody_once_the_right_is_gone(
+    reading: Reading, db: Session, database: Database, refused: int
+) -> None:
+    person = reading(P.LESSONS_READ)
+    owner = db.scalars(select(User.id).where(User.first_name == "Нина")).one()
+    with database.transaction() as session:
+        JobCRUD(session).get_by_id(refused).owner_id = owner
+    assert person.get(f"{JOBS}{refused}").status_code == 200
+    answer = person.get(f"{JOBS}{refused}/errors.csv")
+    assert (answer.status_code, "has purchases" in answer.text, "Мельник" in answer.text) == (200, True, False)
