@@ -5,11 +5,13 @@ import shutil
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import hypothesis
 import psycopg
 import pytest
+import time_machine
 from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -29,6 +31,7 @@ from backend.database.crud.users import UserCRUD
 from backend.database.schema import migrate
 from backend.database.session import Database
 from main import create_app
+from tests import statements
 from tests.figures import (  # noqa: F401 - what stands here is known to all tests
     figure,
     pytest_collection_modifyitems,
@@ -45,6 +48,7 @@ Seed = str
 # How long an example takes says more about the machine than about the rule.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+statements.share()
 
 
 @event.listens_for(Engine, "connect")
@@ -95,12 +99,14 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     else:
         name = f"sqlite:///{tmp_path_factory.mktemp('template')}/template.db"
     database = Database(name)
-    migrate(database)
-    with database.transaction() as session:
-        init_roles(session)
-        UserCRUD(session).create_staff(
-            login="admin", password_hash=security.hash_password(PASSWORD), role=ADMIN, first_name="Анна"
-        )
+    # Older than any test may take for new: how long the suite has been running must not decide one.
+    with time_machine.travel(datetime.now(UTC) - timedelta(hours=1)):
+        migrate(database)
+        with database.transaction() as session:
+            init_roles(session)
+            UserCRUD(session).create_staff(
+                login="admin", password_hash=security.hash_password(PASSWORD), role=ADMIN, first_name="Анна"
+            )
     database.dispose()
     yield name
     if POSTGRES:

@@ -35,9 +35,11 @@ class Finder:
         shaped = [(_shape_of(route), route) for route in self.router.routes]
         self.known = len(shaped)
         self.parts = {}
-        for one in {ours for ours, _route in shaped if ours}:
+        shapes = {ours for ours, _route in shaped if ours}
+        for one in shapes:
+            fitting = {None, *(ours for ours in shapes if _can_mean(ours, one))}
             part = self.parts[one] = copy.copy(self.router)
-            part.routes = [route for ours, route in shaped if ours is None or _can_mean(ours, one)]
+            part.routes = [route for ours, route in shaped if ours in fitting]
 
 
 def _shape_of(route: BaseRoute) -> Shape | None:

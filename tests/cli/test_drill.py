@@ -133,7 +133,7 @@ Crew = Callable[[int, int], list[Worker]]
 
 @pytest.fixture
 def crew(app: FastAPI, api: Api, db: Session) -> Crew:
-    """So many workers, with students for so many rounds each."""
+    """So many workers with students for so many rounds each."""
     make_promo(db, code="SPRING", max_uses=10**6)
     return lambda count, rounds: [Worker(n, app, Till(api("bot", "tickets:write")), db, rounds) for n in range(count)]
 
