@@ -74,7 +74,7 @@ KINDS = (
     ("users", N_("Person")), ("lessons", N_("Lesson")), ("courses", N_("Course")), ("promo_codes", N_("Promo code")),
     ("support_tickets", N_("Ticket")), ("purchases", N_("Purchase")), ("orders", N_("Order")),
     ("payments", N_("Payment")), ("refunds", N_("Refund")), ("media", N_("File")), ("settings", N_("Setting")),
-    ("api_tokens", N_("API token")), ("saved_views", N_("Saved view")),
+    ("api_tokens", N_("API token")), ("roles", N_("Role")), ("saved_views", N_("Saved view")),
 )  # fmt: skip
 TABLE = Table(
     name="history", key="change", crud=HistoryListCRUD, reader=seen, params=HistoryFilters, prefix=PREFIX,

@@ -52,6 +52,33 @@ def test_the_list_names_what_was_done(admin: TestClient, db: Session) -> None:
     assert "Scales" in page
 
 
+def test_a_record_leads_to_all_its_changes(admin: TestClient, db: Session) -> None:
+    lesson = make_lesson(db, title="Scales")
+    admin.post(f"/dashboard/lessons/{lesson.id}/toggle", data={"is_active": ""})
+    page = admin.get(f"/dashboard/lessons/{lesson.id}", headers=EN).text
+    address = re.search(r'href="(/dashboard/history/[^"]+)">All changes</a>', page)
+    assert address is not None
+    assert address[1] == f"/dashboard/history/?kind=lessons&amp;record={lesson.id}"
+
+    listed = admin.get(address[1].replace("&amp;", "&"), headers=EN).text
+    assert re.findall(r'class="ly-strong text-reset" href="[^"]+">([^<]+)</a>', listed) == [
+        "Changed lesson", "Created lesson",
+    ]  # fmt: skip
+    rights = ["dashboard:read", "lessons:read"]
+    role = admin.post("/dashboard/settings/roles/", data={"name": "Guest", "rights": rights})
+    assert rows(admin, f"?kind=roles&record={role.headers['location'].rpartition('/')[2]}") == ["Created role"]
+
+
+def test_a_number_alone_finds_the_records_of_every_kind_that_one_may_see(
+    admin: TestClient, staff: SignIn, db: Session
+) -> None:
+    lesson, promo = make_lesson(db, id=90), make_promo(db, id=90)
+    assert (lesson.id, promo.id) == (90, 90)
+    assert rows(admin, "?record=90") == ["Created promo code", "Created lesson"]
+    assert rows(staff(SUPPORT), "?record=90") == ["Created lesson"]
+    assert "90\u201390" not in admin.get(f"{URL}?record=90", headers=EN).text
+
+
 @dataclass
 class Made:
     op: str

@@ -90,7 +90,7 @@ class Filter:
             return str(on.get(self.name) or "")
         low, high = (self._value(on.get(name)) for name in (self.names * 2)[:2])
         if low and high:
-            return f"{low}\u2013{high}{self.unit}"
+            return f"{low}{self.unit}" if low == high else f"{low}\u2013{high}{self.unit}"
         if low or high:
             return f"{'≥' if low else '≤'}\u00a0{low or high}{self.unit}"
         return ""

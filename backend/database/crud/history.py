@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from sqlalchemy import ColumnElement, ScalarSelect, func, literal, or_, select
 from sqlalchemy.orm import Session, aliased, joinedload
@@ -19,7 +19,7 @@ from backend.database.models.history import Change, ChangeSet, ChangeSetPart
 from backend.database.models.users import STUDENT_ROLE, User
 from backend.database.rows import ask_within
 from backend.database.schemas.base import ListParams
-from backend.database.schemas.history import ChangesPage, HistoryFilters
+from backend.database.schemas.history import ChangesPage, HistoryFilters, Kind
 
 TIMELINE = 50
 SHOWN = 3  # changes of a set that a list names
@@ -198,7 +198,8 @@ class HistoryListCRUD(BaseCRUD[ChangeSet]):
         if params.kind is not None:
             kinds = frozenset({params.kind} if self.sight.covers(params.kind) else ())
         if params.record is not None:
-            mine = Change.root == (params.kind or ""), Change.root_id == params.record
+            roots = [params.kind] if params.kind else [kind for kind in get_args(Kind) if self.sight.covers(kind)]
+            mine = Change.root.in_(roots), Change.root_id == params.record
             found.append(ChangeSet.id.in_(select(Change.change_set_id).where(*mine)))
             if params.kind and self.sight.covers(params.kind):
                 return found  # a record is of its kind

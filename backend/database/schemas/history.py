@@ -21,12 +21,13 @@ Kind = Literal[
     "media",
     "settings",
     "api_tokens",
+    "roles",
     "saved_views",
 ]
 
 
 class HistoryFilters(ListParams):
-    """`record` is the number of a record of the `kind`."""
+    """`record` is the number of a record of the `kind`, without one of any kind."""
 
     actor_id: Id | None = None
     kind: Kind | None = None
