@@ -39,7 +39,6 @@ from backend.database import history, listing
 from backend.database.crud.courses import CourseCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.lessons import LessonCRUD
-from backend.database.crud.revenue import Sales
 from backend.database.crud.settings import SettingCRUD
 from backend.database.models.courses import Course
 from backend.database.schemas.base import MAX_ID
@@ -150,13 +149,11 @@ def create(request: Request, caller: Caller, courses: Courses, form: Sent) -> Re
 @router.get("/{course_id}", name="crm:courses:detail")
 def detail(request: Request, caller: Caller, courses: Courses, settings: Settings, course_id: CourseId) -> Response:
     me, course = caller.me, courses.view(course_id)
-    sales = me.may(SALES)
     return render(
         request,
         "courses/detail.html",
         pick=courses.shown(CourseFilters(limit=PICK), cap=listing.PAGE_CAP),
-        sold=courses.sales([course_id]).get(course_id, Sales()) if sales else None,
-        buyers=courses.buyers(course_id) if sales else None,
+        buyers=courses.buyers(course_id) if me.may(SALES) else None,
         timeline=_timeline(caller, course_id) if me.may(Permission.HISTORY_READ) else None,
         link=deep_link(request, settings, f"course_{course_id}"),
         **_order(caller, courses, course),

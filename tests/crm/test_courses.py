@@ -96,7 +96,7 @@ def test_the_number_of_queries_does_not_follow_the_rows(
 
     # The session, then: count, rows, sales, lessons; the course, its lessons, the column (4),
     # its sales, buyers, bot, what may be added, who holds it, history (4).
-    assert one_row == (count(URL), count(record)) == (4, 16)
+    assert one_row == (count(URL), count(record)) == (4, 15)
 
 
 def test_the_fragment_is_a_part_of_the_page(admin: TestClient, course: Course) -> None:

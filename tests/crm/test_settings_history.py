@@ -44,6 +44,7 @@ def test_what_is_changed_here_stands_in_the_history_without_secrets(own: TestCli
     ]
     assert "Window Light" in page.partition('id="record-history"')[2]
     assert "/undo" not in page
+    assert "All changes" not in page  # of two records at once
     stored = str([(c.before, c.after) for c in db.scalars(select(Change))])
     assert "tulip" not in stored
     assert "argon2" not in stored
