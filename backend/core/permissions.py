@@ -132,9 +132,12 @@ def is_administrative(rights: Iterable[str]) -> bool:
 
 
 def with_views(rights: Iterable[str]) -> frozenset[str]:
-    """Rights to change, with those to see what they change."""
+    """Of a role: rights to change, with those to see what they change; and whoever may do anything at all comes in, and
+    can prove who they are when they are asked to.
+    """
     own = frozenset(rights)
-    return own | {view.value for change, view in VIEWS.items() if change in own}
+    views = {view for change, view in VIEWS.items() if change in own}
+    return own | {right.value for right in (views | _STAFF if own else ())}
 
 
 def expand_scopes(scopes: list[str]) -> frozenset[str]:

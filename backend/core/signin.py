@@ -25,7 +25,7 @@ from backend.core.templating import go_to
 from backend.database import audit
 from backend.database.crud.auth import ABSOLUTE, PENDING, SessionCRUD
 from backend.database.crud.credentials import CredentialCRUD, TrustedDeviceCRUD
-from backend.database.crud.links import INVITE, end_links
+from backend.database.crud.links import drop_invitations
 from backend.database.crud.locks import ACCOUNT, account_key, device_key, devices_limit, password_key
 from backend.database.crud.places import PlaceCRUD
 from backend.database.crud.presence import hold_user
@@ -167,7 +167,7 @@ def come_in(
     sessions.revoke_secret(request.cookies.get(cookie_name(settings), ""))
     pending = not (proved or _excused(session, user, device))
     if user.password_hash is None:
-        end_links(session, user.id, INVITE)  # who has come in needs none; it may lie with a stranger
+        drop_invitations(session, user.id)
     new = not device.knows(session, user.id) and is_new(session, user.id, request)
     remember = remember and settings.remember_days > 0
     _row, secret = sessions.open(

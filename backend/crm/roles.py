@@ -8,7 +8,7 @@ from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
 from backend.core import wording
-from backend.core.deps import Caller, Current, Routes, crud, recent, require
+from backend.core.deps import Caller, Current, Routes, crud, require, strong
 from backend.core.errors import AppError
 from backend.core.forms import Form, form_of
 from backend.core.i18n import N_, _
@@ -85,7 +85,7 @@ def new(
     return _form(request, caller, Form(values={"name": name, "rights": rights}))
 
 
-@router.post("/", name="crm:roles:create", dependencies=[recent])
+@router.post("/", name="crm:roles:create", dependencies=[strong])
 def create(request: Request, caller: Caller, roles: Roles, form: Sent) -> Response:
     if form.data is not None:
         try:
@@ -104,7 +104,7 @@ def detail(request: Request, caller: Caller, roles: Roles, role_id: RoleId) -> R
     return _form(request, caller, Form(values=values), role=role)
 
 
-@router.post("/{role_id}", name="crm:roles:update", dependencies=[recent])
+@router.post("/{role_id}", name="crm:roles:update", dependencies=[strong])
 def update(request: Request, caller: Caller, roles: Roles, role_id: RoleId, form: Sent) -> Response:
     role = roles.get_by_id(role_id)
     before = set(role.permissions)
@@ -121,7 +121,7 @@ def update(request: Request, caller: Caller, roles: Roles, role_id: RoleId, form
     return _form(request, caller, form, 422, role)
 
 
-@router.post("/{role_id}/delete", name="crm:roles:delete", dependencies=[recent])
+@router.post("/{role_id}/delete", name="crm:roles:delete", dependencies=[strong])
 def delete(request: Request, caller: Caller, roles: Roles, role_id: RoleId) -> Response:
     roles.drop(role_id, caller.me.user_id)
     flash(request, _("Role deleted"))

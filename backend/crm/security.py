@@ -20,6 +20,7 @@ from backend.core.useragents import describe
 from backend.database import audit
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.credentials import APP, PASSKEY, RECOVERY, CredentialCRUD, TrustedDeviceCRUD
+from backend.database.crud.presence import hold_signed_in
 from backend.database.crud.users import UserCRUD
 from backend.database.models.users import User
 from backend.database.schemas.auth import AppForm, NewPasskeyForm
@@ -80,6 +81,7 @@ def add_app(
     form: Annotated[Form[AppForm], form_of(AppForm)],
 ) -> Response:
     """The app counts from its first right code on."""
+    hold_signed_in(caller.session, caller.me)  # or a thief's app outlives the password that shut them out
     if form.data is None:
         return _app_page(request, caller, users, form, 422)
     secret, code = _unseal(caller, form.data.draft), otp.plain(form.data.code)
@@ -133,6 +135,7 @@ def add_passkey(
     credentials: Credentials,
     form: Annotated[Form[NewPasskeyForm], form_of(NewPasskeyForm)],
 ) -> Response:
+    hold_signed_in(caller.session, caller.me)
     site = passkeys.site_of(request)
     try:
         if form.data is None or site is None:
@@ -181,6 +184,7 @@ def remove(request: Request, caller: Caller, credentials: Credentials, credentia
 
 @router.post("/codes", name="crm:security:codes", dependencies=[own, strong])
 def renew_codes(request: Request, caller: Caller, credentials: Credentials) -> Response:
+    hold_signed_in(caller.session, caller.me)
     if not credentials.has_factor(_id(caller)):
         raise InvalidError(_("Set up an app or a passkey first."))
     _changed(credentials.session, caller, Event.FACTOR_ADDED, RECOVERY)

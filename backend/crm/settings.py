@@ -240,6 +240,7 @@ def create_token(
     tokens: Tokens,
     form: Annotated[Form[TokenCreate], form_of(TokenCreate)],
 ) -> Response:
+    hold_signed_in(caller.session, caller.me)
     wanted = _granted(caller, form.data.scopes) if form.data is not None else frozenset()
     if P.BOT in wanted and wanted - BOT_SCOPES:
         words = _(

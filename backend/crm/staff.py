@@ -102,7 +102,7 @@ def new(request: Request, caller: Caller, who: Annotated[str, Query(max_length=2
     return _new_page(request, caller, Form(), who=who)
 
 
-@router.post("/", name="crm:staff:create", dependencies=[recent])
+@router.post("/", name="crm:staff:create", dependencies=[strong])
 def invite(
     request: Request, caller: Caller, staff: Staff, form: Annotated[Form[Invitation], form_of(Invitation)]
 ) -> Response:
@@ -119,7 +119,7 @@ def invite(
     return _page(request, caller, person, 201, link=_invitation(caller, person, secret))
 
 
-@router.post("/{user_id}/take-in", name="crm:staff:take_in", dependencies=[require(Permission.USERS_READ), recent])
+@router.post("/{user_id}/take-in", name="crm:staff:take_in", dependencies=[require(Permission.USERS_READ), strong])
 def take_in(
     request: Request, caller: Caller, staff: Staff, user_id: UserId, form: Annotated[Form[TakeIn], form_of(TakeIn)]
 ) -> Response:
@@ -171,7 +171,7 @@ def update(
     return _done(request, user_id, _("Changes saved"))
 
 
-@router.post("/{user_id}/role", name="crm:staff:role", dependencies=[recent])
+@router.post("/{user_id}/role", name="crm:staff:role", dependencies=[strong])
 def set_role(request: Request, caller: Caller, staff: Staff, user_id: UserId, form: Sent) -> Response:
     person, secret = staff.get_member(user_id), ""
     if form.data is not None:
@@ -188,7 +188,7 @@ def set_role(request: Request, caller: Caller, staff: Staff, user_id: UserId, fo
     return _done(request, user_id, _("Role changed. The person will need to sign in again."))
 
 
-@router.post("/{user_id}/switch", name="crm:staff:switch", dependencies=[recent])
+@router.post("/{user_id}/switch", name="crm:staff:switch", dependencies=[strong])
 def switch(
     request: Request, caller: Caller, staff: Staff, user_id: UserId, form: Annotated[Form[Switch], form_of(Switch)]
 ) -> Response:
@@ -218,7 +218,7 @@ def make_link(request: Request, caller: Caller, staff: Staff, user_id: UserId) -
     return _page(request, caller, staff.get_member(user_id), 201, link=link)
 
 
-@router.post("/{user_id}/invite", name="crm:staff:invite", dependencies=[recent])
+@router.post("/{user_id}/invite", name="crm:staff:invite", dependencies=[strong])
 def invite_again(request: Request, caller: Caller, staff: Staff, user_id: UserId) -> Response:
     person, secret = staff.invite_again(user_id, caller.me.user_id)
     return _page(request, caller, person, 201, link=_invitation(caller, person, secret))
@@ -326,7 +326,7 @@ def _timeline(caller: Current, user_id: int) -> list[Entry] | None:
         return {name: roles.get(value, value) if name == "role_id" else value for name, value in values.items()}
 
     def shown(change: Any) -> Any:
-        told = {name: getattr(change, name) for name in ("op", "entity", "root")}
+        told = {name: getattr(change, name) for name in ("op", "entity", "root", "root_id")}
         return SimpleNamespace(**told, before=named(change.before), after=named(change.after))
 
     return [replace(entry, changes=[shown(change) for change in entry.changes], taken=True) for entry in found]

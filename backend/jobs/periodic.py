@@ -22,6 +22,7 @@ from backend.database.crud.jobs import JobCRUD
 from backend.database.crud.leases import LeaseCRUD
 from backend.database.crud.letters import KEPT as LETTERS_KEPT
 from backend.database.crud.letters import LetterCRUD
+from backend.database.crud.links import INVITE
 from backend.database.crud.orders import OrderCRUD
 from backend.database.crud.places import PlaceCRUD
 from backend.database.crud.registrations import RegistrationCRUD
@@ -68,7 +69,9 @@ def purge(session: Session) -> bool:
     RegistrationCRUD(session).purge(now)
     FlowCRUD(session).purge()
     BotChatCRUD(session).purge()
-    session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < now - SESSIONS_KEPT))
+    link = OneTimeToken
+    marks = (link.purpose == INVITE) & link.used_at.is_(None)  # of who has not come in yet: see `links.awaits`
+    session.execute(delete(link).where(link.expires_at < now - SESSIONS_KEPT, ~marks))
     more = ImportCRUD(session).purge(now - IMPORTS_KEPT), LetterCRUD(session).purge(now - LETTERS_KEPT)
     return JobCRUD(session).purge(now - ROWS_KEPT) or any(more)
 

@@ -40,6 +40,7 @@ NEW_ROLE = {
     Event.ROLE_CHANGED: "after",
     Event.USER_CREATED: "role",
     Event.USER_INVITED: "role",
+    Event.USER_ENABLED: "role",
 }  # where it stands what they were made
 UNASKED = frozenset({Event.ALERTS_CHANGED.value, Event.AUDIT_STARTED.value})  # nobody can choose not to be told of it
 ALWAYS = UNASKED | {NEW_ADMIN, Event.AUDIT_BROKEN.value}  # rare, dear, never counted

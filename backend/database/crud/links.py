@@ -11,12 +11,14 @@ from backend.database.crud.auth import SIGN_IN
 from backend.database.listing import AnyRow
 from backend.database.models.auth import OneTimeToken
 from backend.database.models.dispatches import EMAIL, Dispatch
+from backend.database.models.users import User
 from backend.database.rows import among
 from backend.database.walking import unindexed
 
 RESET, VERIFY, INVITE = "reset", "verify", "invite"  # purposes of links, and the kinds of letters that carry them
 WAYS_IN = RESET, VERIFY, SIGN_IN  # what lets into an account that has been come into
 ALL = *WAYS_IN, INVITE
+BLIND = {"synchronize_session": False}
 WAITING = ("pending", "failed")  # letters that have not left, and may be called off
 
 
@@ -32,12 +34,35 @@ def end_links(session: Session, user_id: int, *purposes: str) -> bool:
 
 
 def end_links_of(session: Session, user_ids: Collection[int], purposes: Collection[str]) -> Sequence[AnyRow]:
-    """The same of many people, in the midst of a flush too: whose links were ended, of which purpose, `expires_at`."""
+    """The same of many people, in the midst of a flush too: whose links were ended, of which purpose, `expires_at`.
+
+    An invitation stays, as one that is over: by it alone the school knows who has not come in yet.
+    """
     link = OneTimeToken
-    mine = among(session, link.user_id, user_ids), link.purpose.in_(purposes), link.used_at.is_(None)
-    ended = session.execute(delete(link).where(*mine).returning(link.user_id, link.purpose, link.expires_at)).all()
+    mine = among(session, link.user_id, user_ids), link.used_at.is_(None)
+    told = link.user_id, link.purpose, link.expires_at
+    gone = [purpose for purpose in purposes if purpose != INVITE]
+    ended = session.execute(delete(link).where(*mine, link.purpose.in_(gone)).returning(*told)).all()
+    if INVITE in purposes:
+        over = update(link).where(*mine, link.purpose == INVITE).values(expires_at=clock.now())
+        ended = [*ended, *session.execute(over.returning(*told), execution_options=BLIND).all()]
     withdraw(session, user_ids, purposes)
     return ended
+
+
+def end_links_of_role(session: Session, role_id: int) -> None:
+    """What was handed out while the role might do less: others may have it, who may do no more than that."""
+    link = OneTimeToken
+    mine = User.role_id == role_id, link.used_at.is_(None), link.purpose.in_(ALL)
+    holders = session.scalars(select(link.user_id).join(User, User.id == link.user_id).where(*mine).distinct()).all()
+    end_links_of(session, holders, ALL)
+
+
+def drop_invitations(session: Session, user_id: int) -> None:
+    """Who has come in needs none; it may lie with a stranger."""
+    unused = OneTimeToken.user_id == user_id, OneTimeToken.purpose == INVITE, OneTimeToken.used_at.is_(None)
+    session.execute(delete(OneTimeToken).where(*unused))
+    withdraw(session, [user_id], [INVITE])
 
 
 def withdraw(session: Session, user_ids: Collection[int], kinds: Collection[str]) -> None:

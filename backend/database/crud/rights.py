@@ -6,7 +6,7 @@ an account; the school keeps an administrator who can come in; and nobody change
 
 from collections.abc import Iterable
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from backend.core.errors import ConflictError, ForbiddenError, NotFoundError
@@ -80,6 +80,15 @@ class Guard:
         """Raises ConflictError when nobody else runs the school: an administrator who is let in and has a way in."""
         if leaving.role.name != ADMIN or not leaving.is_active:
             return
+        others = User.role_id == leaving.role_id, User.id != leaving.id, User.is_active, self._has_way_in()
+        if self.session.scalars(select(User.id).where(*others).limit(1)).one_or_none() is None:
+            raise ConflictError(_("The school first needs another administrator who can sign in."), code="last_admin")
+
+    def can_sign_in(self, person: User) -> bool:
+        mine = select(User.id).where(User.id == person.id, self._has_way_in())
+        return self.session.scalars(mine).one_or_none() is not None
+
+    def _has_way_in(self) -> ColumnElement[bool]:
         settings = settings_of(self.session)
         ways = [
             and_(User.password_hash.is_not(None), or_(User.login.is_not(None), User.email.is_not(None))),
@@ -88,6 +97,4 @@ class Guard:
         ]
         if settings.passkeys_on:
             ways.append(exists().where(Credential.user_id == User.id, Credential.kind == "passkey"))
-        others = User.role_id == leaving.role_id, User.id != leaving.id, User.is_active, or_(*ways)
-        if self.session.scalars(select(User.id).where(*others).limit(1)).one_or_none() is None:
-            raise ConflictError(_("The school first needs another administrator who can sign in."), code="last_admin")
+        return or_(*ways)

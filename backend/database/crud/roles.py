@@ -16,6 +16,7 @@ from backend.core.wording import role as role_words
 from backend.database import audit
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.base import BaseCRUD
+from backend.database.crud.links import end_links_of_role
 from backend.database.crud.rights import Guard
 from backend.database.crud.users import init_roles
 from backend.database.listing import AnySelect
@@ -91,6 +92,7 @@ class RoleCRUD(BaseCRUD[Role]):
         self.assign(role, {"name": data.name, "permissions": sorted(wanted)})
         if wanted - before:
             SessionCRUD(self.session).revoke_role(role.id)
+            end_links_of_role(self.session, role.id)
         self._tell(role, before)
         return role
 

@@ -23,7 +23,7 @@ from backend.database.crud.base import Filter, exact
 from backend.database.crud.credentials import TrustedDeviceCRUD
 from backend.database.crud.idempotency import IdempotencyCRUD, Stored
 from backend.database.crud.letters import LetterCRUD
-from backend.database.crud.links import ALL, INVITE, WAYS_IN, awaits, end_links
+from backend.database.crud.links import ALL, INVITE, WAYS_IN, awaits, drop_invitations, end_links
 from backend.database.crud.locks import LockCRUD
 from backend.database.crud.rights import Guard
 from backend.database.crud.typed import Typed, typed_by_others
@@ -236,6 +236,7 @@ class StaffCRUD(UserCRUD):
         if not person.is_active or person.password_hash is not None:
             raise NotFoundError
         self._end_all_links(person.id)
+        drop_invitations(self.session, person.id)
         if login and login != person.login:
             self.refuse_taken(login)
             self.assign(person, {"login": login})
@@ -321,7 +322,11 @@ class StaffCRUD(UserCRUD):
             self._end_all_links(user_id)
         history.describe(self.session, "switch_on" if active else "switch_off")
         self.assign(person, {"is_active": active})
-        audit.note(self.session, Event.USER_ENABLED if active else Event.USER_DISABLED, user_id=user_id)
+        if active:
+            role = person.role
+            audit.note(self.session, Event.USER_ENABLED, user_id=user_id, role=role.name, **_runs_school(role))
+        else:
+            audit.note(self.session, Event.USER_DISABLED, user_id=user_id)
         return self.sign_out(person)
 
     def lift_lock(self, user_id: int, by: int | None) -> None:
@@ -353,13 +358,19 @@ class StaffCRUD(UserCRUD):
         return OneTimeTokenCRUD(self.session).issue(user_id, SIGN_IN, SIGN_IN_LINK, by=by)
 
     def remove_factors(self, user_id: int, by: int | None) -> User:
-        """For whoever has lost theirs: the next sign-in asks for the password alone, or for a new factor."""
-        person = Guard(self.session, by, Permission.STAFF_WRITE).person(user_id)
+        """For whoever has lost theirs: the next sign-in asks for the password alone, or for a new factor.
+
+        Raises ConflictError when the school would lose the last administrator who can sign in.
+        """
+        guard = Guard(self.session, by, Permission.STAFF_WRITE)
+        person = guard.person(user_id)
         gone = self.session.scalars(
             delete(Credential).where(Credential.user_id == user_id).returning(Credential.kind)
         ).all()
         if not gone:
             raise ConflictError(_("This person has no second factor."))
+        if not guard.can_sign_in(person):  # a passkey was the only way
+            guard.keep_an_admin(person)
         self.note(person, "remove_factors")
         TrustedDeviceCRUD(self.session).forget(user_id)
         audit.note(self.session, Event.FACTOR_REMOVED, user_id=user_id, kinds=sorted(set(gone)))

@@ -17,7 +17,7 @@ from backend.database import history
 from backend.database.crud.auth import SessionCRUD
 from backend.database.crud.base import BaseCRUD, Filter, exact
 from backend.database.crud.credentials import TrustedDeviceCRUD
-from backend.database.crud.links import WAYS_IN, end_links
+from backend.database.crud.links import WAYS_IN, end_links, end_links_of_role
 from backend.database.crud.tags import TAG, UNTAG, TagCRUD, tagged, tags_of
 from backend.database.listing import AnyRow, AnySelect, Page
 from backend.database.models.dispatches import TELEGRAM, Dispatch
@@ -49,6 +49,7 @@ def init_roles(session: Session) -> dict[str, Role]:
         elif role.is_system and role.permissions != rights:
             if set(rights) - set(role.permissions):
                 SessionCRUD(session).revoke_role(role.id)
+                end_links_of_role(session, role.id)
             role.permissions = rights
     session.flush()
     return roles
