@@ -2,18 +2,20 @@
 
 from collections.abc import Callable
 from threading import Thread
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.core import security
 from backend.core.permissions import ADMIN
 from backend.database.crud.auth import SessionCRUD
-from backend.database.models.auth import AuthIdentity, OneTimeToken
+from backend.database.models.auth import ApiToken, AuthIdentity, Credential, OneTimeToken
 from backend.database.session import Database
+from tests.codes import code
 from tests.conftest import PASSWORD, SignIn
 from tests.crm.test_elsewhere import HERE as ACCOUNTS
 from tests.crm.test_elsewhere import leave, provider, running  # noqa: F401 - fixtures
@@ -146,3 +148,39 @@ def test_nor_for_who_was_switched_off_on_the_way(
     provider.claims = meanwhile
     assert hers.get(back).headers["location"].startswith("/login")
     assert list(db.scalars(select(AuthIdentity.subject))) == []
+
+
+SECURITY = "/dashboard/settings/security/"
+
+
+def an_app(thief: TestClient) -> tuple[str, dict[str, Any]]:
+    page = thief.get(f"{SECURITY}app").text
+    draft = page.partition('name="draft" value="')[2].partition('"')[0]
+    secret = page.partition("<code")[2].partition(">")[2].partition("<")[0].replace(" ", "").upper()
+    return f"{SECURITY}app", {"draft": draft, "code": code(secret=secret)}
+
+
+def a_token(_thief: TestClient) -> tuple[str, dict[str, Any]]:
+    return "/dashboard/settings/tokens", {"name": "mine", "scopes": ["users:read", "users:write"]}
+
+
+@pytest.mark.parametrize(
+    ("form", "statement", "model"),
+    [(an_app, "DELETE FROM credentials", Credential), (a_token, "INSERT INTO api_tokens", ApiToken)],
+)
+def test_nothing_is_added_in_a_session_that_has_ended(
+    database: Database, db: Session, admin: TestClient, sign_in: SignIn, form: Any, statement: str, model: Any
+) -> None:
+    thief = sign_in("admin")
+    where, sent = form(thief)
+    rival = Rival(lambda: admin.post("/dashboard/settings/password", data=CHANGE).status_code)
+    before: list[int] = []
+
+    def first(connection: Connection) -> None:
+        rival(connection)
+        before.extend(rival.answers)  # none: the owner had to wait for us
+
+    with overtaken(database.engine, statement, first) as tried:
+        thief.post(where, data=sent)
+    assert (rival.answer(), bool(tried)) == (303, True)
+    assert not (before == [303] and db.scalar(select(func.count()).select_from(model)))

@@ -227,3 +227,21 @@ def test_a_chain_that_begins_over_older_history_is_told_whatever_was_chosen(
     [(to, what, details)] = [line for line in told(db) if "chain" in line[1]]
     assert (to, what) == ("anna@okno.example", "The history chain was started")
     assert " · over history that was already there · " in details
+
+
+def test_an_administrator_who_is_turned_on_again_is_told_of(database: Database, db: Session, happen: Happen) -> None:
+    """A stolen session would rather wake an old account than invite."""
+    with database.transaction() as session:
+        users = UserCRUD(session)
+        users.create_staff(login="olga", password_hash=None, role=ADMIN, first_name="Olga").email = "o@okno.example"
+        old = [
+            users.create_staff(login=role, password_hash="x", role=role, first_name=role) for role in (ADMIN, AUTHOR)
+        ]
+        for person in old:
+            person.is_active = False
+        ids = [person.id for person in old]
+    for user_id in ids:
+        database.run(lambda session, user_id=user_id: StaffCRUD(session).switch(user_id, True, 1), Actor(Door.WEB, 1))
+    db.execute(update(SecurityEvent).values(at=clock.now() - timedelta(minutes=1)))
+    database.run(ALERT.work)
+    assert [to for to, _what, _details in told(db)] == ["o@okno.example"]
