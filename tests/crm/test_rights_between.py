@@ -67,7 +67,7 @@ def test_a_role_that_changes_records_sees_them(admin: TestClient, db: Session) -
     boxes = ["lessons:write", "purchases:refund"]
     assert admin.post("/dashboard/settings/roles", data={"name": "Editor", "rights": boxes}).status_code == 303
     role = db.scalars(select(Role).where(Role.name == "Editor")).one()
-    seen = ["lessons:read", "lessons:write", "purchases:read", "purchases:refund"]
+    seen = ["dashboard:read", "lessons:read", "lessons:write", "profile:write", "purchases:read", "purchases:refund"]
     assert role.permissions == seen
     changed = {"name": "Editor", "rights": [*boxes, "tickets:write"], "was": ",".join(seen)}
     assert admin.post(f"/dashboard/settings/roles/{role.id}", data=changed).status_code == 303

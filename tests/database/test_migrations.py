@@ -203,14 +203,19 @@ def test_an_old_role_that_changes_records_sees_them(make: MakeDatabase) -> None:
         session.add_all([
             Role(name="Editor", permissions=["lessons:write", "tickets:read", "users:write"]),
             Role(name="Reader", permissions=["lessons:read"]),
+            Role(name="Nobody", permissions=[]),
         ])  # fmt: skip
     bring_back(database, "202611301800")
     with database.read() as session:
         found = dict(session.execute(select(Role.name, Role.permissions).where(~Role.is_system)).all())
         known = session.scalars(select(Role.permissions).where(Role.name == SUPPORT)).one()
     assert found == {
-        "Editor": ["lessons:read", "lessons:write", "tickets:read", "users:read", "users:write"],
-        "Reader": ["lessons:read"],
+        "Editor": [
+            *("dashboard:read", "lessons:read", "lessons:write", "profile:write"),
+            *("tickets:read", "users:read", "users:write"),
+        ],
+        "Nobody": [],
+        "Reader": ["dashboard:read", "lessons:read", "profile:write"],
     }
     assert set(known) == SYSTEM_ROLES[SUPPORT]
     database.dispose()
