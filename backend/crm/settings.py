@@ -33,6 +33,7 @@ from backend.database import audit
 from backend.database.crud.alerts import AlertCRUD
 from backend.database.crud.auth import ApiTokenCRUD, SessionCRUD
 from backend.database.crud.blockers import ELSEWHERE
+from backend.database.crud.credentials import TrustedDeviceCRUD
 from backend.database.crud.history import Entry, HistoryCRUD
 from backend.database.crud.links import WAYS_IN, end_links
 from backend.database.crud.presence import hold_signed_in
@@ -226,9 +227,14 @@ def revoke_others(request: Request, caller: Caller, sessions: Sessions, users: U
 
 
 def _end_what_was_asked_for(caller: Caller) -> str:
-    """Who sits at a device that is signed out may have asked for a way in: such links end. The e-mail that waited."""
-    waited = RecoveryCRUD(caller.session).awaited(_id(caller))
-    end_links(caller.session, _id(caller), *WAYS_IN)
+    """Who sits at a device that is signed out may have asked for a way in: such links end, and trust in a device that
+    is given away or stolen, which else asked for no second factor. The e-mail that waited.
+    """
+    session, me = caller.session, _id(caller)
+    waited = RecoveryCRUD(session).awaited(me)
+    end_links(session, me, *WAYS_IN)
+    if TrustedDeviceCRUD(session).forget(me):
+        audit.note(session, Event.TRUST_ENDED)
     return waited
 
 

@@ -16,6 +16,7 @@ from backend.core.permissions import ADMIN, MANAGER, SUPPORT
 from backend.database.crud.auth import SIGN_IN, OneTimeTokenCRUD
 from backend.database.crud.credentials import TrustedDeviceCRUD
 from backend.database.crud.links import INVITE, VERIFY
+from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import AuthSession, OneTimeToken
 from backend.database.models.users import Role, User
 from backend.database.session import Database
@@ -168,6 +169,39 @@ def test_who_is_signed_out_everywhere_is_asked_for_the_second_factor_again(
     stolen = browser(app, "203.0.113.50")
     stolen.cookies.set("lyceum_device", laptop.cookies["lyceum_device"])
     assert enter(stolen, login="boris").headers["location"].startswith("/login/second")
+
+
+@pytest.mark.parametrize("which", ["one", "others"])
+def test_a_device_that_its_owner_signs_out_is_asked_for_the_second_factor_again(
+    app: FastAPI, db: Session, settings: Settings, which: str
+) -> None:
+    """As of a laptop that is stolen: whoever has it may know the password as well."""
+    recovery = give_app(db, settings)
+    laptop, phone = browser(app), browser(app, "203.0.113.9")
+    for client, sent in ((laptop, {"code": code(), "trust": "true"}), (phone, {"code": recovery[0]})):
+        enter(client)
+        client.headers["X-CSRF-Token"] = token_of(client.get("/login/second"))
+        assert client.post("/login/second", data=sent).status_code == 303
+        client.headers["X-CSRF-Token"] = token_of(client.get(SETTINGS))
+    assert [len(TrustedDeviceCRUD(db).of(1)), ended_trust(db)] == [1, 0]
+    its = AuthSession.ip == "198.51.100.1", AuthSession.level == "full"
+    first = db.scalars(select(AuthSession.id).where(*its)).one()
+    db.commit()
+    path = {"one": f"sessions/{first}/revoke", "others": "sessions/revoke"}[which]
+    assert phone.post(f"{SETTINGS}{path}").status_code == 303
+    assert [len(TrustedDeviceCRUD(db).of(1)), ended_trust(db)] == [0, 1]
+    db.commit()
+    stolen = browser(app, "203.0.113.50")
+    stolen.cookies.set("lyceum_device", laptop.cookies["lyceum_device"])
+    assert enter(stolen).headers["location"].startswith("/login/second")
+    # Nothing is trusted any more: nothing more is told of it.
+    assert phone.post(f"{SETTINGS}sessions/revoke").status_code == 303
+    assert ended_trust(db) == 1
+
+
+def ended_trust(db: Session) -> int:
+    db.rollback()
+    return len(db.scalars(select(SecurityEvent.id).where(SecurityEvent.kind == "authn_trust_ended")).all())
 
 
 def test_a_link_that_two_use_at_once_lets_one_in(app: FastAPI, database: Database, db: Session) -> None:

@@ -174,10 +174,12 @@ class TrustedDeviceCRUD(BaseCRUD[OneTimeToken]):
         mine = select(OneTimeToken).where(OneTimeToken.user_id == user_id, *live)
         return self.session.scalars(mine.order_by(OneTimeToken.id.desc())).all()
 
-    def forget(self, user_id: int) -> None:
-        """After a new password or a changed factor every device is asked again."""
+    def forget(self, user_id: int) -> bool:
+        """After a new password, a changed factor or a sign-out elsewhere every device is asked again. False when none
+        was trusted.
+        """
         mine = OneTimeToken.user_id == user_id, OneTimeToken.purpose == TRUSTED
-        self.session.execute(delete(OneTimeToken).where(*mine))
+        return bool(self.session.scalars(delete(OneTimeToken).where(*mine).returning(OneTimeToken.id)).all())
 
 
 def _hash(user_id: int, device: str) -> str:
