@@ -89,10 +89,12 @@ def add_app(
     if not secret or step is None:
         form.errors = {"code": _("Incorrect code. Is your phone's clock correct?")}
         return _app_page(request, caller, users, form, 422)
-    first = not credentials.of(_id(caller)).present
+    known = credentials.of(_id(caller))
     credentials.set_app(_id(caller), security.seal(caller.settings, secret), step)
+    if known.app is not None:  # its owner is told that it opens nothing any more
+        audit.note(credentials.session, Event.FACTOR_REMOVED, factor=APP)
     _added(credentials.session, caller, APP)
-    return _after(request, caller, credentials, first=first, words=_("The app is set up."))
+    return _after(request, caller, credentials, first=not known.present, words=_("The app is set up."))
 
 
 def _seal(caller: Caller, secret: str) -> str:

@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 from backend.core import security
 from backend.core.config import Settings
 from backend.core.devices import Device
+from backend.core.events import ALERTS
 from backend.core.permissions import ADMIN, MANAGER, SUPPORT
 from backend.database.crud.locks import LockCRUD, devices_factor_limits, devices_limit
 from backend.database.crud.staff import StaffCRUD
 from backend.database.crud.users import UserCRUD
+from backend.database.models.audit import SecurityEvent
 from backend.database.models.auth import Credential
 from tests.codes import code, give_app, wrong_code
 from tests.conftest import PASSWORD, SignIn
@@ -119,6 +121,22 @@ def test_who_changes_their_factors_stays_known_where_they_did(app: FastAPI, db: 
     removed = own.cookies["lyceum_device"]
     lock(app)
     assert [sign_in(with_cookie(app, each)).status_code for each in (added, removed)] == [429, 303]
+
+
+def test_an_app_that_takes_the_place_of_another_is_told_as_one_that_is_removed(app: FastAPI, db: Session) -> None:
+    own = browser(app)
+    sign_in(own)
+    own.headers["X-CSRF-Token"] = token_of(own.get("/dashboard/settings/"))
+    told = []
+    for _ in range(2):
+        draft, secret = shown(own.get(f"{SECURITY}app").text)
+        assert own.post(f"{SECURITY}app", data={"draft": draft, "code": code(secret=secret)}).status_code in {200, 303}
+        about = select(SecurityEvent.kind, SecurityEvent.data).where(SecurityEvent.kind.like("authn_factor_%"))
+        told.append([(row.kind, row.data) for row in db.execute(about.order_by(SecurityEvent.id))])
+        db.rollback()
+    added, removed = (("authn_factor_added", {"factor": "totp"}), ("authn_factor_removed", {"factor": "totp"}))
+    assert told == [[added], [added, removed, added]]
+    assert "authn_factor_removed" in ALERTS
 
 
 def test_all_known_devices_together_have_fifty_tries_an_hour(app: FastAPI, db: Session, admin: TestClient) -> None:
