@@ -85,10 +85,10 @@ KINDS: dict[str, Kind] = {
         ),
         WEEK,
     ),
-    "register": Kind(
+    "register": Kind(  # names nobody: anyone can send it to any address, and a name could say anything
         N_("Confirm your email for %(school)s"),
         (
-            N_("Hello, %(name)s!"),
+            N_("Hello!"),
             N_("One last step: confirm that this address is yours. The link expires in 24 hours."),
         ),
         DAY,

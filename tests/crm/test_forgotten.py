@@ -269,6 +269,20 @@ def test_the_page_of_registration_keeps_the_same_rules(
 SENT = {"email": "Olga@pupils.example", "password": NEW, "first_name": "Ольга"}
 
 
+def test_the_letter_to_an_address_that_anyone_may_type_says_nothing_that_they_typed(
+    app: FastAPI, visitor: TestClient, db: Session
+) -> None:
+    object.__setattr__(app.state.settings, "registration", True)
+    sent = {**SENT, "first_name": "you have won, https://evil.example", "last_name": "call +1 555 0100"}
+    assert visitor.post("/register", data=sent).status_code == 303
+    (row,) = letters(db, "register")
+    written = LetterCRUD(db).letter(row)
+    assert written is not None
+    said = written.subject + written.text + written.html
+    assert [words in said for words in ("evil.example", "you have won", "555", "Hello!")] == [False, False, False, True]
+    assert row.params["values"] == {"school": "Lyceum"}
+
+
 def test_students_sign_up_where_the_school_wants_it(app: FastAPI, visitor: TestClient, db: Session, anna: User) -> None:
     refused = visitor.post("/api/auth/register", json=SENT)
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "registration_off")

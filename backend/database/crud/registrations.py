@@ -1,6 +1,7 @@
 """Students who have asked for an account. Nothing stands in the list of people before the e-mail is confirmed."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import delete, select
 
@@ -43,12 +44,14 @@ class RegistrationCRUD(BaseCRUD[Registration]):
             attempt.commit()
         else:
             attempt.rollback()
-        kind, name, language, link = "register", sent.first_name, "", f"{site}/welcome/{secret}"
+        kind, language = "register", ""
+        values: dict[str, Any] = {"link": f"{site}/welcome/{secret}"}
         if known is not None:
-            kind, name, language, link = "registered", known.first_name, known.ui_language or "", f"{site}/login"
+            kind, language = "registered", known.ui_language or ""
+            values = {"link": f"{site}/login", "name": known.first_name}
         # Without the person's id: its foreign key is looked up, and that alone would tell by time whom we know.
         language = language or current_language.get()
-        LetterCRUD(self.session).post(kind, to=sent.email, language=language, name=name, link=link)
+        LetterCRUD(self.session).post(kind, to=sent.email, language=language, **values)
 
     def find_live(self, secret: str) -> Registration | None:
         """Looking does not use the link up."""
