@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Path, Request
 from fastapi.responses import Response
 
-from backend.core import auth, devices, passwords, security, signin
+from backend.core import auth, devices, passwords, recovery, security, signin
 from backend.core.config import Settings
 from backend.core.deps import (
     Caller,
@@ -81,36 +81,46 @@ def profile(
     form: Annotated[Form[ProfileUpdate], form_of(ProfileUpdate)],
 ) -> Response:
     user = users.get_by_id(_id(caller))
-    if form.data is not None and form.data.email:
-        known = users.find_by_login(form.data.email)
-        if known is not None and known.id != user.id:
-            form.data, form.errors = (
-                None,
-                {"email": _("This email is already in use.")},
-            )
-    if form.data is not None and form.data.version not in (None, user.version):
-        form.data, form.values["version"] = None, user.version
-        form.errors = {"": _("Your profile was changed in the meantime. Save again to keep your version.")}
-    if form.data is not None and user.email and not form.data.email and user.login is None:
-        form.data, form.errors = None, {"email": _("Without a login, you need an email to sign in.")}
+    _check_profile(form, user, users)
     if form.data is None:
         return _part(request, caller, "_profile.html", user, form=form)
     # Letters to it bring in whoever reads them: an unattended desk must not be enough to change it.
     if (form.data.email or "").casefold() != (user.email or "").casefold():
         demand_proof(caller.me, strong=True)
-    new = new_email(caller, user, form.data)
+    try:
+        new = new_email(caller, user, form.data)
+    except TooManyRequestsError as error:
+        form.errors = {"email": error.message}
+        response = _part(request, caller, "_profile.html", user, error.status, form=form)
+        response.headers.update(error.headers)
+        return response
     users.update(user.id, form.data)
     if new:
         return _saved(request, _("Profile saved. Your email will change once you open the link sent to %s.") % new)
     return _saved(request, _("Profile saved"))
 
 
+def _check_profile(form: Form[ProfileUpdate], user: User, users: UserCRUD) -> None:
+    """Takes the data off a form that cannot be saved, and says why."""
+    if (data := form.data) is None:
+        return
+    known = users.find_by_login(data.email) if data.email else None
+    if known is not None and known.id != user.id:
+        form.data, form.errors = None, {"email": _("This email is already in use.")}
+    elif data.version not in (None, user.version):
+        form.data, form.values["version"] = None, user.version
+        form.errors = {"": _("Your profile was changed in the meantime. Save again to keep your version.")}
+    elif user.email and not data.email and user.login is None:
+        form.data, form.errors = None, {"email": _("Without a login, you need an email to sign in.")}
+
+
 def new_email(caller: Caller, user: User, sent: ProfileUpdate) -> str:
-    """Another address waits until the link in the letter to it is used: what is saved keeps the present one."""
+    """Another address waits for the link to it: what is saved keeps the present one. Raises TooManyRequestsError."""
     wanted, present = sent.email or "", user.email or ""
     if not wanted or wanted.casefold() == present.casefold():
         return ""
     hold_signed_in(caller.session, caller.me)  # or a thief's request outlives the password that shut them out
+    recovery.count_confirmation(caller.session, user.id)
     RecoveryCRUD(caller.session).ask_to_confirm(user, wanted)
     sent.email = user.email
     return wanted

@@ -7,12 +7,13 @@ import time_machine
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.core import clock, security
 from backend.database.crud.users import UserCRUD
-from backend.database.models.auth import AuthSession
+from backend.database.models.auth import AuthSession, RateBucket
+from backend.database.models.dispatches import Dispatch
 from backend.database.models.history import Change
 from backend.database.models.users import User
 from tests.conftest import PASSWORD, SignIn
@@ -116,6 +117,37 @@ def test_someone_elses_email_is_refused(admin: TestClient, db: Session) -> None:
     assert admin.post(f"{HERE}profile", data=profile(email="anna@example.org")).status_code == 303
     again = profile(email="anna@example.org", version="1", last_name="С")
     assert admin.post(f"{HERE}profile", data=again).status_code == 303
+
+
+def test_letters_that_confirm_an_email_are_ten_a_day_for_each_person(
+    admin: TestClient, staff: SignIn, db: Session
+) -> None:
+    """They go to whatever address is typed."""
+    sent = [profile(email=f"anna{number}@example.org", version="") for number in range(11)]
+    answers = [admin.post(f"{HERE}profile", data=each) for each in sent[:10]]
+    assert [answer.status_code for answer in answers] == [303] * 10
+    late = admin.post(f"{HERE}profile", data={**sent[10], "first_name": "Анна-Мария", "last_name": "Typed"})
+    assert (late.status_code, "Too many changes of email. Try again tomorrow." in late.text) == (429, True)
+    assert 86_000 < int(late.headers["retry-after"]) <= 86_400
+    typed = 'value="Анна-Мария"', 'value="Typed"', 'value="anna10@example.org"'
+    assert [words in late.text for words in typed] == [True, True, True]
+    part = admin.post(f"{HERE}profile", data=sent[10], headers=SWAP)
+    assert (part.status_code, "<html" in part.text, "Too many changes of email" in part.text) == (429, False, True)
+    assert (person(db).first_name, letters_to_confirm(db)) == ("Анна", 10)
+    # All else of the profile is saved, others have tries of their own, and a day later it goes on.
+    assert admin.post(f"{HERE}profile", data=profile(last_name="Typed", version="")).status_code == 303
+    other = staff("Поддержка")
+    assert other.post(f"{HERE}profile", data=profile(email="other@example.org", version="")).status_code == 303
+    db.rollback()
+    db.execute(update(RateBucket).where(RateBucket.key == "confirm:1:").values(expires_at=clock.now()))
+    db.commit()
+    assert admin.post(f"{HERE}profile", data=sent[10]).status_code == 303
+    assert letters_to_confirm(db) == 12
+
+
+def letters_to_confirm(db: Session) -> int:
+    db.rollback()
+    return len(db.scalars(select(Dispatch.id).where(Dispatch.method == "verify")).all())
 
 
 def test_nobody_without_a_login_gives_up_the_email_they_sign_in_with(admin: TestClient, db: Session) -> None:

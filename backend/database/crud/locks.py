@@ -52,6 +52,11 @@ def reset_device_key(user_id: int) -> str:
     return f"reset-device:{user_id}:"
 
 
+def confirm_key(user_id: int) -> str:
+    """Asking for a letter that confirms another e-mail."""
+    return f"confirm:{user_id}:"
+
+
 def factor_key(user_id: int) -> str:
     """The beginning of the keys of tries at a second factor."""
     return f"factor:{user_id}:"
@@ -71,7 +76,7 @@ def devices_factor_limits(user_id: int) -> tuple[Limit, ...]:
 
 
 # Every one that locks a person out, a network, and everyone without a device that is known.
-KEYS = (account_key, device_key, devices_key, password_key, factor_key, reset_key, reset_device_key)
+KEYS = (account_key, device_key, devices_key, password_key, factor_key, reset_key, reset_device_key, confirm_key)
 ADDRESS_KEYS = ("login-ip:", "reset-ip:", "elsewhere-ip:", "register-ip:")
 COMMON_KEYS = ("login-all", "register-all")
 
