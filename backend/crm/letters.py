@@ -9,6 +9,7 @@ from backend.core.deps import Caller, Current, Routes, crud, require, strong
 from backend.core.letters import KINDS
 from backend.core.permissions import Permission
 from backend.core.templating import render
+from backend.crm import outbox
 from backend.crm.desk import explain
 from backend.database.crud.letters import LetterCRUD
 from backend.database.schemas.base import MAX_ID
@@ -36,12 +37,14 @@ def reveal(request: Request, caller: Caller, letters: Letters, letter_id: Letter
 
 def _page(request: Request, caller: Current, letters: LetterCRUD, letter_id: int, *, link: str = "") -> Response:
     row, me = letters.find_letter(letter_id), caller.me
-    people = me.may(Permission.USERS_READ)
+    people, closed = me.may(Permission.USERS_READ), bool(outbox.closed(row, me))
+    whole = people and me.may(Permission.TICKETS_READ) and not closed  # it greets its reader
     return render(
         request,
         "outbox/letter.html",
         row=row,
-        letter=letters.masked(row) if people and me.may(Permission.TICKETS_READ) else None,  # it greets its reader
+        letter=letters.masked(row) if whole else None,
+        closed=closed,
         people=people,
         link=link,
         sealed="sealed" in row.params,

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from markupsafe import escape
 
 from backend.core import atoms, clock, text
+from backend.core.context import Principal
 from backend.core.deps import Current, Routes, crud, require
 from backend.core.i18n import N_, _
 from backend.core.letters import subject_of
@@ -14,7 +15,8 @@ from backend.core.permissions import Permission
 from backend.core.templating import flash, see_other
 from backend.crm.desk import explain
 from backend.crm.table import Action, Column, Screen, Table, attributes, cells, choice, install, relation
-from backend.database.crud.outbox import OutboxCRUD
+from backend.database.crud.alerts import is_alert
+from backend.database.crud.outbox import OutboxCRUD, must_arrive
 from backend.database.crud.users import StudentCRUD
 from backend.database.models.dispatches import EMAIL, TELEGRAM
 from backend.database.schemas.base import MAX_ID
@@ -46,6 +48,10 @@ def _may_leave_again(row: Any) -> bool:
     return bool(row.state == "failed" and fresh and not row.refund_id)
 
 
+def _may_be_called_off(row: Any) -> bool:
+    return bool(row.state in ("pending", "failed") and not row.refund_id and not must_arrive(row))
+
+
 def what(row: Any) -> str:
     """What a message says, in short; its method when it says nothing."""
     if row.channel == EMAIL:
@@ -54,9 +60,14 @@ def what(row: Any) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
+def closed(row: Any, me: Principal) -> tuple[str, ...]:
+    """What of a row this person may not read: alerts tell from where somebody came, as security events do."""
+    return ("message",) if is_alert(row.dedupe_key) and not me.may(Permission.AUDIT_READ) else ()
+
+
 def _said(row: Any, screen: Screen) -> str:
     """The same for those who may read what is written to students; a link of others needs a name all the same."""
-    if screen.me.may(Permission.TICKETS_READ):
+    if screen.me.may(Permission.TICKETS_READ) and not closed(row, screen.me):
         return what(row)
     return _("Email message") if row.channel == EMAIL else "–"
 
@@ -134,7 +145,7 @@ TABLE = Table(
     ),
     actions=(
         Action("resend", N_("Resend"), "refresh", fits=_may_leave_again),
-        Action("cancel", N_("Cancel"), "x", fits=lambda row: row.state in ("pending", "failed") and not row.refund_id),
+        Action("cancel", N_("Cancel"), "x", fits=_may_be_called_off),
     ),
     export={
         **attributes("id"), "recipient": cells.name_of, **attributes("channel"),
@@ -142,7 +153,7 @@ TABLE = Table(
         **attributes("state", "error", "attempts", "created_at", "sent_at"),
     },
     guarded={**dict.fromkeys(("recipient", "address"), Permission.USERS_READ), "message": Permission.TICKETS_READ},
-    names=Permission.USERS_READ,
+    names=Permission.USERS_READ, closed=closed,
 )  # fmt: skip
 install(router, TABLE)
 

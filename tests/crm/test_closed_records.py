@@ -1,5 +1,8 @@
 """The outbox and the jobs of others: open to those who run the school, their texts and names to who may read these."""
 
+import csv
+import io
+
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
@@ -70,6 +73,41 @@ def test_a_letter_is_read_by_those_who_may_read_both(
     known = {"zoya@school.example"} if rights == (P.USERS_READ,) else set()
     assert told(page) == (names | {"Confirm your email"} if len(rights) == 2 else known)
     assert "About this email" in page
+
+
+@pytest.fixture
+def alert(db: Session) -> int:
+    """A letter and a message about one event, and a reply that is none; the letter's number."""
+    owner = db.scalars(select(User).where(User.login == "admin")).one()
+    said = {"what": "A second factor was removed", "details": "Boris · 203.0.113.77"}
+    owner.email = "olga@school.example"
+    letter = LetterCRUD(db).write_to(owner, "alert", dedupe="alert:7:1", link="https://school.example/x", **said)
+    for key, text in (("alert:7:1:chat", "From 203.0.113.77"), ("reply", "Your answer")):
+        DispatchCRUD(db).enqueue(key, chat_id=5, method="sendMessage", params={"text": text}, user_id=owner.id)
+    db.commit()
+    return letter.id
+
+
+@pytest.mark.parametrize("rights", [(), (P.AUDIT_READ,)])
+def test_alerts_tell_addresses_to_those_who_may_view_security_events(
+    reading: Reading, admin: TestClient, alert: int, rights: tuple[Permission, ...]
+) -> None:
+    admin.get(OUTBOX)
+    reader, may = reading(P.OPERATIONS_READ, P.SETTINGS_WRITE, P.USERS_READ, P.TICKETS_READ, *rights), bool(rights)
+    page, file = reader.get(OUTBOX).text, reader.get(f"{OUTBOX}export.csv").text
+    chosen = reader.post(f"{OUTBOX}bulk", data={"verb": "export", "ids": f"{alert},{alert + 1},{alert + 2}"}).text
+    for told in (page, file, chosen):
+        words = "A second factor was removed", "203.0.113.77", "Your answer"
+        assert [word in told for word in words] == [may, may, True]
+    rows = list(csv.DictReader(io.StringIO(file.lstrip("\ufeff"))))
+    hidden = {row["id"]: row["message"] for row in rows if row["id"] != str(alert + 2)}
+    assert (sorted(hidden), set(hidden.values()) == {""}) == ([str(alert), str(alert + 1)], not may)
+
+    letter = reader.get(f"{OUTBOX}letters/{alert}").text
+    closed = "Only whoever may view security events, people and tickets can read it."
+    assert ["203.0.113.77" in letter, "A second factor was removed" in letter, closed in letter] == [may, may, not may]
+    if may:  # and beside it the rights that any other letter asks for
+        assert "203.0.113.77" not in reading(P.OPERATIONS_READ, P.AUDIT_READ).get(f"{OUTBOX}letters/{alert}").text
 
 
 # -- jobs

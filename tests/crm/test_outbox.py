@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from backend.core import clock
 from backend.core.permissions import SUPPORT
 from backend.database.crud.dispatches import DispatchCRUD
+from backend.database.crud.letters import LetterCRUD
 from backend.database.crud.tickets import TicketCRUD
 from backend.database.models.dispatches import Dispatch
 from backend.database.models.orders import Payment, Refund
@@ -106,6 +107,50 @@ def test_a_refund_is_neither_sent_again_nor_called_off_here(admin: TestClient, d
     db.refresh(refund)
     assert (answer.status_code, many.status_code, refund.status, states(db)) == (409, 409, "failed", ["failed"])
     assert f'href="/dashboard/sales/payments/{payment.id}"' in admin.get(OUTBOX).text  # where it is asked for again
+
+
+@pytest.fixture
+def warnings(db: Session) -> dict[str, int]:
+    """An alert by e-mail and in a chat, and what an address is told when another takes its place."""
+    owner = make_user(db, email="olga@school.example")
+    letters, said = LetterCRUD(db), {"what": "A second factor was removed", "details": "Olga · 203.0.113.9"}
+    made = {
+        "alert": letters.write_to(owner, "alert", dedupe="alert:7:1", link="https://school.example/x", **said).id,
+        "changed": letters.write_to(owner, "email_changed", email="new@school.example").id,
+        "replaced": letters.write_to(owner, "email_replaced", who="Boris", email="new@school.example").id,
+    }
+    db.commit()
+    return made | {"chat": queue(db, "alert:7:1:chat")}
+
+
+CALLED_OFF = {
+    "alert": "A security alert cannot be cancelled.",
+    "chat": "A security alert cannot be cancelled.",
+    "changed": "A notice that an email is changed cannot be cancelled.",
+    "replaced": "A notice that an email is changed cannot be cancelled.",
+}
+
+
+@pytest.mark.parametrize("kind", CALLED_OFF)
+def test_what_warns_somebody_is_not_called_off(
+    admin: TestClient, db: Session, warnings: dict[str, int], kind: str
+) -> None:
+    """Be it by the very one of whom it warns."""
+    row, other = warnings[kind], queue(db, "anything else", 2)
+    assert f'<tr id="dispatch-{row}" data-not="resend cancel"' in admin.get(OUTBOX).text
+    assert f'<tr id="dispatch-{other}" data-not="resend"' in admin.get(OUTBOX).text
+    answer = admin.post(f"{OUTBOX}{row}/cancel")
+    alone = admin.post(f"{OUTBOX}bulk", data={"verb": "cancel", "ids": str(row)}, headers=PART)
+    assert [answer.status_code, alone.status_code] == [409, 409]
+    assert [CALLED_OFF[kind] in refused.text for refused in (answer, alone)] == [True, True]
+    fail(db, row)
+    assert admin.post(f"{OUTBOX}{row}/cancel").status_code == 409
+    assert admin.post(f"{OUTBOX}bulk", data={"verb": "cancel", "ids": f"{row},{other}"}).status_code == 303
+    told = admin.get(OUTBOX).text
+    assert ("rejected: 1" in told, CALLED_OFF[kind] in told) == (True, True)
+    state = dict(db.execute(select(Dispatch.id, Dispatch.state)).all())
+    assert [state.pop(row), state.pop(other), *state.values()] == ["failed", "cancelled", *["pending"] * 3]
+    assert admin.post(f"{OUTBOX}{row}/resend").status_code == 303
 
 
 def test_a_pause_is_told(admin: TestClient, db: Session, monkeypatch: pytest.MonkeyPatch) -> None:

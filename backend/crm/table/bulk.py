@@ -107,7 +107,7 @@ def _export(screen: Screen, which: Chosen, kind: Format) -> Response:
         raise ConfirmationRequiredError
     audit.note(screen.caller.session, Event.EXPORTED, what=table.name, format=kind, rows=len(which.ids))
     rows = screen.data.rows_of(which.ids, screen.sort or table.crud.default_sort)
-    cells = [[table.export[name](row) for name in names] for row in rows]
+    cells = [table.line(row, names, screen.me) for row in rows]
     return export_response(kind, table.name, names, cells, zone(screen.me.timezone))
 
 

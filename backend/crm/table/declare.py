@@ -1,6 +1,6 @@
 """What a domain says about its list."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from operator import attrgetter
@@ -183,8 +183,8 @@ class Table:
     `update`: the schema of an edited cell; `export`: the columns of its files; `none`, `tabs`, `above`: templates of
     the empty state, above the list, and above the list as part of what filters change; `extra`: what these need,
     (caller, params, page) -> mapping; `reader`: the domain as one person may see it, (session, person) -> CRUD;
-    `guarded`: values of `export` that need a right although their column does not; `names`: the right without which
-    rows are called by their numbers.
+    `guarded`: values of `export` that need a right although their column does not; `closed`: which of them a person
+    does not find in this row, (row, person) -> names; `names`: the right without which rows are called by their numbers.
     """
 
     name: str
@@ -211,6 +211,7 @@ class Table:
     edit: bool = False
     reader: Callable[[Any, Principal], BaseCRUD[Any]] | None = None
     guarded: Mapping[str, Permission] = field(default_factory=dict)
+    closed: Callable[[Any, Principal], Collection[str]] | None = None
     names: Permission | None = None
 
     def data(self, session: Any, me: Principal) -> BaseCRUD[Any]:
@@ -230,6 +231,11 @@ class Table:
         """The values of `export` that this person finds in no file, whatever columns they choose."""
         closed = {name for column in self.columns if not column.open_to(me) for name in column.in_file}
         return closed | {name for name, right in self.guarded.items() if not me.may(right)}
+
+    def line(self, row: Any, names: Iterable[str], me: Principal) -> list[object]:
+        """A row as a file of these values holds it."""
+        closed = self.closed(row, me) if self.closed else ()
+        return ["" if name in closed else self.export[name](row) for name in names]
 
     def sorts(self, me: Principal) -> list[str]:
         """What this person may sort by."""

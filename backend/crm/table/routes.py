@@ -62,7 +62,7 @@ def _file(router: Routes, table: Table, kind: Format) -> None:
 
         def read(session: Any, cursor: str | None) -> Page[Any]:
             page = table.data(session, screen.me).shown(asked.model_copy(update={"limit": BATCH, "cursor": cursor}))
-            return replace(page, items=[[table.export[name](row) for name in names] for row in page.items])
+            return replace(page, items=[table.line(row, names, screen.me) for row in page.items])
 
         return export_response(kind, table.name, names, in_batches(database, read), zone(screen.me.timezone))
 

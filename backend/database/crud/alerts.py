@@ -34,6 +34,7 @@ SEEN = "alerts"  # of the settings: {"seen": the last event that was looked at, 
 LAG = timedelta(seconds=5)  # PostgreSQL may commit an earlier number a moment later
 AT_ONCE = 100  # events of one transaction
 MOST, HOUR = 20, timedelta(hours=1)  # alerts of one count in an hour; the page of events shows all
+KEYS = "alert:", "letter:alert:"  # what the keys of alerts in the outbox begin with, see `_send`
 CHOICE = "alert_choice"  # of the settings: {"alerts": what is told, "alert_way": of ALERT_WAYS}
 DEFAULT: dict[str, Any] = {"alerts": list(ALERTS), "alert_way": next(iter(ALERT_WAYS))}
 NEW_ROLE = {
@@ -167,6 +168,10 @@ def _key(event: SecurityEvent, people: Mapping[int, User]) -> str:
 
 def _subject(key: str) -> int:
     return int(key.split(":")[1])
+
+
+def is_alert(dedupe_key: str) -> bool:
+    return dedupe_key.startswith(KEYS)
 
 
 def about(dedupe_key: str) -> tuple[int, int]:

@@ -1,13 +1,14 @@
 """The outbox as its page shows it, and what a person may do about a message there."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, select
 
 from backend.core import clock
 from backend.core.errors import ConflictError
 from backend.core.i18n import _
+from backend.database.crud.alerts import is_alert
 from backend.database.crud.base import Filter
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.letters import LetterCRUD
@@ -28,6 +29,19 @@ STATES = {
     "sent": ("sent",),
     "cancelled": ("cancelled",),
 }
+NOTICES = "email_changed", "email_replaced"  # letters that tell the owner of an account what others may be doing to it
+
+
+def must_arrive(row: Any) -> str:
+    """Why a row of the outbox cannot be called off: it warns somebody, perhaps of the very one who would do that.
+
+    "" for all others.
+    """
+    if is_alert(row.dedupe_key):
+        return _("A security alert cannot be cancelled.")
+    if row.method in NOTICES:
+        return _("A notice that an email is changed cannot be cancelled.")
+    return ""
 
 
 class OutboxCRUD(DispatchCRUD):
@@ -44,6 +58,7 @@ class OutboxCRUD(DispatchCRUD):
                 Dispatch.id,
                 Dispatch.state,
                 Dispatch.method,
+                Dispatch.dedupe_key,
                 Dispatch.params,
                 Dispatch.attempts,
                 Dispatch.error,
@@ -90,6 +105,8 @@ class OutboxCRUD(DispatchCRUD):
     def withdraw(self, dispatch_id: int) -> None:
         """Calls it off; an answer leaves its thread too. Raises ConflictError, NotFoundError."""
         row = self.get_by_id(dispatch_id)
+        if why := must_arrive(row):
+            raise ConflictError(why, code="must_arrive")
         ticket_id = self._ticket_of(row)
         if ticket_id is not None and row.message_id is not None:
             TicketCRUD(self.session).cancel_reply(ticket_id, row.message_id)

@@ -35,7 +35,6 @@ from backend.database.rows import among, table_of, with_keys
 from backend.database.session import Database
 
 BOTH = Change.before, Change.after
-ALERT_KEYS = "alert:", "letter:alert:"  # see crud.alerts
 INDEXES = "users_search", "support_tickets_search"
 FTS_SECURE_DELETE = (3, 42)  # the SQLite that knows it
 
@@ -153,7 +152,7 @@ class Eraser:
 
     def _erase_letters(self, who: Whose) -> None:
         """Letters and messages to others: alerts of what happened to the person, and whatever names them."""
-        alarms = or_(*(Dispatch.dedupe_key.startswith(beginning) for beginning in ALERT_KEYS))
+        alarms = or_(*(Dispatch.dedupe_key.startswith(beginning) for beginning in alerts.KEYS))
         keys = self.session.execute(select(Dispatch.id, Dispatch.dedupe_key).where(alarms)).all()
         told = {row.id: alerts.about(row.dedupe_key) for row in keys}
         theirs = set(self.session.scalars(select(SecurityEvent.id).where(events_of(who))) if keys else ())
