@@ -4,7 +4,7 @@ import time
 from typing import Annotated
 
 import typer
-from sqlalchemy import delete
+from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
 
 from backend.cli.console import OPERATOR, RefusedError, note, ready_database, settings
@@ -64,6 +64,10 @@ def restart(reason: Annotated[str, typer.Argument(help="Why, for the history.")]
 
 
 def _forget(session: Session, config: Settings, reason: str, problem: str | None) -> None:
+    if session.get_bind().dialect.name != "sqlite":
+        # An erasure at work has the number of its event: it ends first, so that its redactions go as well; one that
+        # begins now gets a number behind the restart's. SQLite has one writer at a time.
+        session.execute(text("LOCK TABLE security_events IN SHARE ROW EXCLUSIVE MODE"))
     session.execute(delete(AuditBlock))
     session.execute(delete(AuditRedaction))
     session.execute(delete(Setting).where(Setting.key.in_((HEAD, BROKEN, VERIFIED))))

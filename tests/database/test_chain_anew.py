@@ -1,6 +1,7 @@
 """Whoever has the whole database, but neither the key nor the folder of data, begins no history anew unnoticed."""
 
 import stat
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from pydantic import SecretStr
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from backend.cli.auditing import _forget
 from backend.cli.checkup import broken_chain
 from backend.core import clock
 from backend.core.config import Settings
 from backend.core.context import Actor, Door
 from backend.core.events import Event
 from backend.database import audit, personal
-from backend.database.chain import redacting, witness
+from backend.database.chain import digests, redacting, witness
 from backend.database.chain.digests import ChainError
 from backend.database.chain.sealing import close, seal
 from backend.database.chain.verifying import glance, verify
@@ -28,7 +30,8 @@ from backend.database.session import Database
 from backend.jobs.sealing import once
 from tests.conftest import make_settings
 from tests.database.chained import problem, sql, work
-from tests.factories import make_user
+from tests.database.rivals import overtaken
+from tests.factories import make_user, save
 
 OTHER = "another-key-another-key-another-key-0987654321"
 CUT = "The history was cut or begun anew: audit_head.json in DATA_DIR knows another block"
@@ -190,6 +193,76 @@ def test_a_restart_excuses_older_redactions_also_of_keys_that_are_gone(
     seal(moved, later)
     assert problem(moved, later) == "none"
     moved.dispose()
+
+
+def restart(database: Database, settings: Settings) -> None:
+    database.run(lambda session: _forget(session, settings, "looked into", None))
+
+
+def test_a_redaction_forged_before_a_restart_hides_no_later_change(
+    database: Database, settings: Settings, db: Session, sealed: None
+) -> None:
+    victim = db.scalars(select(Change.id).order_by(Change.id.desc())).first()
+    assert victim is not None
+    change = update(Change).where(Change.id == victim)
+
+    def digest() -> str:
+        [(_id, found)] = digests.rows_of(db.connection(), "changes", [victim])
+        return found.hex()
+
+    was, before = digest(), db.scalars(select(Change.after).where(Change.id == victim)).one()
+    db.execute(change.values(after={"price": 0}))
+    now = digest()
+    db.execute(change.values(after=before))
+    told = {"rows": 1, "proof": digests.proof([("changes", victim, was, now)]), "mac": "x"}
+    with database.transaction() as session:
+        event = audit.note(session, Event.ERASED, redactions=told)
+    assert problem(database, settings) == f"The redactions that security_events {event} tells of are missing."
+    restart(database, settings)
+    seal(database, settings)
+    assert problem(database, settings) == "none"
+    db.execute(change.values(after={"price": 0}))
+    save(db, AuditRedaction(table_name="changes", row_id=victim, was=was, now=now, event_id=event))
+    seal(database, settings)
+    assert problem(database, settings) == (
+        f"The redaction of changes {victim} is told by an event from before the chain was begun anew."
+    )
+
+
+def test_a_restart_lets_an_erasure_end_first(database: Database, settings: Settings, db: Session, sealed: None) -> None:
+    person = make_user(db, first_name="Maria").id
+    seal(database, settings)
+    rival = threading.Thread(target=restart, args=(database, settings))
+    with database.transaction(Actor(Door.CLI)) as session:
+        personal.Eraser(session).erase(person)
+        session.flush()
+        rival.start()
+        rival.join(0.3)
+        assert rival.is_alive()  # it waits
+    rival.join(30)
+    seal(database, settings)
+    assert problem(database, settings) == "none"
+    assert db.scalars(select(AuditRedaction)).all() == []
+
+
+def test_new_keys_sign_the_head_that_a_sealer_has_just_made(
+    database: Database, settings: Settings, db: Session, sealed: None
+) -> None:
+    work(database)
+    sealer = threading.Thread(target=seal, args=(database, settings))
+
+    def rival(_connection: Any) -> None:
+        sealer.start()
+        sealer.join(0.5)
+        assert sealer.is_alive()  # it waits
+
+    with overtaken(database.engine, "INSERT INTO security_events", rival) as tried:
+        database.run(lambda session: KeyCRUD(session).rotate())
+    sealer.join(30)
+    assert len(tried) == 1
+    assert problem(database, settings) == "none"
+    seal(database, settings)
+    assert problem(database, settings) == "none"
 
 
 @pytest.mark.parametrize("values", [{"was": "zz"}, {"now": "zz"}])

@@ -149,7 +149,7 @@ def _check_expected(connection: Connection, expected: str) -> None:
 
 def _check_redactions(connection: Connection) -> None:
     """Each redaction belongs to an event that may redact and whose proof fits; and none that is told of is gone, but by
-    a restart of the chain.
+    a restart of the chain, which takes all of them: one of an event from before it was made since, by no key.
     """
     it = AuditRedaction
     groups: dict[int, list[tuple[str, int, str, str | None]]] = {}
@@ -160,8 +160,11 @@ def _check_redactions(connection: Connection) -> None:
     told = select(SecurityEvent.id, SecurityEvent.data).where(SecurityEvent.kind.in_(LAWFUL))
     proofs = {event_id: proof_of(data).get("proof") for event_id, data in connection.execute(told)}
     for event_id, entries in groups.items():
+        where = f"The redaction of {_row(entries[0][0], entries[0][1])}"
         if proofs.get(event_id) != digests.proof(entries):
-            raise ChainError(f"The redaction of {_row(entries[0][0], entries[0][1])} is told by no event.")
+            raise ChainError(f"{where} is told by no event.")
+        if event_id < begun:
+            raise ChainError(f"{where} is told by an event from before the chain was begun anew.")
     for event_id, proof in sorted(proofs.items()):
         if event_id not in groups and event_id > begun and proof not in (None, digests.proof([])):
             raise ChainError(f"The redactions that {_row(SecurityEvent.__tablename__, event_id)} tells of are missing.")

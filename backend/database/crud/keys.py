@@ -11,10 +11,10 @@ from backend.core.config import Settings
 from backend.core.events import Event
 from backend.database import audit
 from backend.database.chain.sealing import HEAD, Head, sign_head
-from backend.database.crud.settings import SettingCRUD
 from backend.database.models.auth import Credential
 from backend.database.models.dispatches import EMAIL, Dispatch
 from backend.database.models.doors import SignInFlow
+from backend.database.models.system import Setting
 from backend.database.session import settings_of
 
 
@@ -52,7 +52,9 @@ class KeyCRUD:
             yield letter.params["sealed"], partial(_reseal, letter)
 
     def _sign(self, settings: Settings) -> None:
-        head = Head.of(SettingCRUD(self.session).find(HEAD))
+        # Locked as the sealer locks it: else its next block may come between, and the head be that of the one before.
+        found = self.session.get(Setting, HEAD, with_for_update=True, populate_existing=True)
+        head = Head.of(found.value) if found is not None else None
         if head is not None and head.is_signed(settings):  # what nobody has signed stays as it is, for verify to tell
             sign_head(self.session, settings, head.id, head.hash, closed=head.closed)
 
