@@ -2,8 +2,10 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from sqlalchemy.orm import Session
@@ -30,18 +32,29 @@ def _found(session: Session, person: str) -> User:
     return found
 
 
+@contextmanager
+def _new(file: Path) -> Iterator[TextIO]:
+    """A file that nobody else reads and that was not there; it goes again when what was to stand in it did not come."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise RefusedError(f"{file} could not be written: {error.strerror or error}.") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            yield stream
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
 def export_person(
     person: Person,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the JSON goes; it must not exist.")],
 ) -> None:
     """Write all that is known of one person into FILE."""
-    with ready_database() as database:
-        found = database.run(lambda session: personal.dossier(session, _found(session, person).id), OPERATOR)
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise RefusedError(f"{file} could not be written: {error.strerror or error}.") from error
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+    with _new(file) as stream:  # first: the history shall not tell of a copy that nobody got
+        with ready_database() as database:
+            found = database.run(lambda session: personal.dossier(session, _found(session, person).id), OPERATOR)
         json.dump(found, stream, ensure_ascii=False, indent=1)
     note(f"{file}: all that the school knows of {found['person']['first_name']}. It is personal: keep it safe.")
 
