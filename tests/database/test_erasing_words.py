@@ -1,28 +1,35 @@
 """What others wrote of an erased person: which words of it go, and when, if it is still on its way."""
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from backend.core import clock
 from backend.core.context import Actor, Door
 from backend.core.errors import ConflictError
 from backend.database import personal
 from backend.database.crud.dispatches import DONE_WITH, DispatchCRUD
 from backend.database.crud.tickets import TicketCRUD
-from backend.database.models.auth import IdempotencyKey
+from backend.database.models.auth import ApiToken, AuthSession, IdempotencyKey
 from backend.database.models.dispatches import Dispatch
+from backend.database.models.doors import Registration
 from backend.database.models.history import Change
 from backend.database.models.media import Media
-from backend.database.models.tickets import Message
+from backend.database.models.tags import Tag
+from backend.database.models.tickets import Message, SupportTicket
 from backend.database.models.users import User
+from backend.database.models.views import SavedView
 from backend.database.personal.places import Whose
 from backend.database.session import Database
 from backend.jobs.outbox import record
 from backend.jobs.sending import Again, Call, Refused, Sent
-from tests.factories import make_ticket, make_user, save
+from tests.database.test_personal import holding
+from tests.factories import make_ticket, make_user, make_view, save
 
 TEXT = "Ask @zuzanna_qwerty\nor zuzanna.q@pupils.example"
 
@@ -54,6 +61,16 @@ def test_the_words_that_name_one_person_alone_go(text: str, left: str | None) ->
 @pytest.fixture
 def zuzanna(db: Session) -> User:
     return make_user(db, username="zuzanna_qwerty", email="zuzanna.q@pupils.example")
+
+
+def test_what_a_column_is_asked_for_is_in_it_however_it_is_written() -> None:
+    who = Whose(1, (987654321012,), ("Zuzanna+q@pupils.example", "маша@school.example", "Маша@Пример.рф"))
+    assert who.needles == {""}  # of a name without ASCII no database knows the other case
+    two = Whose(1, (987654321012,), ("Zuzanna+q@pupils.example", "Маша@school.example", "маша2026"))
+    mail = "zuzanna+q@pupils.example", "zuzanna%2Bq%40pupils.example"
+    assert two.needles == {"987654321012", *mail, "school.example", "2026"}
+    assert Whose(1, (), ("Straße@x.de",)).named_in("straße@X.de, STRASSE@x.de")
+    assert Whose(1).needles == set()
 
 
 def erase(database: Database, who: User) -> None:
@@ -131,3 +148,57 @@ def test_the_name_of_a_stored_file_loses_the_words(database: Database, db: Sessi
     erase(database, zuzanna)
     assert db.scalars(select(Media.filename).order_by(Media.id)).all() == ["work of […].pdf", "Zuzanna.pdf"]
     assert "pupils" not in str(db.execute(select(Change.before, Change.after)).all())
+
+
+def test_a_saved_search_for_their_address_goes(admin: TestClient, database: Database, db: Session) -> None:
+    user = make_user(db, email="zuzanna@school.example")
+    form = {"list_name": "users", "name": "One", "query": "q=zuzanna@school.example"}
+    assert admin.post("/dashboard/views/", data=form).status_code == 303
+    assert db.scalars(select(SavedView.query)).all() == ["q=zuzanna%40school.example"]
+    erase(database, user)
+    assert db.scalars(select(SavedView.query)).all() == [""]
+    told = select(Change.before, Change.after).where(Change.entity == "saved_views")
+    assert [row.after["query"] for row in db.execute(told)] == ["[…]"]
+    assert "zuzanna" not in str(db.execute(select(Change.before, Change.after)).all())
+
+
+@pytest.mark.parametrize("mail", ["маша@пример.рф", "маша@pupils.example"])
+def test_a_word_that_is_not_ascii_goes_in_any_case(database: Database, db: Session, mail: str) -> None:
+    maria, other = make_user(db, email=mail), make_user(db, email="саша@пример.рф")
+    shown = mail.title()
+    assert shown != mail
+    about = {"first_name": "x", "language": "ru", "password_hash": "p", "expires_at": clock.now()}
+    letter = {"channel": "email", "method": "register", "params": {}}
+    save(
+        db,
+        Registration(token_hash="a", email=shown, **about),
+        Registration(token_hash="b", email="Саша@Пример.рф", **about),
+        Dispatch(dedupe_key="hers", address=shown, **letter),
+        Dispatch(dedupe_key="his", address="Саша@пример.рф", **letter),
+        Dispatch(dedupe_key="named", method="sendMessage", chat_id=5, state="sent", params={"text": f"to {shown}"}),
+        Tag(name=shown, name_key=mail),
+        make_view(db, query=f"q={quote(shown)}"),
+    )
+    make_ticket(db, other, subject=f"Write to {shown}", message="Саша@Пример.рф")
+    erase(database, maria)
+    db.expire_all()
+    assert db.scalars(select(Registration.email)).all() == ["Саша@Пример.рф"]
+    assert set(db.scalars(select(Dispatch.dedupe_key))) == {"his", "named"}
+    assert [row.get("text") for row in params(db)] == [None, "[…]"]
+    assert db.scalars(select(SavedView.query)).all() == [""]
+    ticket = db.scalars(select(SupportTicket)).one()
+    assert (ticket.subject, ticket.message) == ("Write to […]", "Саша@Пример.рф")
+    assert holding(db, shown, mail, quote(shown), json.dumps(shown)[1:-1]) == set()
+
+
+def test_tokens_and_reasons_of_others_lose_the_words(database: Database, db: Session, zuzanna: User) -> None:
+    session = {"kind": "cookie", "token_version": 1, "expires_at": clock.now()}
+    save(
+        db,
+        ApiToken(user_id=1, name="bot of @zuzanna_qwerty", token_hash="t", hint="x", scopes=[]),
+        ApiToken(user_id=1, name="of @zuzanna_qwerty2", token_hash="u", hint="x", scopes=[]),
+        AuthSession(user_id=1, token_hash="s", reason="a call of zuzanna.q@pupils.example", **session),
+    )
+    erase(database, zuzanna)
+    assert db.scalars(select(ApiToken.name).order_by(ApiToken.id)).all() == ["bot of @[…]", "of @zuzanna_qwerty2"]
+    assert "a call of […]" in db.scalars(select(AuthSession.reason)).all()

@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, cast, delete, exists, false, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, delete, exists, false, or_, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from backend.core import clock
@@ -16,6 +17,7 @@ from backend.database import history, search
 from backend.database.chain.redacting import LAWFUL, Redactor, redacting
 from backend.database.crud import alerts
 from backend.database.crud.entitlements import EntitlementCRUD
+from backend.database.crud.intake.kinds import Students
 from backend.database.crud.letters import OVER
 from backend.database.crud.users import UserCRUD
 from backend.database.listing import AnyRow
@@ -36,6 +38,7 @@ from backend.database.session import Database
 
 BOTH = Change.before, Change.after
 INDEXES = "users_search", "support_tickets_search"
+PAGE = 500
 FTS_SECURE_DELETE = (3, 42)  # the SQLite that knows it
 
 
@@ -128,7 +131,7 @@ class Eraser:
     # -- texts that name the person without a link
 
     def _erase_named(self, who: Whose) -> None:
-        for row_id, cells in self._naming(ImportRow.id, ImportRow.cells, who, ImportRow.record_id == who.user_id):
+        for row_id, cells in self._cells(who):
             values = {"cells": [MARK for _cell in cells], "told": {}, "words": MARK, "verdict": "wrong"}
             self._run(update(ImportRow).where(ImportRow.id == row_id).values(values))
         for row_id, _query in self._naming(SavedView.id, SavedView.query, who):
@@ -141,14 +144,24 @@ class Eraser:
         for job_id, row_id, _data in self._naming((JobRow.job_id, JobRow.row_id), JobRow.data, who):
             self._run(update(JobRow).where(JobRow.job_id == job_id, JobRow.row_id == row_id).values(data={}))
 
+    def _cells(self, who: Whose) -> Sequence[Any]:
+        """Rows of files about the person. Only a file of people means people by its numbers, with gaps or without."""
+        of_people = ImportRow.import_id.in_(select(Import.id).where(Import.target == User.__tablename__))
+        linked = and_(of_people, ImportRow.record_id == who.user_id)
+        found = self._naming(ImportRow.id, ImportRow.cells, who, linked)
+        rows = self._stream(select(ImportRow.id, ImportRow.cells).where(of_people)) if who.telegram_ids else ()
+        numbers, number = set(who.telegram_ids), partial(Students.key_of, "telegram_id")
+        return [*found, *(row for row in rows if not numbers.isdisjoint(map(number, row.cells)))]
+
     def _erase_words(self, model: type[Any], names: Sequence[str], who: Whose) -> None:
         """What others wrote stays theirs but for the words that name the person."""
         table = table_of(model)
         columns = [table.c[name] for name in names]
-        for row in self.session.execute(select(table.c.id, *columns).where(_holds(who, *columns))).mappings().all():
-            left = {name: who.masked(row[name]) for name in names}
-            if any(left[name] != row[name] for name in names):
-                self._run(update(table).where(table.c.id == row["id"]).values(_keyed(model, row["id"], left)))
+        rows = self._stream(select(table.c.id, *columns).where(_holds(who, *columns)))
+        masked = ((row, [who.masked(value) for value in row[1:]]) for row in rows)
+        for row_id, left in [(row[0], left) for row, left in masked if left != list(row[1:])]:
+            values = _keyed(model, row_id, dict(zip(names, left, strict=True)))
+            self._run(update(table).where(table.c.id == row_id).values(values))
 
     def _erase_letters(self, who: Whose) -> None:
         """Letters and messages to others: alerts of what happened to the person, and whatever names them."""
@@ -172,8 +185,8 @@ class Eraser:
         if not (who.needles or also):
             return []
         keys = key if isinstance(key, tuple) else (key,)
-        rows = list(self.session.execute(select(*keys, column).where(or_(*also, _holds(who, column)))))
         linked = {tuple(row) for row in self.session.execute(select(*keys).where(*also))} if also else set()
+        rows = self._stream(select(*keys, column).where(or_(*also, _holds(who, column))))
         return [row for row in rows if tuple(row[:-1]) in linked or who.named_in(row[-1])]
 
     def _erase_stored_answers(self, who: Whose) -> None:
@@ -182,8 +195,10 @@ class Eraser:
         marks = [f'"user_id":{who.user_id}', *(f'"ticket_id":{ticket}' for ticket in tickets)]
         marks += [f'"telegram_id":{telegram_id}' for telegram_id in who.telegram_ids]
         ends = [IdempotencyKey.response.contains(mark + end) for mark in marks for end in (",", "}")]
-        held = select(IdempotencyKey.id, IdempotencyKey.response).where(_holds(who, IdempotencyKey.response))
-        naming = [row_id for row_id, answer in self.session.execute(held) if who.named_in(json.loads(answer))]
+        held = self._stream(
+            select(IdempotencyKey.id, IdempotencyKey.response).where(_holds(who, IdempotencyKey.response))
+        )
+        naming = [row_id for row_id, answer in held if who.named_in(json.loads(answer))]
         theirs = or_(among(self.session, table_of(IdempotencyKey).c.id, naming), *ends)
         self._run(delete(IdempotencyKey).where(theirs))
 
@@ -198,7 +213,8 @@ class Eraser:
                 personal = personal_columns(row.entity)
                 self._rewrite(row, _masked(row.before, personal), _masked(row.after, personal))
         # And what other records say of them: a saved view with their e-mail, a cell of an import.
-        others = self.session.execute(rows.where(_holds(who, *BOTH))).all()
+        held = self._stream(rows.where(_holds(who, *BOTH)))
+        others = [row for row in held if who.named_in([row.before, row.after])]
         with redactor.touching("changes", [row.id for row in others]):
             for row in others:
                 self._rewrite(row, _unnamed(row.before, who), _unnamed(row.after, who))
@@ -225,6 +241,10 @@ class Eraser:
                 self._run(
                     update(event).where(event.id == row_id, event.kind.not_in(LAWFUL)).values(data=_unnamed(data, who))
                 )
+
+    def _stream(self, statement: Any) -> Iterable[Any]:
+        """Rows a page at a time: a word that the database cannot look for asks for all there are."""
+        return self.session.execute(statement, execution_options={"yield_per": PAGE})
 
     def _run(self, statement: Any) -> None:
         self.session.execute(statement, execution_options={"synchronize_session": False})
@@ -254,7 +274,7 @@ def _holds(who: Whose, *columns: Any) -> ColumnElement[bool]:
 def _keyed(model: type[Any], row_id: int, left: dict[str, Any]) -> dict[str, Any]:
     """What an update of these columns writes besides. Two names that are to differ may say the same by now."""
     columns: Any = table_of(model).c
-    if "name" in left:
+    if model in (SavedView, Tag):
         ending = f" {row_id}"
         left["name"] = left["name"][: columns.name.type.length - len(ending)] + ending
     values = with_keys(model, left)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 
@@ -46,14 +46,14 @@ class Whose:
     @cached_property
     def words(self) -> frozenset[str]:
         """What names them in a text without a link, folded; their name does not, for others bear it too."""
-        known = (str(name).strip("@").casefold() for name in (*self.telegram_ids, *self.names))
-        return frozenset(word for word in known if len(word) >= SHORTEST)
+        known = (str(name).strip("@") for name in (*self.telegram_ids, *self.names))
+        # Both: "ß" stands in a text as itself, and as the "ss" that it is folded to.
+        return frozenset(form for word in known if len(word) >= SHORTEST for form in (word.lower(), word.casefold()))
 
     @cached_property
     def needles(self) -> frozenset[str]:
-        """The same as they stand in a column of text or of JSON, whatever their case."""
-        written = [name.strip("@") for name in self.names if len(name.strip("@")) >= SHORTEST]
-        found = self.words | {*written, *(json.dumps(name)[1:-1] for name in written)}
+        """What a column of text, of JSON or of an address holds of them, whatever their case; "" is in every row."""
+        found = {form for word in self.words for form in _as_stored(word)}
         return frozenset(one for one in found if not any(other in one for other in found - {one}))
 
     @cached_property
@@ -82,6 +82,14 @@ class Whose:
         return MARK if self.named_in(left) else left
 
 
+def _as_stored(word: str) -> tuple[str, ...]:
+    """Databases fold the case of ASCII alone: of another word only a part does that no way of writing changes."""
+    if word.isascii():
+        return word, json.dumps(word)[1:-1], quote(word, safe="")
+    longest = max(re.findall(r"[\w.~-]+", word, re.ASCII), key=len, default="")
+    return (longest if len(longest) >= SHORTEST else "",)
+
+
 Rows = Callable[[Whose], ColumnElement[bool]]
 # Texts of others that may name a person: of these only the words go, see `Whose.masked`.
 TEXTS: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
@@ -94,6 +102,8 @@ TEXTS: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
     (SavedView, ("name",)),
     (Tag, ("name",)),
     (Media, ("filename",)),
+    (ApiToken, ("name",)),
+    (AuthSession, ("reason",)),
 )
 
 
@@ -149,9 +159,8 @@ def _refunds(who: Whose) -> ColumnElement[bool]:
 
 
 def _written(column: Any, who: Whose) -> ColumnElement[bool]:
-    """One of the person's e-mails, whatever its case."""
-    found: ColumnElement[bool] = func.lower(column).in_([email.lower() for email in who.emails])
-    return found
+    """One of the person's e-mails, whatever its case: what the database cannot fold, `emails` has as it is written."""
+    return or_(func.lower(column).in_([email.lower() for email in who.emails]), column.in_(who.emails))
 
 
 def _job_errors(who: Whose) -> ColumnElement[bool]:

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from backend.database.crud.names import name_in
 from backend.database.models.audit import SecurityEvent
+from backend.database.models.dispatches import Dispatch
+from backend.database.models.doors import Registration
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.tickets import Chat
 from backend.database.models.users import User
@@ -66,9 +68,17 @@ def whose(session: Session, user_id: int) -> Whose:
         User.id != user_id, or_(User.telegram_id.in_(numbers), *(column.in_(keys) for column in called))
     )
     taken = {value for row in session.execute(others) for value in row}
-    emails = {email for email in found["email"] if email.casefold() not in taken}
+    emails = _spelled(session, {email for email in found["email"] if email.casefold() not in taken})
     names = {text for text in texts if text.casefold() not in taken}
     return Whose(user_id, tuple(sorted(numbers - taken)), tuple(sorted(names)), tuple(sorted(emails)))
+
+
+def _spelled(session: Session, emails: set[str]) -> set[str]:
+    """Also as they are written where nobody is linked: of what is not ASCII no database finds another case."""
+    keys = {email.casefold() for email in emails if not email.isascii()}
+    asked = [select(column).distinct() for column in (Dispatch.address, Registration.email)] if keys else []
+    written = (address for one in asked for address in session.scalars(one) if address is not None)
+    return emails | {address for address in written if address.casefold() in keys}
 
 
 def changes_of(session: Session, who: Whose) -> ColumnElement[bool]:
