@@ -123,7 +123,7 @@ TABLE = Table(
         Action("hide", N_("Hide"), "eye-off", fits=lambda row: row.is_active),
         Action("change_price", N_("Change the price"), "percentage", fields=(PERCENT,)),
         Action("add_to_course", N_("Add to a course"), "books", fields=(IN_COURSE,)),
-        *tags.ACTIONS,
+        *tags.actions("lessons"),
         Action("delete", N_("Delete"), "trash", bad=True),
     ),
     export={

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from markupsafe import Markup, escape
 
 from backend.core.deps import Caller, Routes, require
-from backend.core.errors import AppError
+from backend.core.errors import AppError, ConflictError
 from backend.core.forms import Form, form_of
 from backend.core.i18n import N_, _
 from backend.core.templating import flash, go_to
@@ -21,11 +21,6 @@ from backend.database.schemas.tags import TagName
 from backend.database.verbs import Verb, apply
 
 IN_ROW = 3  # tags that a row names
-NAME = Field("tag", N_("Tag"), "text", offers=lambda session: TagCRUD(session).known())
-ACTIONS = (
-    Action("tag", N_("Add a tag"), "tag", fields=(NAME,)),
-    Action("untag", N_("Remove a tag"), "tag", fields=(NAME,)),
-)
 RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
 Sent = Annotated[Form[TagName], form_of(TagName)]
 
@@ -40,10 +35,22 @@ class Card:
     known: Sequence[str]
 
 
-def card(caller: Caller, table: Table, row_id: int) -> Card:
-    tags, may_write = TagCRUD(caller.session), table.write is not None and caller.me.may(table.write)
-    names = tags.of(table.crud.model.__tablename__, [row_id]).get(row_id, ())
-    return Card(f"{table.prefix}/{row_id}", names, may_write, tags.known() if may_write else ())
+def actions(table: str) -> tuple[Action, Action]:
+    """The verbs of a list; their field offers what its records carry, and takes any other word."""
+    name = Field("tag", N_("Tag"), "text", offers=lambda session: TagCRUD(session).known(table))
+    return (
+        Action("tag", N_("Add a tag"), "tag", fields=(name,)),
+        Action("untag", N_("Remove a tag"), "tag", fields=(name,)),
+    )
+
+
+def card(caller: Caller, table: Table, row_id: int, *, closed: bool = False) -> Card:
+    """`closed`: nobody may change the record."""
+    tags = TagCRUD(caller.session)
+    may_write = table.write is not None and caller.me.may(table.write) and not closed
+    kind: str = table.crud.model.__tablename__
+    names = tags.of(kind, [row_id]).get(row_id, ())
+    return Card(f"{table.prefix}/{row_id}", names, may_write, tags.known(kind) if may_write else ())
 
 
 def told(row: Any) -> list[str]:
@@ -83,7 +90,8 @@ def install(router: Routes, table: Table) -> None:
         records.get_by_id(row_id)
         if form.data is None:
             raise AppError(form.error("tag") or None, fields=form.errors)
-        apply(records, verb, [row_id], form.data)
+        for _row_id, why in apply(records, verb, [row_id], form.data).errors:
+            raise ConflictError(why)
         words = _("Tag added") if verb is TAG else _("Tag removed")
         flash(request, words, undo=history.change_set_id(caller.session))
         return go_to(request, f"{table.prefix}/{row_id}")

@@ -112,7 +112,7 @@ TABLE = Table(
     actions=(
         Action("open_access", N_("Open access"), "lock-open", fits=lambda row: not row.is_active),
         Action("close_access", N_("Close access"), "ban", bad=True, fits=lambda row: row.is_active),
-        *tags.ACTIONS,
+        *tags.actions("users"),
         Action("delete", N_("Delete"), "trash", bad=True),
     ),
     export={
@@ -158,7 +158,7 @@ def detail(request: Request, caller: Caller, students: Students, pages: Pages, u
         tickets=pages.tickets(user_id) if caller.me.may(Permission.TICKETS_READ) else None,
         refunds=pages.refunds(user_id) if sales else 0,
         timeline=_timeline(caller, user_id),
-        tags=tags.card(caller, TABLE, user_id),
+        tags=tags.card(caller, TABLE, user_id, closed=student.erased_at is not None),
         events=audit.latest(caller, user_id),
     )
 

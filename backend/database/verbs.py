@@ -157,8 +157,12 @@ def _changes(crud: Any, verb: Verb, ids: Sequence[int], arguments: Any, outcome:
     statement = crud.list_statement().with_only_columns(model.id, *(getattr(model, name) for name in verb.needs))
     statement = statement.where(among(crud.session, model.id, ids)).order_by(None).order_by(model.id)
     rows = {row.id: row for row in crud.session.execute(statement.with_for_update(of=model))}
+    closed = crud.closed(rows.keys())
     for row_id in ids:
         row = rows.get(row_id)
+        if row_id in closed:
+            outcome.errors.append((row_id, closed[row_id]))
+            continue
         try:
             after = verb.values(row, arguments) if row is not None else None
         except AppError as error:

@@ -7,9 +7,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.core.permissions import SUPPORT
+from backend.core.permissions import SUPPORT, Permission
+from backend.database.crud.tags import TagCRUD
 from backend.database.models.tags import LessonTag, Tag, UserTag
+from backend.database.personal import Eraser
+from backend.database.session import Database
 from tests.conftest import SignIn
+from tests.crm.conftest import Reading
 from tests.crm.pages import told
 from tests.factories import make_lesson, make_user
 
@@ -88,6 +92,38 @@ def test_a_verb_offers_the_tags_that_there_are(admin: TestClient, db: Session) -
     asked = admin.post("/dashboard/users/bulk", data={"verb": "untag", "ids": str(user.id)}).text
     assert '<datalist id="tag-offers"><option value="VIP"></option></datalist>' in asked
     assert 'list="tag-offers"' in asked
+
+
+def test_tags_of_students_are_not_told_to_who_sees_lessons_alone(
+    admin: TestClient, reading: Reading, db: Session
+) -> None:
+    student, lesson = make_user(db), make_lesson(db)
+    admin.post(f"/dashboard/users/{student.id}/tags", data={"tag": "Debtor"})
+    admin.post(f"/dashboard/lessons/{lesson.id}/tags", data={"tag": "Light"})
+    debtor = db.scalars(select(Tag.id).where(Tag.name == "Debtor")).one()
+    author, page = reading(Permission.LESSONS_READ, Permission.LESSONS_WRITE), f"/dashboard/lessons/{lesson.id}"
+    paths = (f"/dashboard/lessons/bulk?verb=tag&ids={lesson.id}", page, f"/dashboard/lessons/?tag={debtor}")
+    shown = [author.get(path).text for path in paths]
+    assert ["Debtor" in text for text in shown] == [False, False, False]
+    assert ['<option value="Light">' in text for text in shown] == [True, True, False]
+    assert author.post(f"{page}/tags", data={"tag": "New"}).status_code == 303
+    assert TagCRUD(db).of("lessons", [lesson.id]) == {lesson.id: ["Light", "New"]}
+    asked = admin.get(f"/dashboard/users/bulk?verb=tag&ids={student.id}").text
+    assert ('<option value="Debtor">' in asked, '"Light"' in asked) == (True, False)
+
+
+@pytest.mark.parametrize("act", ["tags", "untag"])
+def test_an_erased_student_gets_no_tag_and_loses_none(
+    admin: TestClient, db: Session, database: Database, act: str
+) -> None:
+    student = make_user(db)
+    database.run(lambda session: Eraser(session).erase(student.id))
+    page = f"/dashboard/users/{student.id}"
+    answer = admin.post(f"{page}/{act}", data={"tag": "VIP"}, headers={"Accept-Language": "en"})
+    assert (answer.status_code, "data has already been erased" in answer.text) == (409, True)
+    db.expire_all()
+    assert db.scalars(select(UserTag.id)).all() == []
+    assert f'action="{page}/tags"' not in admin.get(page).text
 
 
 def test_lists_tag_many_and_are_filtered_by_it(admin: TestClient, db: Session) -> None:

@@ -1,6 +1,6 @@
 """The verbs that every domain shares. A CRUD class flushes and never commits; it knows no HTTP."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -309,6 +309,10 @@ class BaseCRUD(Generic[M]):
                 setattr(row, name, value)
         self.flush()
         return row
+
+    def closed(self, ids: Collection[int]) -> Mapping[int, str]:
+        """Rows of these that nobody may change, with why: asked by what changes many rows past `assign`."""
+        return {}
 
     def check_version(self, row: M, version: int | None) -> None:
         if version is not None and version != row.version:  # type: ignore[attr-defined] # only versioned schemas send it

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from sqlalchemy import ScalarSelect, delete, func, insert, select
+from sqlalchemy import ColumnElement, ScalarSelect, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from backend.core.errors import NotFoundError
+from backend.core.errors import ConflictError
 from backend.database import history
 from backend.database.crud.base import CHOICES, BaseCRUD, Filter
 from backend.database.history import Told
@@ -41,18 +41,18 @@ class TagCRUD(BaseCRUD[Tag]):
 
     def options(self, q: str, row_id: int | None = None) -> list[tuple[int, str]]:
         statement = select(Tag.id, Tag.name).order_by(Tag.name_key).limit(CHOICES)
-        if self.target and row_id is None:
-            link: Any = TAGGED[self.target]
-            statement = statement.where(select(link.id).where(link.tag_id == Tag.id).exists())
+        if self.target:
+            statement = statement.where(_carried(self.target))
         if row_id is not None:
             statement = statement.where(Tag.id == row_id)
         elif q:
             statement = statement.where(Tag.name_key.contains(q.strip().casefold(), autoescape=True))
         return [(tag_id, name) for tag_id, name in self.session.execute(statement)]
 
-    def known(self) -> list[str]:
-        """What a field offers, by name."""
-        return list(self.session.scalars(select(Tag.name).order_by(Tag.name_key).limit(OFFERED)))
+    def known(self, table: str) -> list[str]:
+        """What a field offers, by name: what other kinds of records carry is told to who may read those."""
+        known = select(Tag.name).where(_carried(table)).order_by(Tag.name_key)
+        return list(self.session.scalars(known.limit(OFFERED)))
 
     def of(self, table: str, ids: Sequence[int]) -> Mapping[int, list[str]]:
         """The names on each of these records; one query."""
@@ -116,6 +116,11 @@ class LessonTagCRUD(TagCRUD):
     target = "lessons"
 
 
+def _carried(table: str) -> ColumnElement[bool]:
+    link: Any = TAGGED[table]
+    return select(link.id).where(link.tag_id == Tag.id).exists()
+
+
 def tags_of(model: Any) -> ScalarSelect[str | None]:
     """A column of a list: the names that a row carries, one in each line and in no order; None for none."""
     link: Any = TAGGED[model.__tablename__]
@@ -134,9 +139,11 @@ def _many(act: str) -> Any:
         model: Any = crud.model
         known = crud.list_statement().with_only_columns(model.id).where(among(crud.session, model.id, ids))
         standing = set(crud.session.scalars(known.order_by(None)))
-        done = getattr(TagCRUD(crud.session), act)(model.__tablename__, sorted(standing), given.tag)
-        errors = [(row_id, crud.missing(row_id)) for row_id in ids if row_id not in standing]
-        return Outcome(done, len(standing) - done, errors)
+        closed = crud.closed(standing)
+        left = sorted(standing - closed.keys())
+        done = getattr(TagCRUD(crud.session), act)(model.__tablename__, left, given.tag)
+        refused = [(row_id, closed.get(row_id)) for row_id in ids if row_id not in standing or row_id in closed]
+        return Outcome(done, len(left) - done, [(row_id, why or crud.missing(row_id)) for row_id, why in refused])
 
     return many
 
@@ -146,7 +153,7 @@ def _verb(name: str, act: str) -> Verb:
 
     def run(crud: Any, row_id: int, given: TagName) -> None:
         for _row_id, words in many(crud, [row_id], given).errors:
-            raise NotFoundError(words)
+            raise ConflictError(words)
 
     return Verb(name, run, TagName, many=many)
 

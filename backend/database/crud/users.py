@@ -1,6 +1,6 @@
 """People and roles."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -11,7 +11,7 @@ from sqlalchemy.orm.interfaces import ORMOption
 
 from backend.core import clock
 from backend.core.errors import ConflictError, NotFoundError
-from backend.core.i18n import _
+from backend.core.i18n import N_, _
 from backend.core.permissions import STUDENT, SYSTEM_ROLES
 from backend.database import history
 from backend.database.crud.auth import SessionCRUD
@@ -25,6 +25,7 @@ from backend.database.models.orders import Payment
 from backend.database.models.purchases import Purchase
 from backend.database.models.tickets import WAITS, SupportTicket
 from backend.database.models.users import STUDENT_ROLE, Role, User
+from backend.database.rows import among
 from backend.database.schemas.base import ListParams
 from backend.database.schemas.users import NewStudentForm, UserCreate, UserResponse
 from backend.database.session import ask
@@ -32,6 +33,7 @@ from backend.database.verbs import DELETE, Verb, named, switching
 from backend.database.walking import ANY
 
 COLUMNS = User.__table__.columns
+ERASED = N_("This person's data has already been erased.")
 KNOWN: AnySelect = select(*(COLUMNS[name] for name in UserResponse.model_fields)).where(
     COLUMNS.telegram_id == bindparam("telegram_id")
 )
@@ -144,8 +146,14 @@ class UserCRUD(BaseCRUD[User]):
     def assign(self, row: User, values: Mapping[str, Any]) -> User:
         """Raises ConflictError for a person whose data are erased: nothing is learned of them again."""
         if row.erased_at is not None:
-            raise ConflictError(_("This person's data has already been erased."), code="erased")
+            raise ConflictError(_(ERASED), code="erased")
         return super().assign(row, values)
+
+    def closed(self, ids: Collection[int]) -> Mapping[int, str]:
+        """Erased people, as in `assign`. All are locked, so that none is erased between this look and the change."""
+        mine = select(User.id, User.erased_at).where(among(self.session, COLUMNS.id, ids)).order_by(User.id)
+        rows = self.session.execute(mine.with_for_update(read=True))
+        return {row_id: _(ERASED) for row_id, erased_at in rows if erased_at is not None}
 
     def set_password(self, user: User, password_hash: str, *, but: int | None = None) -> None:
         """The history tells that it was changed, and by whom; never what it is.
