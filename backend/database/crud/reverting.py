@@ -13,11 +13,13 @@ from backend.core import clock
 from backend.core.i18n import _
 from backend.database import history, outbox, search
 from backend.database.base import Base, UTCDateTime
+from backend.database.crud import blockers
 from backend.database.history import Told
 from backend.database.listing import AnyRow
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.orders import Payment
 from backend.database.models.users import User
+from backend.database.personal.places import MARK
 from backend.database.rows import among, model_of, naming, table_of, typed, with_keys
 
 COLUMNS = (
@@ -69,7 +71,34 @@ class Slice:
 
     def revert(self, op: str, model: type[Base], run: list[AnyRow]) -> None:
         steps = {"create": self._remove, "update": self._put_back, "delete": self._restore}
-        steps[op](model, run)
+        if left := self._of_the_known(run):
+            steps[op](model, left)
+
+    # -- people whose data were erased
+
+    def _of_the_known(self, run: list[AnyRow]) -> list[AnyRow]:
+        """Without what belongs to erased people: none of it comes back, neither their row nor a tag on it."""
+        erased = self._erased({change.root_id for change in run if change.root == User.__tablename__})
+        left = []
+        for change in run:
+            if change.root == User.__tablename__ and change.root_id in erased:
+                self._clash(change, _(blockers.ERASED))
+            else:
+                left.append(change)
+        return left
+
+    def _erased(self, ids: Collection[int]) -> frozenset[int]:
+        """Those of them whose data were erased, while they stood or after they had been deleted."""
+        if not ids:
+            return frozenset()
+        # Locked: an erasure either is seen here or waits until the undo has ended, and erases what that brought back.
+        mine = among(self.session, table_of(User).c.id, ids)
+        rows = select(User.id, User.erased_at).where(mine).order_by(User.id).with_for_update(key_share=True)
+        standing = [row_id for row_id, erased_at in self.session.execute(rows) if erased_at is not None]
+        about = Change.entity == User.__tablename__, ChangeSet.label == "erase"
+        told = select(Change.entity_id).join(ChangeSet, ChangeSet.id == Change.change_set_id).where(*about)
+        named = self.session.scalars(told.where(among(self.session, table_of(Change).c.entity_id, ids)))
+        return frozenset([*standing, *named])
 
     # -- an update: the values before
 
@@ -102,7 +131,9 @@ class Slice:
         for name, value in left.items():
             if name not in were or row[name] == were[name]:
                 continue  # it is so already
-            if row[name] == value:
+            if _marked(change.before[name]):
+                self._clash(change, _(blockers.ERASED), name, history.to_json(row[name]))
+            elif row[name] == value:
                 put[name] = change.before[name]
             else:
                 why = _("Someone has changed this since.")
@@ -128,15 +159,14 @@ class Slice:
     def _restore(self, model: type[Base], run: list[AnyRow]) -> None:
         table = table_of(model)
         standing = self._rows(model, [change.entity_id for change in run], ())
-        erased = self._erased([change.entity_id for change in run]) if model is User else frozenset()
         writes = []
         for change in run:
             if (change.root, change.root_id) in self.staying:
                 self._clash(change, _("The record it belongs to will not be restored."))
-            elif change.entity_id in erased:
-                self._clash(change, _("Personal data has been erased: there is nothing to restore."))
             elif change.entity_id in standing:
                 self._clash(change, _("This record is already restored."))
+            elif _marked(change.before):
+                self._clash(change, _(blockers.ERASED))
             else:
                 values = with_keys(model, typed(table, change.before))
                 shown = {n: v for n, v in change.before.items() if n not in model.__history_skip__}
@@ -144,12 +174,6 @@ class Slice:
                 writes.append(Write(change, told, values))
         for _names, some in groupby(writes, key=lambda write: sorted(write.values)):
             self._carry_out(list(some), lambda rows: self._execute(insert(table), [row.values for row in rows]))
-
-    def _erased(self, ids: Sequence[int]) -> frozenset[int]:
-        """People whose data were erased after they had been deleted."""
-        mine = Change.entity == User.__tablename__, ChangeSet.label == "erase"
-        told = select(Change.entity_id).join(ChangeSet, ChangeSet.id == Change.change_set_id).where(*mine)
-        return frozenset(self.session.scalars(told.where(among(self.session, table_of(Change).c.entity_id, ids))))
 
     # -- a create: the row goes again
 
@@ -330,6 +354,15 @@ def _confirmed(put: dict[str, Any], left: Mapping[str, Any], row: Mapping[str, A
         put.pop("email_verified_at", None)
     elif "email" in put and "email_verified_at" not in put and row["email_verified_at"] is not None:
         put["email_verified_at"] = None
+
+
+def _marked(value: Any) -> bool:
+    """Whether an erasure put its mark in place of a whole text, also of one within a JSON value."""
+    if isinstance(value, dict):
+        return any(map(_marked, value.values()))
+    if isinstance(value, list):
+        return any(map(_marked, value))
+    return bool(value == MARK)
 
 
 def _differs(model: type[Base], after: Mapping[str, Any], row: Mapping[str, Any]) -> bool:

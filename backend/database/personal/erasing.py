@@ -59,12 +59,12 @@ class Eraser:
         who = whose(self.session, user_id)
         self._check(person, who)
         self._wipe_pages(on=True)
+        tags = self._tags(who)  # while the history still names them
         with redacting(self.session, Event.ERASED, user_id=user_id) as redactor:
             self._redact_history(who, redactor)
             self._redact_events(who, redactor)
         self._erase_named(who)
         self._erase_stored_answers(who)
-        tags = self._tags(who)
         for place in PLACES:
             self._empty(place, who)
         self._drop_unused(tags)
@@ -120,7 +120,7 @@ class Eraser:
         link: Any = TAGGED["users"]
         mine = Change.root == "users", Change.root_id == who.user_id, Change.entity == link.__tablename__
         told = self.session.execute(select(Change.before, Change.after).where(*mine))
-        carried = {image["tag_id"] for row in told for image in row if "tag_id" in image}
+        carried = {image["tag_id"] for row in told for image in row if image.get("tag_id")}
         return [*carried, *self.session.scalars(select(link.tag_id).where(link.row_id == who.user_id))]
 
     def _drop_unused(self, tags: Sequence[int]) -> None:

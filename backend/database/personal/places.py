@@ -209,7 +209,7 @@ PLACES: tuple[Place, ...] = (
     Place(Refund, _refunds, {"reason": case((Refund.reason.in_(OUR_REASONS), Refund.reason), else_=""), "error": None}),
     Place(Payment, _payments, {"payer_telegram_id": None, "raw": {}}),
     Place(Purchase, _of(Purchase.user_id), {"reason": None}),
-    Place(UserTag, _of(UserTag.row_id), {}, goes=True),
+    Place(UserTag, _of(UserTag.row_id), {"tag_id": None}, goes=True),
     Place(
         BotChat, lambda who: BotChat.telegram_id.in_(who.telegram_ids),
         {"telegram_id": None, "state": None, "data": {}}, goes=True,
