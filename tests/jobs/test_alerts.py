@@ -110,6 +110,35 @@ def test_the_school_chooses_what_is_told_and_how(
 
 
 @pytest.mark.parametrize(
+    ("way", "channels", "person", "taken"),
+    [
+        ("chat", MAIL, {"email": "anna@okno.example"}, "email"),  # no bot
+        ("email", BOT | MAIL, {"telegram_id": 700}, "telegram"),  # nobody has an e-mail
+        ("email", BOT, {"telegram_id": 700}, "telegram"),
+    ],
+)
+def test_a_way_that_reaches_nobody_hides_no_change_of_the_choice(
+    database: Database,
+    db: Session,
+    happen: Happen,
+    tmp_path: Path,
+    way: str,
+    channels: dict[str, str],
+    person: dict[str, object],
+    taken: str,
+) -> None:
+    db.execute(update(User).where(User.id == 1).values(person))
+    speaking = Database(database.url, settings=make_settings(database.url, tmp_path, **channels))
+    speaking.run(lambda session: AlertCRUD(session).choose([NEW_ADMIN], way))
+    happen(Event.USER_CREATED, user_id=1, role=ADMIN)
+    speaking.run(ALERT.work)
+    speaking.dispose()
+    kinds = dict(db.execute(select(SecurityEvent.id, SecurityEvent.kind)).all())
+    rows = db.scalars(select(Dispatch).order_by(Dispatch.id)).all()
+    assert [(row.channel, kinds[event_of(row)]) for row in rows] == [(taken, "sys_alerts_changed")]
+
+
+@pytest.mark.parametrize(
     "case",
     [
         ({}, None, []),  # the page of events is left

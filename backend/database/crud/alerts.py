@@ -71,8 +71,7 @@ class AlertCRUD:
     def deaf(self, way: str) -> tuple[list[User], bool]:
         """Those of them whom no alert reaches by this way, and whether that is all of them."""
         owners = self.owners()
-        mail_on = settings_of(self.session).mail_on
-        reached = {owner.id for owner in owners if self._chat(owner, way) or (mail_on and self._mail(owner, way))}
+        reached = {owner.id for owner in owners if self._reaches(owner, way)}
         return [owner for owner in owners if owner.id not in reached], not reached
 
     def tell(self) -> bool:
@@ -111,7 +110,8 @@ class AlertCRUD:
         for event in worrying:
             if _topic(event) in ALWAYS or _takes(counts, _key(event, people)):
                 for owner in owners:
-                    self._send(owner, way, str(event.id), partial(_told, event, people), str(event.id))
+                    by = self._surest(owner, way) if event.kind in UNASKED else way
+                    self._send(owner, by, str(event.id), partial(_told, event, people), str(event.id))
 
     def _people(self, ids: Iterable[int | None]) -> dict[int, User]:
         wanted = User.id.in_([user_id for user_id in ids if user_id])
@@ -127,6 +127,15 @@ class AlertCRUD:
         settings = settings_of(self.session)
         by_mail = way == "email" or (way == "first" and owner.email and settings.mail_on)
         return owner.telegram_id if settings.bot_on and not owner.blocked_bot_at and not by_mail else None
+
+    def _reaches(self, owner: User, way: str) -> bool:
+        """A letter that only waits on the outbox page reaches nobody."""
+        by_mail = settings_of(self.session).mail_on and self._mail(owner, way)
+        return bool(self._chat(owner, way) or by_mail)
+
+    def _surest(self, owner: User, way: str) -> str:
+        """The way for what nobody can choose not to be told of: a way that does not reach them is such a choice too."""
+        return way if self._reaches(owner, way) else "both"
 
     def _send(self, owner: User, way: str, about: str, words: Words, path: str) -> None:
         key, link = f"alert:{about}:{owner.id}", f"{settings_of(self.session).url}/dashboard/settings/audit/{path}"
