@@ -142,13 +142,7 @@ def undo(
     next: Annotated[str, Form(max_length=1000)] = "",  # noqa: A002 - the field's name in every form
     rest: Annotated[bool, Form(description="Although some of it was changed since")] = False,
 ) -> Response:
-    may_undo(caller.me, blockers.roots(caller.session, change_set_id))
-    if not caller.me.may(Permission.HISTORY_READ) and not _is_own(caller, change_set_id):
-        raise ForbiddenError  # what stands in the way of an undo shows what was there
-    if blockers.touches_staff(caller.session, change_set_id):
-        raise ForbiddenError(_(blockers.STAFF))
-    if not caller.me.may(Permission.SETTINGS_WRITE):
-        ViewCRUD(caller.session).refuse_others(change_set_id, caller.me.user_id)
+    refuse_undo(caller.session, caller.me, change_set_id)
     jobs = JobCRUD(caller.session)
     if jobs.is_long(change_set_id):
         return see_other(request, "crm:jobs:detail", job_id=jobs.start_undo(change_set_id, caller.me.user_id).id)
@@ -168,9 +162,20 @@ def undo(
     return in_place(request, caller, page, touched, changes.readable(caller.me)) or go_to(request, page)
 
 
-def _is_own(caller: Caller, change_set_id: int) -> bool:
-    made = caller.session.get(ChangeSet, change_set_id)
-    return made is None or (made.actor_id, made.impersonator_id) == (caller.me.user_id, caller.me.impersonator_id)
+def refuse_undo(session: "Session", me: Principal, change_set_id: int) -> None:
+    """Raises ForbiddenError for whoever may not take the set back, by whichever page they ask for it."""
+    may_undo(me, blockers.roots(session, change_set_id))
+    if not me.may(Permission.HISTORY_READ) and not _is_own(session, me, change_set_id):
+        raise ForbiddenError  # what stands in the way of an undo shows what was there
+    if blockers.touches_staff(session, change_set_id):
+        raise ForbiddenError(_(blockers.STAFF))
+    if not me.may(Permission.SETTINGS_WRITE):
+        ViewCRUD(session).refuse_others(change_set_id, me.user_id)
+
+
+def _is_own(session: "Session", me: Principal, change_set_id: int) -> bool:
+    made = session.get(ChangeSet, change_set_id)
+    return made is None or (made.actor_id, made.impersonator_id) == (me.user_id, me.impersonator_id)
 
 
 def may_undo(me: Principal, roots: set[str]) -> None:

@@ -17,6 +17,7 @@ from backend.core import sheets
 from backend.core.context import Actor
 from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, recent, require
 from backend.core.errors import AppError
+from backend.core.events import Event
 from backend.core.exports import csv_response, export_response, in_batches
 from backend.core.forms import Form, form_of
 from backend.core.i18n import N_, _
@@ -26,6 +27,7 @@ from backend.core.templating import flash, render, render_part, see_other
 from backend.core.text import number
 from backend.core.wording import column
 from backend.core.workbook import column as letter
+from backend.database import audit
 from backend.database.crud.imports import ImportCRUD
 from backend.database.crud.intake import work
 from backend.database.crud.intake.kinds import KINDS, Kind
@@ -177,6 +179,8 @@ def _running(router: Routes, place: Place, name: str) -> None:
         """The rows that were wrong or refused, with the reason; mended, they can come back."""
         with database.read() as session:
             header = ImportCRUD(session).get_own(place.name, import_id, caller.me.user_id).header
+        told: dict[str, Any] = {"what": "import_problems", "format": "csv", "records": place.name, "import": import_id}
+        database.run(lambda session: audit.note(session, Event.EXPORTED, **told), caller.actor)
 
         def read(session: Any, cursor: str | None) -> Page[Sequence[object]]:
             kind, after = (cursor or "wrong 0").split()

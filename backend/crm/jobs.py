@@ -14,15 +14,16 @@ from backend.core.auth import authenticate, by_itself
 from backend.core.context import Principal
 from backend.core.deps import Caller, DatabaseDep, Routes, crud, detached, recent, require
 from backend.core.errors import AppError, ConflictError, ForbiddenError, NotFoundError
+from backend.core.events import Event
 from backend.core.exports import Row, export_response, in_batches
 from backend.core.i18n import N_, _
 from backend.core.permissions import UNDO_RIGHTS, Permission
 from backend.core.stopping import stopping
 from backend.core.templating import render, render_part, see_other
 from backend.crm import changes
-from backend.crm.history import may_undo
+from backend.crm.history import refuse_undo
 from backend.crm.table import NUMBER, Column, Screen, Table, attributes, cells, choice, install, relation
-from backend.database.crud import blockers
+from backend.database import audit
 from backend.database.crud.history import ActorCRUD
 from backend.database.crud.intake import work
 from backend.database.crud.jobs import JobCRUD, JobListCRUD
@@ -125,7 +126,9 @@ def events(request: Request, caller: Caller, database: DatabaseDep, job_id: JobI
 
 def _shown(session: "Session", me: Principal, job: Job) -> dict[str, Any]:
     added = work.added(session, job) if job.kind == "import" and not job.going_on else None
-    return {"job": job, "may_act": may_act(session, me, job), "added": added}
+    may = may_act(session, me, job)
+    undoable = may and not job.going_on and bool(job.done) and may_undo(session, me, job)
+    return {"job": job, "may_act": may, "may_undo": undoable, "added": added}
 
 
 async def _told(request: Request, database: Database, job_id: int) -> AsyncIterator[str]:
@@ -166,6 +169,8 @@ def errors(caller: Caller, database: DatabaseDep, job_id: JobId) -> Response:
     with database.read() as session:
         job = seen(caller.me, JobCRUD(session).view(job_id))
         may_name = changes.readable(caller.me).covers(job.records)  # one's own job may outlive that right
+    told: dict[str, Any] = {"what": "job_errors", "format": "csv", "rows": job.failed, "job": job_id}
+    database.run(lambda session: audit.note(session, Event.EXPORTED, **told), caller.actor)
 
     def read(session: "Session", cursor: str | None) -> Page[Row]:
         jobs = JobCRUD(session)
@@ -200,9 +205,7 @@ def undo(request: Request, caller: Caller, jobs: Jobs, job_id: JobId) -> Respons
     job = acted_on(caller, job_id)
     if job.change_set_id is None:
         raise ConflictError(_("This job has changed nothing."), code="job_state")
-    may_undo(caller.me, blockers.roots(caller.session, job.change_set_id))
-    if blockers.touches_staff(caller.session, job.change_set_id):
-        raise ForbiddenError
+    refuse_undo(caller.session, caller.me, job.change_set_id)
     return see_other(request, "crm:jobs:detail", job_id=jobs.start_undo(job.change_set_id, caller.me.user_id).id)
 
 
@@ -219,6 +222,14 @@ def seen(me: Principal, job: Job) -> Job:
 def may_act(session: "Session", me: Principal, job: Job) -> bool:
     rights = JobCRUD(session).rights(job)
     return bool(rights) and rights <= me.permissions
+
+
+def may_undo(session: "Session", me: Principal, job: Job) -> bool:
+    try:
+        refuse_undo(session, me, job.change_set_id or 0)
+    except ForbiddenError:
+        return False
+    return True
 
 
 def acted_on(caller: Caller, job_id: int) -> Job:

@@ -12,11 +12,14 @@ from backend.core.permissions import Permission
 from backend.database.crud.dispatches import DispatchCRUD
 from backend.database.crud.jobs import JobCRUD
 from backend.database.crud.letters import LetterCRUD
-from backend.database.models.jobs import JobError
+from backend.database.models.audit import SecurityEvent
+from backend.database.models.jobs import Job, JobError
 from backend.database.models.users import User
 from backend.database.session import Database
 from tests.crm.conftest import Reading
 from tests.crm.pages import PARTIAL
+from tests.crm.test_jobs import finish
+from tests.factories import make_lesson
 
 P = Permission
 OUTBOX, JOBS = "/dashboard/outbox/", "/dashboard/jobs/"
@@ -132,6 +135,43 @@ def test_the_jobs_of_others_are_told_to_those_who_may_read_the_records(reading: 
     assert [reader.get(path).status_code for path in paths] == [200, 200, 200]
     assert f'href="{JOBS}{refused}"' in reader.get(JOBS).text
     assert "Мельник" in reader.get(f"{JOBS}{refused}/errors.csv").text
+
+
+@pytest.mark.parametrize("more", [(), (P.HISTORY_READ,)])
+def test_the_job_of_another_is_undone_by_who_may_read_the_history(
+    reading: Reading, db: Session, database: Database, more: tuple[Permission, ...]
+) -> None:
+    """As on the page of the history: by whichever page, it is the same undo."""
+    lesson = make_lesson(db)
+    with database.transaction() as session:
+        job = JobCRUD(session).start("lessons", "hide", {}, [lesson.id], 1).id
+    finish(database)
+    person = reading(P.LESSONS_READ, P.LESSONS_WRITE, P.OPERATIONS_READ, *more)
+    page = person.get(f"{JOBS}{job}")
+    assert (page.status_code, f'action="{JOBS}{job}/undo"' in page.text) == (200, bool(more))
+    assert person.post(f"{JOBS}{job}/undo").status_code == (303 if more else 403)
+    db.rollback()
+    assert len(db.scalars(select(Job.id)).all()) == (2 if more else 1)
+
+
+def test_one_s_own_job_is_undone_without_that_right(reading: Reading, db: Session, database: Database) -> None:
+    lesson, person = make_lesson(db), reading(P.LESSONS_READ, P.LESSONS_WRITE)
+    owner = db.scalars(select(User.id).where(User.first_name == "Нина")).one()
+    with database.transaction() as session:
+        job = JobCRUD(session).start("lessons", "hide", {}, [lesson.id], owner).id
+    finish(database)
+    assert f'action="{JOBS}{job}/undo"' in person.get(f"{JOBS}{job}").text
+    assert person.post(f"{JOBS}{job}/undo").status_code == 303
+
+
+def test_the_file_of_refused_rows_is_an_event(reading: Reading, db: Session, refused: int) -> None:
+    reader = reading(P.OPERATIONS_READ, P.USERS_READ)
+    owner = db.scalars(select(User.id).where(User.first_name == "Нина")).one()
+    assert reader.get(f"{JOBS}{refused}/errors.csv").status_code == 200
+    read = db.scalars(select(SecurityEvent).where(SecurityEvent.kind == "sensitive_read")).all()
+    assert [(event.actor_id, event.data) for event in read] == [
+        (owner, {"what": "job_errors", "format": "csv", "rows": 1, "job": refused})
+    ]
 
 
 def test_one_s_own_job_names_nobody_once_the_right_is_gone(

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.core.permissions import AUTHOR, MANAGER, SUPPORT
+from backend.database.models.audit import SecurityEvent
 from backend.database.models.history import ChangeSet
 from backend.database.models.imports import Import, ImportRow
 from backend.database.models.users import User
@@ -122,6 +124,15 @@ def test_the_file_of_problems_runs_nothing(reader: TestClient) -> None:
     heading, row = lines
     assert heading[:4] == ["telegram_id", "first_name", f"'{harm}", "'@SUM(1)"]
     assert row[:4] == ["no id", "'+1", f"'{harm}", "x"]
+
+
+def test_the_file_of_problems_is_an_event(reader: TestClient, db: Session) -> None:
+    address = upload(reader, USERS, table(["telegram_id", "first_name"], ["no id", "Анна"]))
+    check(reader, address)
+    assert reader.get(f"{address}/problems.csv").status_code == 200
+    read = db.scalars(select(SecurityEvent).where(SecurityEvent.kind == "sensitive_read")).all()
+    told = {"what": "import_problems", "format": "csv", "records": "users", "import": int(address.rpartition("/")[2])}
+    assert [(event.actor_id, event.data) for event in read] == [(1, told)]
 
 
 def test_many_rows_are_shown_page_by_page(reader: TestClient) -> None:
