@@ -23,7 +23,7 @@ router = Routes(
     prefix="/dashboard/users/{user_id}/personal",
     dependencies=[require(Permission.USERS_READ), require(Permission.USERS_WRITE)],
 )
-# The file holds what these rights keep from others.
+# The file holds what these rights keep from others; what `audit:read` keeps from them it holds only for who has that.
 all_of_it = [
     *(require(right) for right in (Permission.PURCHASES_READ, Permission.TICKETS_READ, Permission.HISTORY_READ)),
     recent,
@@ -52,7 +52,7 @@ def _about(person: User | personal.Gone, form: Form[Any]) -> dict[str, Any]:
 def export(caller: Caller, students: Students, user_id: UserId) -> Response:
     """A POST, for it is remembered who took the data."""
     students.get_by_id(user_id)
-    found = personal.dossier(caller.session, user_id)
+    found = personal.dossier(caller.session, user_id, events=caller.me.may(Permission.AUDIT_READ))
     name = f"person-{user_id}-{clock.now():%Y-%m-%d}.json"
     body = json.dumps(found, ensure_ascii=False, indent=1)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -1,16 +1,25 @@
 """The page of a student's personal data."""
 
+from typing import Any
+
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from backend.core import clock
+from backend.core.permissions import Permission
 from backend.database.models.audit import SecurityEvent
+from backend.database.models.auth import AuthSession, SignInPlace
+from backend.database.models.dispatches import Dispatch
 from backend.database.models.history import ChangeSet
 from backend.database.models.users import User
 from tests.conftest import SignIn
+from tests.crm.conftest import Reading
 from tests.crm.pages import english_admin, errors, one, words
-from tests.factories import make_lesson, make_purchase, make_user
+from tests.factories import make_lesson, make_purchase, make_user, save
+
+P, IP = Permission, "203.0.113.77"
 
 
 @pytest.fixture
@@ -34,6 +43,31 @@ def test_the_copy_is_a_file_and_it_is_remembered_who_took_it(page: TestClient, d
     assert f'attachment; filename="person-{maria.id}-' in answer.headers["content-disposition"]
     assert answer.json()["person"]["username"] == "maria_k"
     assert events(db) == [("sensitive_read", maria.id, 1)]
+
+
+@pytest.mark.parametrize("more", [(), (P.AUDIT_READ,)])
+def test_the_copy_tells_events_and_addresses_to_those_who_may_see_them(
+    reading: Reading, db: Session, maria: User, more: tuple[Permission, ...]
+) -> None:
+    about: dict[str, Any] = {"user_id": maria.id, "user_agent": "Own"}
+    session = AuthSession(token_hash="x", token_version=1, kind="cookie", ip=IP, expires_at=clock.now(), **about)
+    alert = {"channel": "telegram", "method": "sendMessage", "params": {"text": IP}, "user_id": maria.id, "chat_id": 1}
+    save(
+        db,
+        SecurityEvent(kind="authn_login_fail", door="web", ip=IP, **about),
+        session,
+        SignInPlace(network=IP, **about),
+        Dispatch(dedupe_key=f"alert:1:{maria.id}:chat", **alert),
+    )
+    rights = (P.USERS_READ, P.USERS_WRITE, P.PURCHASES_READ, P.TICKETS_READ, P.HISTORY_READ)
+    person, url = reading(*rights, *more), f"/dashboard/users/{maria.id}/personal"
+    said = "Security events and IP addresses are left out"
+    assert (said in person.get(url).text) == (not more)
+    answer = person.post(f"{url}/export")
+    found = answer.json()
+    assert (answer.status_code, answer.text.count(IP)) == (200, 4 if more else 0)
+    assert ("security_events" in found, found.get("left_out", "").startswith(said)) == (bool(more), not more)
+    assert [row["user_agent"] for row in found["sessions"]] == ["Own"]
 
 
 def test_nothing_is_erased_until_the_name_is_typed(page: TestClient, db: Session, maria: User) -> None:
