@@ -184,7 +184,7 @@ class Table:
     the empty state, above the list, and above the list as part of what filters change; `extra`: what these need,
     (caller, params, page) -> mapping; `reader`: the domain as one person may see it, (session, person) -> CRUD;
     `guarded`: values of `export` that need a right although their column does not; `closed`: which of them a person
-    does not find in this row, (row, person) -> names; `names`: the right without which rows are called by their numbers.
+    does not find in this row, (row, person) -> names; `names`: the right without which rows are called by numbers.
     """
 
     name: str
