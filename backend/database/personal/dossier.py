@@ -11,6 +11,7 @@ from backend.core.events import Event
 from backend.core.i18n import N_, _
 from backend.database import audit
 from backend.database.base import Base
+from backend.database.crud.alerts import KEYS as ALERT_KEYS
 from backend.database.crud.users import UserCRUD
 from backend.database.history import to_json
 from backend.database.models.audit import SecurityEvent
@@ -18,7 +19,6 @@ from backend.database.models.dispatches import Dispatch
 from backend.database.models.history import Change, ChangeSet
 from backend.database.models.tags import Tag, UserTag
 from backend.database.models.users import User
-from backend.database.personal.erasing import ALERT_KEYS
 from backend.database.personal.places import BOOKS, PLACES, Place, Whose
 from backend.database.personal.traces import changes_of, events_of, whose
 from backend.database.rows import table_of
